@@ -1,0 +1,433 @@
+//! Who exists and which rules apply: the TOML file that a person writes, and the switches that a test turns.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use data_encoding::BASE32_NOPAD;
+use serde::{Deserialize, Serialize};
+
+const DEMO: &str = include_str!("../demo.toml");
+
+/// One authorization server's clients, users and rules. Read from TOML; `demo.toml` in this crate is the documented sample.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default = "Config::without_users")]
+pub struct Config {
+    /// The native app, a public client.
+    pub client_id: String,
+    /// Further clients, to show what a change of client does.
+    pub other_client_ids: Vec<String>,
+    /// What may be asked for.
+    pub scopes: Vec<String>,
+    /// `aud` of the custom authorization server's access tokens.
+    pub audience: String,
+    /// Timings and switches.
+    pub settings: Settings,
+    /// The users.
+    pub users: Vec<User>,
+}
+
+impl Config {
+    /// Reads a configuration and checks it.
+    pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text).map_err(|error| ConfigError {
+            line: error.span().map(|span| line_of(text, span.start)),
+            reason: error.message().to_owned(),
+        })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The built-in configuration: five users whose passwords everybody knows.
+    pub fn demo() -> Self {
+        Self::from_toml(DEMO).unwrap_or_else(|_| Self::without_users())
+    }
+
+    /// The text of [`Config::demo`], with its comments.
+    pub fn demo_toml() -> &'static str {
+        DEMO
+    }
+
+    fn without_users() -> Self {
+        Self {
+            client_id: "0oaDemoNativeApp".to_owned(),
+            other_client_ids: Vec::new(),
+            scopes: ["openid", "profile", "email", "offline_access"].map(str::to_owned).to_vec(),
+            audience: "api://default".to_owned(),
+            settings: Settings::default(),
+            users: Vec::new(),
+        }
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let wrong = |reason: String| Err(ConfigError { line: None, reason });
+        if self.client_id.is_empty() {
+            return wrong("client_id is empty".to_owned());
+        }
+        let mut names = BTreeSet::new();
+        for user in &self.users {
+            if user.username.is_empty() {
+                return wrong("a user has an empty username".to_owned());
+            }
+            if !names.insert(user.username.to_lowercase()) {
+                return wrong(format!("user {} appears twice", user.username));
+            }
+            if let Some(secret) = &user.totp_secret
+                && decode_base32(secret).is_none_or(|bytes| bytes.len() < 10)
+            {
+                return wrong(format!("totp_secret of {} is not base32 of at least 10 bytes", user.username));
+            }
+        }
+        self.settings.check().map_err(|reason| ConfigError { line: None, reason })
+    }
+}
+
+impl Default for Config {
+    /// The same as [`Config::demo`].
+    fn default() -> Self {
+        Self::demo()
+    }
+}
+
+/// Why a configuration was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}{reason}", line.map(|line| format!("line {line}: ")).unwrap_or_default())]
+pub struct ConfigError {
+    /// The line in the file, from 1, when one line is to blame.
+    pub line: Option<usize>,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// One user, as configured.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct User {
+    /// What is typed to sign in; compared without regard to case.
+    pub username: String,
+    /// The password; without one the password grant refuses.
+    #[serde(default)]
+    pub password: Option<String>,
+    /// The `name` claim.
+    #[serde(default)]
+    pub name: String,
+    /// The `email` claim; the username when left out.
+    #[serde(default)]
+    pub email: String,
+    /// Whether one factor is enough.
+    #[serde(default)]
+    pub assurance: Assurance,
+    /// What is enrolled beside the password.
+    #[serde(default)]
+    pub factors: BTreeSet<Factor>,
+    /// What a push asks.
+    #[serde(default)]
+    pub push: PushKind,
+    /// Where SMS and calls go.
+    #[serde(default)]
+    pub phone: String,
+    /// The shared secret of the authenticator app, base32.
+    #[serde(default)]
+    pub totp_secret: Option<String>,
+    /// Whether the account may sign in.
+    #[serde(default)]
+    pub status: Status,
+}
+
+impl User {
+    pub(crate) fn totp_key(&self) -> Option<Vec<u8>> {
+        self.totp_secret.as_deref().and_then(decode_base32)
+    }
+
+    /// What was left out follows from the username.
+    pub(crate) fn fill_in(&mut self) {
+        if self.email.is_empty() {
+            self.email = self.username.clone();
+        }
+        if self.name.is_empty() {
+            self.name = self.username.clone();
+        }
+    }
+}
+
+impl std::fmt::Debug for User {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("User")
+            .field("username", &self.username)
+            .field("assurance", &self.assurance)
+            .field("factors", &self.factors)
+            .field("push", &self.push)
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How many factors a sign-in takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Assurance {
+    /// Any one factor.
+    #[default]
+    #[serde(rename = "1fa")]
+    OneFactor,
+    /// Two different factors.
+    #[serde(rename = "2fa")]
+    TwoFactors,
+}
+
+/// An enrolled factor beside the password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Factor {
+    /// Codes of an authenticator app (RFC 6238).
+    Totp,
+    /// A prompt on the user's device.
+    Push,
+    /// A code by text message.
+    Sms,
+    /// A code by telephone call.
+    Voice,
+    /// A code by e-mail.
+    Email,
+}
+
+impl Factor {
+    /// The value of `channel_hint` that asks for it; an authenticator app has none.
+    pub(crate) fn channel(self) -> Option<&'static str> {
+        match self {
+            Self::Totp => None,
+            Self::Push => Some("push"),
+            Self::Sms => Some("sms"),
+            Self::Voice => Some("voice"),
+            Self::Email => Some("email"),
+        }
+    }
+
+    pub(crate) fn from_channel(hint: &str) -> Option<Self> {
+        [Self::Push, Self::Sms, Self::Voice, Self::Email].into_iter().find(|factor| factor.channel() == Some(hint))
+    }
+
+    /// Its value in the `amr` claim.
+    pub(crate) fn amr(self) -> &'static str {
+        match self {
+            Self::Totp => "otp",
+            Self::Push => "swk",
+            Self::Sms => "sms",
+            Self::Voice => "tel",
+            Self::Email => "email",
+        }
+    }
+}
+
+/// What a push asks on the device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PushKind {
+    /// Approve or deny (`binding_method=none`).
+    #[default]
+    Plain,
+    /// Tap the number that the app shows (`binding_method=transfer`).
+    Number,
+}
+
+/// Whether an account may sign in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It may.
+    #[default]
+    Active,
+    /// Locked out, and hidden: every answer is the one for a wrong credential.
+    Locked,
+    /// The password is right but has expired.
+    PasswordExpired,
+    /// The user exists but was not given the app.
+    Unassigned,
+}
+
+/// Timings and switches of one authorization server. Durations are in seconds unless the name says otherwise; every
+/// field can be left out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Grants that the app may use; the full list by default.
+    pub grants: Vec<String>,
+    /// Between two polls; what `interval` says.
+    pub interval: u64,
+    /// A poll that is early by no more than this many milliseconds is not answered `slow_down`.
+    pub poll_tolerance_ms: u64,
+    /// Life of an `oob_code`; what its `expires_in` says.
+    pub oob_lifetime: u64,
+    /// Life of an `mfa_token`.
+    pub mfa_token_lifetime: u64,
+    /// Life of an access token; what `expires_in` says.
+    pub access_token_lifetime: u64,
+    /// Life of an ID token.
+    pub id_token_lifetime: u64,
+    /// Life of a grant from its first token on; 0 for unlimited. A rotated refresh token inherits the end.
+    pub refresh_token_lifetime: u64,
+    /// A refresh token unused for this long dies; 0 for never.
+    pub refresh_idle_lifetime: u64,
+    /// Whether a refresh replaces the refresh token.
+    pub rotation: Rotation,
+    /// How long a replaced refresh token still works.
+    pub leeway: u64,
+    /// Wrong passwords in a row until the account locks; 0 for never.
+    pub lockout_attempts: u32,
+    /// Codes that one user may try in `otp_window`, of any kind; a right one clears the count. 0 for no limit.
+    pub otp_limit: u32,
+    /// The window of `otp_limit`.
+    pub otp_window: u64,
+    /// Steps of 30 s before and after now whose authenticator-app code is accepted.
+    pub totp_skew: u64,
+    /// One SMS and one call in this time per phone; 0 for no limit.
+    pub phone_send_interval: u64,
+    /// One e-mail in this time per address; 0 for no limit.
+    pub email_send_interval: u64,
+    /// Requests that one user may make to `/token` in a second; 0 for no limit.
+    pub token_requests_per_second: u32,
+    /// Requests to everything but keys and metadata in a minute; 0 for no limit.
+    pub requests_per_minute: u32,
+    /// The shape of a 429 body.
+    pub rate_limit_envelope: Envelope,
+    /// Whether another factor can be chosen with the same `mfa_token` after a declined prompt.
+    pub mfa_token_survives_decline: bool,
+    /// The HTTP status of `mfa_required`: 403 as documented, 400 or 401 as seen elsewhere.
+    pub mfa_required_status: u16,
+    /// Whether `mfa_required` lists `supported_challenge_types`.
+    pub hint_challenge_types: bool,
+    /// Whether `binding_code` is a JSON number.
+    pub binding_code_as_number: bool,
+    /// Whether the channel `email` exists.
+    pub email_channel: bool,
+    /// Whether `scope` is refused on `/challenge` and `/primary-authenticate`.
+    pub refuse_scope_on_challenge: bool,
+    /// The HTTP status for a challenge type that is not supported: 400 `invalid_request` or 403 `access_denied`.
+    pub unsupported_challenge_type_status: u16,
+    /// The text in `error_description`.
+    pub descriptions: Descriptions,
+    /// `max-age` of the keys.
+    pub keys_max_age: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            grants: crate::server::grant_uris().map(str::to_owned).collect(),
+            interval: 5,
+            poll_tolerance_ms: 100,
+            oob_lifetime: 300,
+            mfa_token_lifetime: 600,
+            access_token_lifetime: 3600,
+            id_token_lifetime: 3600,
+            refresh_token_lifetime: 90 * 86_400,
+            refresh_idle_lifetime: 7 * 86_400,
+            rotation: Rotation::Rotate,
+            leeway: 30,
+            lockout_attempts: 10,
+            otp_limit: 5,
+            otp_window: 300,
+            totp_skew: 2,
+            phone_send_interval: 30,
+            email_send_interval: 5,
+            token_requests_per_second: 0,
+            requests_per_minute: 0,
+            rate_limit_envelope: Envelope::OAuth,
+            mfa_token_survives_decline: true,
+            mfa_required_status: 403,
+            hint_challenge_types: false,
+            binding_code_as_number: false,
+            email_channel: true,
+            refuse_scope_on_challenge: true,
+            unsupported_challenge_type_status: 400,
+            descriptions: Descriptions::English,
+            keys_max_age: 3600,
+        }
+    }
+}
+
+impl Settings {
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if let Some(unknown) = self.grants.iter().find(|grant| crate::server::grant_uris().all(|known| known != *grant))
+        {
+            return Err(format!("settings.grants has the unknown grant {unknown}"));
+        }
+        if self.totp_skew > 20 {
+            return Err("settings.totp_skew is more than 20 steps".to_owned());
+        }
+        if !(400..500).contains(&self.mfa_required_status)
+            || !(400..500).contains(&self.unsupported_challenge_type_status)
+        {
+            return Err("a status in settings is not a 4xx".to_owned());
+        }
+        Ok(())
+    }
+
+    pub(crate) fn leeway(&self) -> Duration {
+        Duration::from_secs(self.leeway)
+    }
+}
+
+/// Whether a refresh replaces the refresh token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rotation {
+    /// A new refresh token each time, the old one dies after the leeway; its later use kills the grant.
+    Rotate,
+    /// The same refresh token until it ends.
+    Static,
+}
+
+/// Which of Okta's two error bodies a 429 carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Envelope {
+    /// `error` and `error_description`; the `error` is, misleadingly, `invalid_grant`.
+    OAuth,
+    /// `errorCode` and `errorSummary`.
+    Api,
+}
+
+/// The text in `error_description`, on which no client may decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Descriptions {
+    /// As catalogued.
+    English,
+    /// In another language.
+    Other,
+    /// The empty string.
+    Empty,
+}
+
+fn decode_base32(secret: &str) -> Option<Vec<u8>> {
+    let bare: String = secret.chars().filter(|c| !c.is_whitespace() && *c != '=').collect();
+    BASE32_NOPAD.decode(bare.to_ascii_uppercase().as_bytes()).ok()
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_configuration_is_valid_and_has_its_five_users() {
+        let config = Config::from_toml(DEMO).unwrap();
+        assert_eq!(config.users.len(), 5);
+        assert_eq!(config.settings, Settings { interval: 1, ..Settings::default() });
+    }
+
+    #[test]
+    fn a_misspelt_key_is_named_with_its_line() {
+        let error = Config::from_toml("client_id = \"a\"\n\n[settings]\nintervall = 3\n").unwrap_err();
+        assert_eq!(error.line, Some(4));
+        assert!(error.reason.contains("intervall"), "{error}");
+    }
+
+    #[test]
+    fn a_user_that_appears_twice_is_refused() {
+        let error = Config::from_toml("[[users]]\nusername='a'\n[[users]]\nusername='A'\n").unwrap_err();
+        assert!(error.to_string().contains("twice"), "{error}");
+    }
+}

@@ -1,0 +1,396 @@
+//! A running server: its listeners, its thread, its tenants.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::net::listener::{Listener, Role};
+use crate::net::tls::{Authority, BadTlsKind};
+use crate::server::{self, Plan, Request};
+use crate::tenant::Tenant;
+
+/// How often a free port is looked for that is free on both loopback addresses.
+const PORT_TRIES: usize = 32;
+
+/// A running server. It owns a thread and a runtime of its own, works from any async runtime or none, and stops when
+/// dropped.
+pub struct Emulator {
+    shared: Arc<Shared>,
+    authority: Authority,
+    port: u16,
+    control_port: Option<u16>,
+    runtime: Handle,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Emulator {
+    /// Starts with the built-in configuration, on loopback, on a free port, by the computer's clock.
+    pub fn start() -> Result<Self, StartError> {
+        Self::builder().start()
+    }
+
+    /// To start in another way.
+    pub fn builder() -> EmulatorBuilder {
+        EmulatorBuilder {
+            config: Config::demo(),
+            host: Ipv4Addr::LOCALHOST.into(),
+            port: 0,
+            rtt: Duration::ZERO,
+            clock: Arc::new(SystemClock),
+            control: false,
+            ca_dir: None,
+        }
+    }
+
+    /// The port it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its address, `https://localhost:PORT`.
+    pub fn origin(&self) -> String {
+        self.shared.origin.clone()
+    }
+
+    /// The certificate of its authority, for a client to trust.
+    pub fn ca_pem(&self) -> String {
+        self.authority.pem.clone()
+    }
+
+    /// The same as DER.
+    pub fn ca_der(&self) -> Vec<u8> {
+        self.authority.der.clone()
+    }
+
+    /// The control API, if it was asked for.
+    pub fn control_url(&self) -> Option<String> {
+        self.control_port.map(|port| format!("https://127.0.0.1:{port}"))
+    }
+
+    /// The default tenant.
+    pub fn root(&self) -> Tenant {
+        self.shared.root.clone()
+    }
+
+    /// A new tenant with the same configuration, isolated from all others.
+    pub fn tenant(&self) -> Tenant {
+        self.shared.add_tenant(self.shared.config.clone())
+    }
+
+    /// A new tenant with a configuration of its own.
+    pub fn tenant_with(&self, config: Config) -> Tenant {
+        self.shared.add_tenant(config)
+    }
+
+    /// How many requests reached the host that [`Fault::Redirect307OtherHost`](crate::Fault::Redirect307OtherHost) leads to.
+    pub fn second_host_requests(&self) -> usize {
+        self.shared.evil_count.load(Ordering::SeqCst)
+    }
+
+    /// A second way in, to the same tenants, whose certificate no client may accept.
+    pub fn bad_tls(&self, kind: BadTlsKind) -> Result<BadTls, StartError> {
+        let (sockets, port) = listen(Ipv4Addr::LOCALHOST.into(), 0)?;
+        let tls = self.authority.bad_server(kind)?;
+        let tasks = sockets
+            .into_iter()
+            .map(|socket| {
+                let listener = Listener::new(socket, Arc::clone(&tls), Role::Tenants, Duration::ZERO)?;
+                Ok(self.runtime.spawn(listener.run(Arc::clone(&self.shared))))
+            })
+            .collect::<io::Result<Vec<_>>>()
+            .map_err(|source| StartError::Listen { port, source })?;
+        Ok(BadTls { port, ca_der: self.ca_der(), tasks })
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl std::fmt::Debug for Emulator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Emulator").field("origin", &self.shared.origin).finish_non_exhaustive()
+    }
+}
+
+/// How an [`Emulator`] starts.
+#[must_use]
+pub struct EmulatorBuilder {
+    config: Config,
+    host: IpAddr,
+    port: u16,
+    rtt: Duration,
+    clock: Arc<dyn Clock>,
+    control: bool,
+    ca_dir: Option<PathBuf>,
+}
+
+impl EmulatorBuilder {
+    /// Clients, users and rules; [`Config::demo`] by default.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// The address to listen on; loopback by default. The certificate is for it too.
+    pub fn host(mut self, host: IpAddr) -> Self {
+        self.host = host;
+        self
+    }
+
+    /// The port; a free one by default.
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// Lets every byte travel for half of `rtt` in each direction, TLS handshake included.
+    pub fn rtt(mut self, rtt: Duration) -> Self {
+        self.rtt = rtt;
+        self
+    }
+
+    /// The clock of the default tenant and, until they get another one, of all others.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Whether to offer the control API, on a loopback port of its own.
+    pub fn control(mut self, control: bool) -> Self {
+        self.control = control;
+        self
+    }
+
+    /// A folder to keep the certificate authority in, so that a device that trusts it still does after a restart.
+    pub fn ca_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.ca_dir = Some(folder.into());
+        self
+    }
+
+    /// Starts.
+    pub fn start(self) -> Result<Emulator, StartError> {
+        if !server::keys_are_usable() {
+            return Err(StartError::Keys);
+        }
+        let beyond = Some(self.host).filter(|host| !host.is_loopback() && !host.is_unspecified());
+        let authority = match &self.ca_dir {
+            Some(folder) => Authority::kept_in(folder, beyond)?,
+            None => Authority::create(beyond)?,
+        };
+        let tls = authority.server()?;
+        let (sockets, port) = listen(self.host, self.port)?;
+        let (evil_sockets, evil_port) = listen(Ipv4Addr::LOCALHOST.into(), 0)?;
+        let (control_sockets, control_port) = match self.control {
+            true => listen(Ipv4Addr::LOCALHOST.into(), 0).map(|(sockets, port)| (sockets, Some(port)))?,
+            false => (Vec::new(), None),
+        };
+        let origin = match beyond {
+            Some(host) => format!("https://{}", SocketAddr::new(host, port)),
+            None => format!("https://localhost:{port}"),
+        };
+        let shared = Arc::new(Shared::new(origin, evil_port, self.config, self.clock));
+
+        let mut listeners = Vec::new();
+        let roles = [
+            (sockets, Role::Tenants, self.rtt),
+            (evil_sockets, Role::Evil(Arc::clone(&shared.evil_count)), Duration::ZERO),
+            (control_sockets, Role::Control, Duration::ZERO),
+        ];
+        for (sockets, role, rtt) in roles {
+            for socket in sockets {
+                let listener = Listener::new(socket, Arc::clone(&tls), role.clone(), rtt);
+                listeners.push(listener.map_err(|source| StartError::Listen { port, source })?);
+            }
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
+        let handle = runtime.handle().clone();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let on_thread = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("directauth-emulator".to_owned())
+            .spawn(move || {
+                runtime.block_on(async move {
+                    for listener in listeners {
+                        tokio::spawn(listener.run(Arc::clone(&on_thread)));
+                    }
+                    // Ends when the emulator is dropped; the runtime drops every connection with it.
+                    let _ = stopped.await;
+                });
+            })
+            .map_err(StartError::Thread)?;
+        Ok(Emulator { shared, authority, port, control_port, runtime: handle, stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+/// A listener with a certificate that no client may accept. Stops when dropped.
+pub struct BadTls {
+    port: u16,
+    ca_der: Vec<u8>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl BadTls {
+    /// Its address, `https://localhost:PORT`.
+    pub fn origin(&self) -> String {
+        format!("https://localhost:{}", self.port)
+    }
+
+    /// The authority that a client in a test trusts: the emulator's.
+    pub fn ca_der(&self) -> Vec<u8> {
+        self.ca_der.clone()
+    }
+}
+
+impl Drop for BadTls {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+}
+
+/// Why an emulator did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Somebody else listens there.
+    #[error("port {port} is in use; choose another one, or none for a free one")]
+    PortInUse {
+        /// The port that was asked for.
+        port: u16,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen on port {port}: {source}")]
+    Listen {
+        /// The port that was asked for; 0 for any.
+        port: u16,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The folder of the certificate authority cannot be used.
+    #[error("cannot keep the certificate authority in {}: {source}", folder.display())]
+    CaFolder {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A certificate could not be made.
+    #[error("cannot make a certificate: {0}")]
+    Certificate(#[from] rcgen::Error),
+    /// TLS could not be set up.
+    #[error("cannot set up TLS: {0}")]
+    Tls(#[from] rustls::Error),
+    /// The built-in signing keys are unusable.
+    #[error("the built-in signing keys cannot be read")]
+    Keys,
+    /// No thread or runtime could be made.
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
+}
+
+/// What the listeners share.
+pub(crate) struct Shared {
+    pub(crate) connections: AtomicU64,
+    evil_count: Arc<AtomicUsize>,
+    origin: String,
+    evil_port: u16,
+    config: Config,
+    clock: Arc<dyn Clock>,
+    root: Tenant,
+    tenants: Mutex<HashMap<String, Tenant>>,
+    tenants_made: AtomicUsize,
+}
+
+impl Shared {
+    fn new(origin: String, evil_port: u16, config: Config, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            connections: AtomicU64::new(0),
+            evil_count: Arc::default(),
+            root: Tenant::new(String::new(), &origin, config.clone(), Arc::clone(&clock)),
+            origin,
+            evil_port,
+            config,
+            clock,
+            tenants: Mutex::default(),
+            tenants_made: AtomicUsize::new(0),
+        }
+    }
+
+    /// Takes a request to the tenant that its path names.
+    pub(crate) fn take(&self, request: &Request) -> Plan {
+        let (name, place) = server::Place::find(&request.path);
+        match self.find_tenant(name) {
+            Some(tenant) => tenant.take(request, place, self.evil_origin()),
+            None => self.root.take(request, server::Place::NOWHERE, self.evil_origin()),
+        }
+    }
+
+    pub(crate) fn find_tenant(&self, name: &str) -> Option<Tenant> {
+        if name.is_empty() {
+            return Some(self.root.clone());
+        }
+        self.tenants.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    pub(crate) fn add_tenant(&self, config: Config) -> Tenant {
+        let name = format!("t{}", self.tenants_made.fetch_add(1, Ordering::Relaxed) + 1);
+        let tenant = Tenant::new(name.clone(), &self.origin, config, Arc::clone(&self.clock));
+        self.tenants.lock().unwrap_or_else(PoisonError::into_inner).insert(name, tenant.clone());
+        tenant
+    }
+
+    /// A new tenant like the default one, unless there are too many already.
+    pub(crate) fn add_default_tenant(&self, most: usize) -> Option<Tenant> {
+        (self.tenants_made.load(Ordering::Relaxed) < most).then(|| self.add_tenant(self.config.clone()))
+    }
+
+    /// Another host than the server's own.
+    pub(crate) fn evil_origin(&self) -> String {
+        format!("https://127.0.0.1:{}", self.evil_port)
+    }
+}
+
+/// Listens on an address; with 127.0.0.1 also on ::1, where there is one, because `localhost` may mean either.
+fn listen(host: IpAddr, port: u16) -> Result<(Vec<TcpListener>, u16), StartError> {
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::AddrInUse => StartError::PortInUse { port },
+        _ => StartError::Listen { port, source },
+    };
+    let mut tries = PORT_TRIES;
+    loop {
+        let first = TcpListener::bind((host, port)).map_err(failed)?;
+        let bound = first.local_addr().map_err(failed)?.port();
+        if host != IpAddr::from(Ipv4Addr::LOCALHOST) {
+            return Ok((vec![first], bound));
+        }
+        match TcpListener::bind((Ipv6Addr::LOCALHOST, bound)) {
+            Ok(second) => return Ok((vec![first, second], bound)),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                tries -= 1;
+                if port != 0 || tries == 0 {
+                    return Err(failed(error));
+                }
+            }
+            // No IPv6 here.
+            Err(_) => return Ok((vec![first], bound)),
+        }
+    }
+}

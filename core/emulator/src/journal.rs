@@ -1,0 +1,229 @@
+//! Every request that reached a tenant, in order, for a test to look at. `Debug` and JSON show no secret; the fields do.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::fmt;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+/// How many entries a tenant keeps; the oldest go first.
+pub(crate) const CAPACITY: usize = 10_000;
+
+const SECRET_PARAMETERS: [&str; 14] = [
+    "password",
+    "otp",
+    "binding_code",
+    "mfa_token",
+    "oob_code",
+    "refresh_token",
+    "token",
+    "access_token",
+    "id_token",
+    "client_secret",
+    "client_assertion",
+    "subject_token",
+    "actor_token",
+    "device_secret",
+];
+const SECRET_HEADERS: [&str; 4] = ["authorization", "cookie", "dpop", "proxy-authorization"];
+const MASK: &str = "***";
+
+/// One request and how it was answered.
+#[derive(Clone)]
+pub struct Entry {
+    /// When it arrived, on the tenant's clock, since the Unix epoch.
+    pub at: Duration,
+    /// The connection it came on; numbered over the whole emulator.
+    pub connection: u64,
+    /// `GET`, `POST`, …
+    pub method: String,
+    /// The path, without the query.
+    pub path: String,
+    /// `token`, `challenge`, `primary-authenticate`, `oob-authenticate`, `keys`, `metadata`, `revoke`, `introspect`,
+    /// `userinfo`, `resource` or `other`.
+    pub operation: String,
+    /// The headers in order, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The query, decoded, in order.
+    pub query: Vec<(String, String)>,
+    /// The form, decoded, in order.
+    pub form: Vec<(String, String)>,
+    /// The status of the answer; none when the request was left without one.
+    pub status: Option<u16>,
+    /// `ok`, an error's internal code from the catalogue, `scripted`, or `fault: …`.
+    pub outcome: String,
+}
+
+impl Entry {
+    /// The first value of a parameter, of the form or of the query.
+    pub fn param(&self, name: &str) -> Option<&str> {
+        first(&self.form, name).or_else(|| first(&self.query, name))
+    }
+
+    /// The first value of a header; the name in any case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        first(&self.headers, &name.to_ascii_lowercase())
+    }
+
+    /// `grant_type`.
+    pub fn grant(&self) -> Option<&str> {
+        self.param("grant_type")
+    }
+
+    /// The entry as JSON, secrets masked.
+    pub(crate) fn to_json(&self) -> Value {
+        let object = |pairs: &[(String, String)], secret: &[&str]| -> Value {
+            pairs.iter().map(|(name, value)| json!([name, masked(name, value, secret)])).collect()
+        };
+        json!({
+            "at_ms": u64::try_from(self.at.as_millis()).unwrap_or(u64::MAX),
+            "connection": self.connection,
+            "method": self.method,
+            "path": self.path,
+            "operation": self.operation,
+            "headers": object(&self.headers, &SECRET_HEADERS),
+            "query": object(&self.query, &SECRET_PARAMETERS),
+            "form": object(&self.form, &SECRET_PARAMETERS),
+            "status": self.status,
+            "outcome": self.outcome,
+        })
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{} {} {} → ", self.connection, self.method, self.path)?;
+        match self.status {
+            Some(status) => write!(f, "{status} {}", self.outcome)?,
+            None => write!(f, "no answer ({})", self.outcome)?,
+        }
+        for (name, value) in self.query.iter().chain(&self.form) {
+            write!(f, " {name}={}", masked(name, value, &SECRET_PARAMETERS))?;
+        }
+        Ok(())
+    }
+}
+
+/// A snapshot of what reached a tenant, oldest first.
+#[derive(Clone, Default)]
+pub struct Journal(pub Vec<Entry>);
+
+impl Journal {
+    /// How many requests reached an operation.
+    pub fn count(&self, operation: &str) -> usize {
+        self.of(operation).len()
+    }
+
+    /// The operations, one per request, in order.
+    pub fn operations(&self) -> Vec<&str> {
+        self.0.iter().map(|entry| entry.operation.as_str()).collect()
+    }
+
+    /// The requests of one operation.
+    pub fn of(&self, operation: &str) -> Vec<&Entry> {
+        self.0.iter().filter(|entry| entry.operation == operation).collect()
+    }
+
+    /// The time between each request of an operation and the one before it.
+    pub fn gaps(&self, operation: &str) -> Vec<Duration> {
+        let times: Vec<Duration> = self.of(operation).iter().map(|entry| entry.at).collect();
+        times.iter().zip(times.iter().skip(1)).map(|(before, after)| after.saturating_sub(*before)).collect()
+    }
+
+    /// How many requests there were.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there was none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many connections carried them.
+    pub fn connections(&self) -> usize {
+        self.0.iter().map(|entry| entry.connection).collect::<BTreeSet<_>>().len()
+    }
+}
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.0).finish()
+    }
+}
+
+/// Entries as they come in, bounded.
+#[derive(Default)]
+pub(crate) struct Recorder {
+    entries: VecDeque<Entry>,
+    dropped: u64,
+}
+
+impl Recorder {
+    pub(crate) fn add(&mut self, entry: Entry) {
+        if self.entries.len() == CAPACITY {
+            self.entries.pop_front();
+            self.dropped += 1;
+        }
+        self.entries.push_back(entry);
+    }
+
+    pub(crate) fn snapshot(&self) -> Journal {
+        Journal(self.entries.iter().cloned().collect())
+    }
+
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+fn first<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+}
+
+fn masked<'a>(name: &str, value: &'a str, secret: &[&str]) -> &'a str {
+    if secret.iter().any(|secret| name.eq_ignore_ascii_case(secret)) { MASK } else { value }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(name: &str, value: &str) -> Entry {
+        Entry {
+            at: Duration::ZERO,
+            connection: 1,
+            method: "POST".into(),
+            path: "/token".into(),
+            operation: "token".into(),
+            headers: vec![("authorization".into(), "Bearer s3cret".into())],
+            query: vec![],
+            form: vec![(name.into(), value.into())],
+            status: None,
+            outcome: String::new(),
+        }
+    }
+
+    #[test]
+    fn no_secret_is_printed() {
+        for name in SECRET_PARAMETERS {
+            let entry = entry(name, "s3cret");
+            assert!(!format!("{entry:?}{:?}{}", Journal(vec![entry.clone()]), entry.to_json()).contains("s3cret"));
+        }
+    }
+
+    #[test]
+    fn the_oldest_entries_go_first() {
+        let mut recorder = Recorder::default();
+        for n in 0..=CAPACITY {
+            recorder.add(entry("a", &n.to_string()));
+        }
+        let journal = recorder.snapshot();
+        assert_eq!((journal.len(), recorder.dropped()), (CAPACITY, 1));
+        assert_eq!(journal.0[0].param("a"), Some("1"));
+    }
+}

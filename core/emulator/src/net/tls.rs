@@ -1,0 +1,230 @@
+//! The emulator's own certificate authority and the certificates it signs.
+//!
+//! The authority may sign for this machine and its neighbours only (RFC 5280 name constraints), so that trusting it in a
+//! test device risks little. Kept in a folder it lives for 30 days; otherwise as long as the process.
+
+use std::fs;
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+use std::sync::Arc;
+
+use data_encoding::HEXLOWER;
+use rcgen::{
+    BasicConstraints, CertificateParams, CidrSubnet, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, NameConstraints, SanType,
+};
+use ring::digest::{SHA256, digest};
+use rustls::ServerConfig;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use serde::{Deserialize, Serialize};
+use time::{Duration, OffsetDateTime};
+
+use crate::emulator::StartError;
+
+const LIFETIME: Duration = Duration::days(30);
+/// A stored authority is replaced while it still lives this long.
+const RENEW_BEFORE: Duration = Duration::days(2);
+/// The host machine, seen from an Android emulator.
+const FROM_ANDROID: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
+
+/// A certificate authority.
+pub(crate) struct Authority {
+    pub(crate) pem: String,
+    pub(crate) der: Vec<u8>,
+    issuer: Issuer<'static, KeyPair>,
+    host: Option<IpAddr>,
+}
+
+/// What is wrong with a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadTlsKind {
+    /// It has expired.
+    Expired,
+    /// It is for another host.
+    WrongHost,
+    /// It signed itself.
+    SelfSigned,
+    /// An authority signed it that nobody trusts.
+    UnknownCa,
+}
+
+/// An authority as it is kept.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    not_after: i64,
+    host: Option<IpAddr>,
+    key: String,
+    certificate: String,
+}
+
+impl Authority {
+    /// A new authority; `host` is what else than this machine it may sign for.
+    pub(crate) fn create(host: Option<IpAddr>) -> Result<Self, StartError> {
+        let now = OffsetDateTime::now_utc();
+        Self::with_key(KeyPair::generate()?, host, now)
+    }
+
+    /// The authority kept in `folder`, or a new one kept there from now on.
+    pub(crate) fn kept_in(folder: &Path, host: Option<IpAddr>) -> Result<Self, StartError> {
+        let failed = |source| StartError::CaFolder { folder: folder.to_owned(), source };
+        fs::create_dir_all(folder).map_err(failed)?;
+        let file = folder.join("authority.json");
+        let authority = match Self::read(&file, host) {
+            Some(kept) => kept,
+            None => {
+                let made = Self::make(folder, &file, host).map_err(failed)??;
+                // Another process may have been first: then its authority is the one.
+                Self::read(&file, host).unwrap_or(made)
+            }
+        };
+        fs::write(folder.join("ca.pem"), &authority.pem).map_err(failed)?;
+        Ok(authority)
+    }
+
+    /// Makes an authority and puts it in its file, whole, unless a good one has appeared there.
+    fn make(folder: &Path, file: &Path, host: Option<IpAddr>) -> io::Result<Result<Self, StartError>> {
+        let now = OffsetDateTime::now_utc();
+        let made = KeyPair::generate().map_err(StartError::from).and_then(|pair| {
+            let key = pair.serialize_pem();
+            Ok((key, Self::with_key(pair, host, now)?))
+        });
+        let (key, authority) = match made {
+            Ok(made) => made,
+            Err(error) => return Ok(Err(error)),
+        };
+        let not_after = (now + LIFETIME).unix_timestamp();
+        let stored = Stored { not_after, host, key, certificate: authority.pem.clone() };
+        let draft = folder.join(format!("authority-{}.new", std::process::id()));
+        write_for_owner(&draft, &serde_json::to_vec(&stored)?)?;
+        if Self::read(file, host).is_none() {
+            let _ = fs::remove_file(file);
+        }
+        // A link, unlike a rename, never replaces what another process has put there meanwhile.
+        let linked = fs::hard_link(&draft, file);
+        fs::remove_file(&draft)?;
+        match linked {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(Ok(authority)),
+        }
+    }
+
+    fn read(file: &Path, host: Option<IpAddr>) -> Option<Self> {
+        let stored: Stored = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
+        let ends = OffsetDateTime::from_unix_timestamp(stored.not_after).ok()?;
+        if ends - RENEW_BEFORE < OffsetDateTime::now_utc() || stored.host != host {
+            return None;
+        }
+        let (pem, der) = (stored.certificate.clone(), der_of_pem(&stored.certificate)?);
+        let pair = KeyPair::from_pem(&stored.key).ok()?;
+        // Name, key and key identifier are what a signature needs of its issuer; they follow from the key.
+        let issuer = Issuer::new(authority_params(&pair, host, ends - LIFETIME), pair);
+        Some(Self { pem, der, issuer, host })
+    }
+
+    fn with_key(pair: KeyPair, host: Option<IpAddr>, now: OffsetDateTime) -> Result<Self, StartError> {
+        let params = authority_params(&pair, host, now);
+        let certificate = params.self_signed(&pair)?;
+        let (pem, der) = (certificate.pem(), certificate.der().to_vec());
+        Ok(Self { pem, der, issuer: Issuer::new(params, pair), host })
+    }
+
+    /// A server's TLS set-up with a good certificate for this machine.
+    pub(crate) fn server(&self) -> Result<Arc<ServerConfig>, StartError> {
+        let pair = KeyPair::generate()?;
+        let certificate = self.leaf_params(&["localhost"])?.signed_by(&pair, &self.issuer)?;
+        server_config(certificate.der().clone(), &pair)
+    }
+
+    /// A server's TLS set-up with a certificate that no client may accept.
+    pub(crate) fn bad_server(&self, kind: BadTlsKind) -> Result<Arc<ServerConfig>, StartError> {
+        let pair = KeyPair::generate()?;
+        let mut params = self.leaf_params(&["localhost"])?;
+        let certificate = match kind {
+            BadTlsKind::Expired => {
+                params.not_before = OffsetDateTime::now_utc() - Duration::days(20);
+                params.not_after = OffsetDateTime::now_utc() - Duration::days(10);
+                params.signed_by(&pair, &self.issuer)?
+            }
+            BadTlsKind::WrongHost => {
+                params.subject_alt_names.clear();
+                params.subject_alt_names.push(SanType::DnsName("elsewhere.local".try_into()?));
+                params.signed_by(&pair, &self.issuer)?
+            }
+            BadTlsKind::SelfSigned => params.self_signed(&pair)?,
+            BadTlsKind::UnknownCa => params.signed_by(&pair, &Self::create(self.host)?.issuer)?,
+        };
+        server_config(certificate.der().clone(), &pair)
+    }
+
+    fn leaf_params(&self, names: &[&str]) -> Result<CertificateParams, StartError> {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names)?;
+        params.distinguished_name.push(DnType::CommonName, "DirectAuth emulator");
+        let addresses = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into(), IpAddr::from(FROM_ANDROID)];
+        for address in addresses.into_iter().chain(self.host) {
+            let name = SanType::IpAddress(address);
+            if !params.subject_alt_names.contains(&name) {
+                params.subject_alt_names.push(name);
+            }
+        }
+        let now = OffsetDateTime::now_utc();
+        params.not_before = now - Duration::hours(1);
+        params.not_after = now + LIFETIME - Duration::days(1);
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.use_authority_key_identifier_extension = true;
+        Ok(params)
+    }
+}
+
+/// The same key always gives the same name, and another key another one.
+fn authority_params(pair: &KeyPair, host: Option<IpAddr>, now: OffsetDateTime) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    let digest = digest(&SHA256, pair.public_key_raw());
+    let short = HEXLOWER.encode(digest.as_ref().get(..4).unwrap_or_default());
+    params.distinguished_name.remove(DnType::CommonName);
+    params.distinguished_name.push(DnType::CommonName, format!("DirectAuth emulator test CA {short}"));
+    params.not_before = now - Duration::hours(1);
+    params.not_after = now + LIFETIME;
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let addresses = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into(), IpAddr::from(FROM_ANDROID)];
+    let subtree = |address: IpAddr| {
+        let prefix = if address.is_ipv4() { 32 } else { 128 };
+        GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(address, prefix))
+    };
+    let names = ["localhost", "local"].map(|name| GeneralSubtree::DnsName(name.to_owned()));
+    params.name_constraints = Some(NameConstraints {
+        permitted_subtrees: names.into_iter().chain(addresses.into_iter().chain(host).map(subtree)).collect(),
+        excluded_subtrees: Vec::new(),
+    });
+    params
+}
+
+fn server_config(leaf: CertificateDer<'static>, pair: &KeyPair) -> Result<Arc<ServerConfig>, StartError> {
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pair.serialize_der()));
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+        .with_no_client_auth()
+        .with_single_cert(vec![leaf], key)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+fn der_of_pem(pem: &str) -> Option<Vec<u8>> {
+    let base64: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
+    data_encoding::BASE64.decode(base64.trim().as_bytes()).ok()
+}
+
+/// Writes a file that only its owner can read.
+fn write_for_owner(path: &Path, content: &[u8]) -> io::Result<()> {
+    let _ = fs::remove_file(path);
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)?.write_all(content)
+}

@@ -1,0 +1,110 @@
+//! `/token`: one function for each grant (protocol.md §1.1–§1.7).
+
+use super::answer::Refusal;
+use super::policy::{Leg, Method};
+use super::request::Form;
+use super::{Answered, Call, GrantType, State, catalogue};
+use crate::config::{Factor, Status};
+
+impl State {
+    pub(crate) fn token(&mut self, call: &Call<'_>, form: &Form) -> Answered {
+        let leg = self.leg(call, form)?;
+        let grants = self.settings.grants.join(", ");
+        let uri =
+            form.value("grant_type").ok_or_else(|| Refusal::of(catalogue::TOKEN_REQUEST_MISSING_GRANT_TYPE, grants))?;
+        let grant = self.check_grant(uri)?;
+        if grant != GrantType::RefreshToken {
+            self.check_scope(&leg)?;
+        }
+        match grant {
+            GrantType::Password => self.password(call, &leg, form),
+            GrantType::Otp => self.otp(call, &leg, form),
+            GrantType::Oob => self.oob(call, &leg, form),
+            GrantType::MfaOtp => self.mfa_otp(call, &leg, form),
+            GrantType::MfaOob => self.mfa_oob(call, &leg, form),
+            GrantType::RefreshToken => self.refresh(call, &leg, form),
+            _ => Err(catalogue::UNSUPPORTED_GRANT_TYPE.into()),
+        }
+    }
+
+    fn password(&mut self, call: &Call<'_>, leg: &Leg, form: &Form) -> Answered {
+        let username = form.required("username")?;
+        let password = form.required("password")?;
+        self.check_first_leg(leg)?;
+        // Unknown user, locked account and wrong password are one answer.
+        let account = self.find_account(username).ok_or(catalogue::INVALID_PASSWORD_CREDENTIALS)?;
+        self.count_token_request(account, call.now)?;
+        let lockout = self.settings.lockout_attempts;
+        let known = self.account_mut(account)?;
+        if known.is_locked() {
+            return Err(catalogue::INVALID_PASSWORD_CREDENTIALS.into());
+        }
+        match &known.user.password {
+            None => return Err(catalogue::MISSING_PASSWORD_ENROLLMENT.into()),
+            Some(right) if right != password => {
+                known.failures += 1;
+                if lockout > 0 && known.failures >= lockout {
+                    known.user.status = Status::Locked;
+                }
+                return Err(catalogue::INVALID_PASSWORD_CREDENTIALS.into());
+            }
+            Some(_) => known.failures = 0,
+        }
+        match known.user.status {
+            Status::PasswordExpired => Err(catalogue::EXPIRED_PASSWORD_CREDENTIALS.into()),
+            Status::Unassigned => Err(catalogue::USER_NOT_ASSIGNED.into()),
+            Status::Active | Status::Locked => self.after_first_factor(call, leg, account, Method::Password),
+        }
+    }
+
+    fn otp(&mut self, call: &Call<'_>, leg: &Leg, form: &Form) -> Answered {
+        let username = form.value("login_hint").ok_or(catalogue::DIRECT_AUTH_MISSING_LOGIN_HINT)?;
+        let otp = form.required("otp")?;
+        self.check_first_leg(leg)?;
+        let account = self.find_account(username).ok_or(catalogue::DIRECT_AUTH_INVALID_OTP)?;
+        self.count_token_request(account, call.now)?;
+        self.check_enrolled(account, Factor::Totp)?;
+        self.check_otp(call, account, otp)?;
+        if self.account(account)?.user.status == Status::Unassigned {
+            return Err(catalogue::USER_NOT_ASSIGNED.into());
+        }
+        self.after_first_factor(call, leg, account, Method::Factor(Factor::Totp))
+    }
+
+    fn oob(&mut self, call: &Call<'_>, leg: &Leg, form: &Form) -> Answered {
+        let (account, factor) = self.redeem(call, leg, form, None)?;
+        self.count_token_request(account, call.now)?;
+        self.after_first_factor(call, leg, account, Method::Factor(factor))
+    }
+
+    fn mfa_otp(&mut self, call: &Call<'_>, leg: &Leg, form: &Form) -> Answered {
+        let mfa_token = form.required("mfa_token")?;
+        let otp = form.required("otp")?;
+        let (account, first) = self.transaction(call, leg, mfa_token)?;
+        self.count_token_request(account, call.now)?;
+        self.check_second(account, Factor::Totp, first)?;
+        self.check_otp(call, account, otp)?;
+        self.after_second_factor(call, mfa_token, Method::Factor(Factor::Totp))
+    }
+
+    fn mfa_oob(&mut self, call: &Call<'_>, leg: &Leg, form: &Form) -> Answered {
+        let mfa_token = form.required("mfa_token")?;
+        let (account, _) = self.transaction(call, leg, mfa_token)?;
+        self.count_token_request(account, call.now)?;
+        let (_, factor) = self.redeem(call, leg, form, Some(mfa_token))?;
+        self.after_second_factor(call, mfa_token, Method::Factor(factor))
+    }
+
+    /// A code of the authenticator app, counted before it is looked at.
+    fn check_otp(&mut self, call: &Call<'_>, account: usize, otp: &str) -> Result<(), Refusal> {
+        self.count_code(account, call.now)?;
+        let skew = self.settings.totp_skew;
+        let known = self.account_mut(account)?;
+        let key = known.user.totp_key().ok_or(catalogue::DIRECT_AUTH_FACTOR_ENROLLMENT_REQUIRED)?;
+        if known.is_locked() || !known.totp.accept(&key, otp, call.seconds(), skew) {
+            return Err(catalogue::DIRECT_AUTH_INVALID_OTP.into());
+        }
+        known.code_attempts.clear();
+        Ok(())
+    }
+}

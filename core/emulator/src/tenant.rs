@@ -1,0 +1,252 @@
+//! The handle by which a test or a demo holds one authorization server: plays its users, sets its rules, reads its journal.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::clock::Clock;
+use crate::config::{Config, Settings, Status};
+use crate::journal::Journal;
+use crate::script::Rule;
+use crate::server::{Call, Message, PendingPush, Place, Plan, PushReaction, Request, Server, State, Tap, Totp};
+
+/// One isolated authorization server: its own users, tokens, clock, script and journal. Cheap to clone; all clones are
+/// the same tenant.
+#[derive(Clone)]
+pub struct Tenant(Arc<Inner>);
+
+struct Inner {
+    name: String,
+    /// Where it is for those who use the emulator's own name.
+    base: String,
+    config: Config,
+    state: Mutex<State>,
+}
+
+impl Tenant {
+    pub(crate) fn new(name: String, origin: &str, config: Config, clock: Arc<dyn Clock>) -> Self {
+        let base = format!("{origin}{}", prefix(&name));
+        let state = Mutex::new(State::new(config.clone(), clock));
+        Self(Arc::new(Inner { name, base, config, state }))
+    }
+
+    /// The issuer of the custom authorization server `default`.
+    pub fn issuer(&self) -> String {
+        Server::Custom.issuer(&self.0.base)
+    }
+
+    /// The issuer of the org authorization server.
+    pub fn org_issuer(&self) -> String {
+        Server::Org.issuer(&self.0.base)
+    }
+
+    /// The id of the configured native app.
+    pub fn client_id(&self) -> String {
+        self.state().client_id.clone()
+    }
+
+    /// A protected resource: `GET` with a bearer token of either server tells who calls.
+    pub fn resource_url(&self) -> String {
+        format!("{}/api/me", self.0.base)
+    }
+
+    /// Tells the time by another clock from here on.
+    pub fn set_clock(&self, clock: Arc<dyn Clock>) {
+        self.state().clock = clock;
+    }
+
+    /// A code of the user's authenticator app that works now and was not used yet.
+    pub fn totp(&self, username: &str) -> Option<String> {
+        self.with_totp_key(username, |state, account, key, now| {
+            state.accounts.get(account).map(|account| account.totp.current(key, now, state.settings.totp_skew))
+        })
+    }
+
+    /// A code that is certainly wrong now.
+    pub fn wrong_totp(&self, username: &str) -> Option<String> {
+        self.with_totp_key(username, |state, _, key, now| Some(Totp::wrong(key, now, state.settings.totp_skew)))
+    }
+
+    /// The pushes that wait for their users, oldest first.
+    pub fn pending_pushes(&self) -> Vec<PendingPush> {
+        let state = self.state();
+        state.pending_pushes(state.clock.now())
+    }
+
+    /// Approves the user's newest push; with a number challenge, by tapping the right number. False when none waits.
+    pub fn approve_push(&self, username: &str) -> bool {
+        self.tap_newest(username, Tap::Approve)
+    }
+
+    /// Denies the user's newest push. False when none waits.
+    pub fn deny_push(&self, username: &str) -> bool {
+        self.tap_newest(username, Tap::Deny)
+    }
+
+    /// Taps a number on the user's newest push; any other is a denial. False when no push waits that asks for one.
+    pub fn tap_number(&self, username: &str, number: &str) -> bool {
+        self.tap_newest(username, Tap::Number(number))
+    }
+
+    /// What the user does with the next push that is started; further calls are for the pushes after it.
+    pub fn on_next_push(&self, reaction: PushReaction) {
+        self.state().reactions.push_back(reaction);
+    }
+
+    /// The codes that were sent, oldest first.
+    pub fn outbox(&self) -> Vec<Message> {
+        self.state().outbox.iter().cloned().collect()
+    }
+
+    /// The code that was last sent to a user, by whatever channel.
+    pub fn last_code(&self, username: &str) -> Option<String> {
+        let state = self.state();
+        let mut newest_first = state.outbox.iter().rev();
+        newest_first.find(|message| message.username.eq_ignore_ascii_case(username)).map(|message| message.code.clone())
+    }
+
+    /// Adds a prescribed answer. Rules are tried in the order they were added.
+    pub fn script(&self, rule: Rule) {
+        self.state().script.add(rule);
+    }
+
+    /// Forgets all prescribed answers.
+    pub fn clear_script(&self) {
+        self.state().script.clear();
+    }
+
+    /// The requests so far.
+    pub fn journal(&self) -> Journal {
+        self.state().journal.snapshot()
+    }
+
+    /// Forgets the requests so far.
+    pub fn clear_journal(&self) {
+        self.state().journal.clear();
+    }
+
+    /// Signs with a key from here on whose `kid` no client has seen; the one before it stays published.
+    pub fn rotate_keys(&self) {
+        self.state().keys.rotate();
+    }
+
+    /// Takes the signing key out of the published set while tokens are still signed with it; [`Tenant::rotate_keys`]
+    /// ends that.
+    pub fn withdraw_key(&self) {
+        self.state().keys.withdraw();
+    }
+
+    /// Locks a user out, or lets them in again. What they hold goes on working.
+    pub fn lock_user(&self, username: &str, locked: bool) {
+        let mut state = self.state();
+        let account = state.find_account(username).and_then(|account| state.accounts.get_mut(account));
+        if let Some(account) = account {
+            account.user.status = if locked { Status::Locked } else { Status::Active };
+            account.failures = 0;
+            account.code_attempts.clear();
+        }
+    }
+
+    /// Ends every grant, as an administrator would: no token works any more.
+    pub fn revoke_everything(&self) {
+        self.state().grants.end_all();
+    }
+
+    /// Grants under which some token still works.
+    pub fn live_grants(&self) -> usize {
+        let state = self.state();
+        state.grants.live(state.clock.now())
+    }
+
+    /// Changes timings and switches, for what happens from here on.
+    pub fn settings(&self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.state().settings);
+    }
+
+    /// The time on the tenant's clock.
+    pub fn now(&self) -> Duration {
+        self.state().clock.now()
+    }
+
+    /// Its name in the path; empty for the default tenant.
+    pub(crate) fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Forgets everything but the configuration and the clock.
+    pub(crate) fn reset(&self) {
+        let mut state = self.state();
+        *state = State::new(self.0.config.clone(), Arc::clone(&state.clock));
+    }
+
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.state().clock)
+    }
+
+    pub(crate) fn current_settings(&self) -> Settings {
+        self.state().settings.clone()
+    }
+
+    pub(crate) fn dropped_entries(&self) -> u64 {
+        self.state().journal.dropped()
+    }
+
+    /// The users as the control API shows them.
+    pub(crate) fn users(&self) -> Value {
+        let state = self.state();
+        let user = |account: &crate::server::Account| {
+            json!({
+                "username": account.user.username, "name": account.user.name, "assurance": account.user.assurance,
+                "factors": account.user.factors, "push": account.user.push, "status": account.user.status,
+            })
+        };
+        state.accounts.iter().map(user).collect()
+    }
+
+    pub(crate) fn tap(&self, id: u64, tap: Tap<'_>) -> bool {
+        let mut state = self.state();
+        let now = state.clock.now();
+        state.tap(id, tap, now)
+    }
+
+    /// Takes a request that is for this tenant.
+    pub(crate) fn take(&self, request: &Request, place: Place, evil_origin: String) -> Plan {
+        let mut state = self.state();
+        let origin = format!("https://{}", request.host);
+        let base = format!("{origin}{}", prefix(&self.0.name));
+        let call = Call { request, place, now: state.clock.now(), origin, base, evil_origin };
+        state.take(&call)
+    }
+
+    fn tap_newest(&self, username: &str, tap: Tap<'_>) -> bool {
+        let pushes = self.pending_pushes();
+        let newest = pushes.iter().rev().find(|push| push.username.eq_ignore_ascii_case(username));
+        newest.is_some_and(|push| self.tap(push.id, tap))
+    }
+
+    fn with_totp_key<T>(&self, username: &str, read: impl FnOnce(&State, usize, &[u8], u64) -> Option<T>) -> Option<T> {
+        let state = self.state();
+        let account = state.find_account(username)?;
+        let key = state.accounts.get(account)?.user.totp_key()?;
+        read(&state, account, &key, state.clock.now().as_secs())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Tenant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tenant")
+            .field("issuer", &self.issuer())
+            .field("journal", &self.journal())
+            .finish_non_exhaustive()
+    }
+}
+
+fn prefix(name: &str) -> String {
+    if name.is_empty() { String::new() } else { format!("/t/{name}") }
+}

@@ -1,0 +1,20 @@
+//! The emulator driven over the network by an independent client. No test waits: tenants have clocks that stand still.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod checks;
+mod common;
+mod control;
+mod faults;
+mod limits;
+mod program;
+mod refresh;
+mod script;
+mod sign_in;
+mod tls;

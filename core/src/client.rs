@@ -1,0 +1,193 @@
+//! The client: configured once, used for every sign-in.
+
+use core::fmt;
+use core::time::Duration;
+use std::sync::Arc;
+
+use crate::audit::{AuditSink, Auditor};
+use crate::config::{ClientId, Config, Factor, Issuer, Origin, Scopes, WhenStorageFails, time_limit};
+use crate::context::Context;
+use crate::discovery::Discovery;
+use crate::env::{Environment, MemoryStore, NetworkOptions, TokenStore, Trust};
+use crate::error::{ConfigurationProblem, Error, Kind};
+use crate::flow::{self, SignIn, SignIns};
+use crate::session::{self, Session};
+
+/// A client of one authorization server. Cheap to clone; clones share caches and limits.
+#[derive(Clone)]
+pub struct Client {
+    context: Arc<Context>,
+    sign_ins: Arc<SignIns>,
+}
+
+impl Client {
+    /// Begins the configuration: the issuer exactly as the server writes it (`https://acme.okta.com/oauth2/default`), and
+    /// the client id of a native app.
+    pub fn builder(issuer: impl Into<String>, client_id: impl Into<String>) -> ClientBuilder {
+        ClientBuilder {
+            issuer: issuer.into(),
+            client_id: client_id.into(),
+            scopes: vec!["openid".to_owned()],
+            capabilities: Factor::ALL.to_vec(),
+            resource_origins: Vec::new(),
+            connect_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(30),
+            trust: Trust::default(),
+            trim_usernames: true,
+            when_storage_fails: WhenStorageFails::default(),
+            store: None,
+            audit_sink: None,
+            environment: None,
+        }
+    }
+
+    /// A user who is about to sign in. Sends nothing yet.
+    pub fn sign_in(&self, username: &str) -> SignIn {
+        SignIn::new(Arc::clone(&self.context), Arc::clone(&self.sign_ins), username)
+    }
+
+    /// Fetches metadata and keys and opens a connection for the next sign-in, while the user is still typing.
+    ///
+    /// At most two requests, without user data. The connection waits for 60 s. Failures are not reported: the sign-in
+    /// meets and tells them.
+    pub async fn warm_up(&self) {
+        flow::warm_up(&self.context, &self.sign_ins).await;
+    }
+
+    /// The session that an earlier run of the app left in the store, or `None` if there certainly is none. No request.
+    ///
+    /// # Errors
+    /// [`Kind::StorageUnavailable`]: the store cannot be read now; that does not mean that there is no session.
+    pub async fn restore(&self) -> Result<Option<Session>, Error> {
+        session::restore(&self.context).await
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("issuer", &self.context.config.issuer).finish_non_exhaustive()
+    }
+}
+
+/// The configuration of a [`Client`], checked by [`build`](ClientBuilder::build).
+#[must_use]
+pub struct ClientBuilder {
+    issuer: String,
+    client_id: String,
+    scopes: Vec<String>,
+    capabilities: Vec<Factor>,
+    resource_origins: Vec<String>,
+    connect_timeout: Duration,
+    request_timeout: Duration,
+    trust: Trust,
+    trim_usernames: bool,
+    when_storage_fails: WhenStorageFails,
+    store: Option<Arc<dyn TokenStore>>,
+    audit_sink: Option<Arc<dyn AuditSink>>,
+    environment: Option<Environment>,
+}
+
+impl ClientBuilder {
+    /// The scopes to ask for; `openid` if not called. `offline_access` for a refresh token.
+    pub fn scopes<I: IntoIterator<Item = S>, S: Into<String>>(mut self, scopes: I) -> Self {
+        self.scopes = scopes.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Where sessions are kept. Without one they live in memory and end with the process.
+    pub fn store(mut self, store: impl TokenStore + 'static) -> Self {
+        self.store = Some(Arc::new(store));
+        self
+    }
+
+    /// The second factors that the app has screens for; all if not called. The server is told, and only these are offered.
+    pub fn capabilities(mut self, factors: impl IntoIterator<Item = Factor>) -> Self {
+        self.capabilities = factors.into_iter().collect();
+        self
+    }
+
+    /// Where [`Session::authorize`] may send tokens besides the issuer's own origin, as `https://host[:port]`.
+    pub fn resource_origins<I: IntoIterator<Item = S>, S: Into<String>>(mut self, origins: I) -> Self {
+        self.resource_origins = origins.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Limit for name resolution, TCP and TLS together; 10 s if not called, ten minutes at most.
+    pub fn connect_timeout(mut self, limit: Duration) -> Self {
+        self.connect_timeout = limit;
+        self
+    }
+
+    /// Limit for one request from its start to the last byte of its answer; 30 s if not called, ten minutes at most.
+    pub fn request_timeout(mut self, limit: Duration) -> Self {
+        self.request_timeout = limit;
+        self
+    }
+
+    /// Which certificate authorities vouch for the server; see [`Trust`].
+    pub fn trust(mut self, trust: Trust) -> Self {
+        self.trust = trust;
+        self
+    }
+
+    /// Whether white space around usernames is removed (keyboards add it); yes if not called.
+    pub fn trim_usernames(mut self, trim: bool) -> Self {
+        self.trim_usernames = trim;
+        self
+    }
+
+    /// What a sign-in does when the store cannot be written; it refuses if not called.
+    pub fn when_storage_fails(mut self, what: WhenStorageFails) -> Self {
+        self.when_storage_fails = what;
+        self
+    }
+
+    /// Where audit events go.
+    pub fn audit_sink(mut self, sink: impl AuditSink + 'static) -> Self {
+        self.audit_sink = Some(Arc::new(sink));
+        self
+    }
+
+    /// Another world than the real one, for tests. Trust and connect timeout are then its own affair.
+    pub fn environment(mut self, environment: Environment) -> Self {
+        self.environment = Some(environment);
+        self
+    }
+
+    /// Checks the configuration. Fast; no network, no store, no thread.
+    ///
+    /// # Errors
+    /// [`Kind::Configuration`] with the first thing that has to be changed.
+    pub fn build(self) -> Result<Client, Error> {
+        let configuration = |what| Error::from(Kind::Configuration { what });
+        let issuer =
+            Issuer::parse(&self.issuer).map_err(|problem| configuration(ConfigurationProblem::Issuer(problem)))?;
+        let origins: Result<Vec<_>, _> = self.resource_origins.iter().map(|origin| Origin::parse(origin)).collect();
+        let mut capabilities = self.capabilities;
+        capabilities.sort_unstable();
+        capabilities.dedup();
+        let config = Config {
+            issuer,
+            client_id: ClientId::parse(&self.client_id).map_err(configuration)?,
+            scopes: Scopes::parse(&self.scopes).map_err(configuration)?,
+            capabilities,
+            resource_origins: origins.map_err(configuration)?,
+            request_timeout: time_limit(self.request_timeout).map_err(configuration)?,
+            trim_usernames: self.trim_usernames,
+            when_storage_fails: self.when_storage_fails,
+        };
+        self.trust.check().map_err(configuration)?;
+        let connect_timeout = time_limit(self.connect_timeout).map_err(configuration)?;
+        let options = NetworkOptions { trust: self.trust, connect_timeout };
+        let env = self.environment.unwrap_or_else(|| Environment::system(options));
+        let auditor = Auditor::new(self.audit_sink, Arc::clone(&env.spawner));
+        let context = Context {
+            config,
+            env,
+            store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
+            discovery: Discovery::default(),
+            auditor,
+        };
+        Ok(Client { context: Arc::new(context), sign_ins: Arc::default() })
+    }
+}

@@ -1,0 +1,329 @@
+//! What a client is set up with, checked once: a value of these types is usable.
+
+use core::fmt;
+use core::time::Duration;
+
+use url::Url;
+
+use crate::error::{ConfigurationProblem, IssuerProblem};
+
+/// The authorization server's identifier, exactly as the server writes it (RFC 8414 §2, OpenID Connect Discovery §4.3).
+///
+/// https, without user info, query or fragment, and already in the form in which a URL parser would print it, so that
+/// comparing it code point by code point is the whole comparison (rows 188–189).
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Issuer {
+    text: String,
+    url: Url,
+}
+
+impl Issuer {
+    /// Checks `text`.
+    ///
+    /// # Errors
+    /// [`IssuerProblem`] says which rule it breaks.
+    pub fn parse(text: &str) -> Result<Self, IssuerProblem> {
+        if text.bytes().any(|b| !b.is_ascii_graphic()) {
+            return Err(IssuerProblem::NotCanonical);
+        }
+        let url = Url::parse(text).map_err(|_| IssuerProblem::NotAUrl)?;
+        if url.scheme() != "https" {
+            return Err(IssuerProblem::NotHttps);
+        }
+        if !url.username().is_empty() || url.password().is_some() || text.contains('@') {
+            return Err(IssuerProblem::UserInfo);
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(IssuerProblem::QueryOrFragment);
+        }
+        if !url.has_host() {
+            return Err(IssuerProblem::NotAUrl);
+        }
+        // A URL without path prints with a final slash that an issuer need not have.
+        let printed = url.as_str();
+        if printed != text && printed.strip_suffix('/') != Some(text) {
+            return Err(IssuerProblem::NotCanonical);
+        }
+        Ok(Self { text: text.to_owned(), url })
+    }
+
+    /// The identifier, unchanged.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// `https://host[:port]`.
+    pub(crate) fn origin(&self) -> Origin {
+        Origin::of(&self.url)
+    }
+
+    /// The OpenID Connect discovery document; `client_id` because the issuer may differ by client (protocol.md §1.0).
+    pub(crate) fn metadata_url(&self, client_id: &ClientId) -> String {
+        let base = self.text.trim_end_matches('/');
+        let query: String = url::form_urlencoded::byte_serialize(client_id.as_str().as_bytes()).collect();
+        format!("{base}/.well-known/openid-configuration?client_id={query}")
+    }
+}
+
+impl fmt::Display for Issuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for Issuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// A client id: 1 to 255 visible ASCII characters (RFC 6749 appendix A.1, without the space).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ClientId(String);
+
+impl ClientId {
+    pub(crate) fn parse(text: &str) -> Result<Self, ConfigurationProblem> {
+        let visible = (1..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        visible.then(|| Self(text.to_owned())).ok_or(ConfigurationProblem::ClientId)
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The scopes of a client, in the one spelling that all legs of a sign-in send (RFC 6749 §3.3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Scopes(String);
+
+/// Longest scope parameter that Okta takes at the first leg (protocol.md §1.1).
+const MAX_SCOPE: usize = 1024;
+
+impl Scopes {
+    pub(crate) fn parse<I: IntoIterator<Item = S>, S: AsRef<str>>(scopes: I) -> Result<Self, ConfigurationProblem> {
+        let mut list: Vec<String> = Vec::new();
+        for scope in scopes {
+            let scope = scope.as_ref();
+            let legal = |b: u8| matches!(b, 0x21 | 0x23..=0x5B | 0x5D..=0x7E);
+            if scope.is_empty() || !scope.bytes().all(legal) {
+                return Err(ConfigurationProblem::Scope);
+            }
+            if !list.iter().any(|known| known == scope) {
+                list.push(scope.to_owned());
+            }
+        }
+        let joined = list.join(" ");
+        if joined.is_empty() || joined.len() > MAX_SCOPE {
+            return Err(ConfigurationProblem::Scope);
+        }
+        Ok(Self(joined))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(crate) fn contains(&self, scope: &str) -> bool {
+        self.0.split(' ').any(|known| known == scope)
+    }
+}
+
+/// `https://host[:port]`, the unit that decides where a token may go (protocol.md TOK-9).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Origin(String);
+
+impl Origin {
+    pub(crate) fn parse(text: &str) -> Result<Self, ConfigurationProblem> {
+        let url = Url::parse(text).map_err(|_| ConfigurationProblem::ResourceOrigin)?;
+        let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+        let anonymous = url.username().is_empty() && url.password().is_none() && !text.contains('@');
+        if url.scheme() == "https" && url.has_host() && bare && anonymous {
+            Ok(Self::of(&url))
+        } else {
+            Err(ConfigurationProblem::ResourceOrigin)
+        }
+    }
+
+    /// The origin of a URL that a token may be sent to, if it is one at all.
+    pub(crate) fn of_request(text: &str) -> Option<Self> {
+        let url = Url::parse(text).ok()?;
+        let plain = url.scheme() == "https" && url.username().is_empty() && url.password().is_none();
+        plain.then(|| Self::of(&url))
+    }
+
+    fn of(url: &Url) -> Self {
+        Self(url.origin().ascii_serialization())
+    }
+}
+
+/// A way to prove who the user is, besides the password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Factor {
+    /// A one-time code from an authenticator app.
+    Otp,
+    /// A prompt on the user's device, with or without a number to tap.
+    Push,
+    /// A code by text message.
+    Sms,
+    /// A code by a phone call.
+    Voice,
+    /// A code by e-mail.
+    Email,
+}
+
+impl Factor {
+    /// All factors that this version can do.
+    pub const ALL: [Self; 5] = [Self::Otp, Self::Push, Self::Sms, Self::Voice, Self::Email];
+
+    /// A stable name: `otp`, `push`, `sms`, `voice`, `email`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Otp => "otp",
+            Self::Push => "push",
+            Self::Sms => "sms",
+            Self::Voice => "voice",
+            Self::Email => "email",
+        }
+    }
+}
+
+impl fmt::Display for Factor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Everything about a client that does not change.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) issuer: Issuer,
+    pub(crate) client_id: ClientId,
+    pub(crate) scopes: Scopes,
+    pub(crate) capabilities: Vec<Factor>,
+    pub(crate) resource_origins: Vec<Origin>,
+    pub(crate) request_timeout: Duration,
+    pub(crate) trim_usernames: bool,
+    pub(crate) when_storage_fails: WhenStorageFails,
+}
+
+impl Config {
+    /// Whether a session's token may be sent to `url`: https, and the issuer's origin or a configured one.
+    pub(crate) fn may_receive_tokens(&self, url: &str) -> bool {
+        Origin::of_request(url)
+            .is_some_and(|origin| origin == self.issuer.origin() || self.resource_origins.contains(&origin))
+    }
+}
+
+/// What a sign-in does when the token store cannot be written (docs/sessions.md §4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WhenStorageFails {
+    /// Refuse before the credential is sent.
+    #[default]
+    Refuse,
+    /// Sign in all the same and keep the session in memory.
+    KeepInMemory,
+}
+
+/// A time limit: more than nothing, and at most ten minutes.
+pub(crate) fn time_limit(limit: Duration) -> Result<Duration, ConfigurationProblem> {
+    let sane = !limit.is_zero() && limit <= Duration::from_secs(600);
+    sane.then_some(limit).ok_or(ConfigurationProblem::TimeLimit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_issuer_is_https_and_written_as_the_server_writes_it() {
+        for good in [
+            "https://acme.okta.com",
+            "https://acme.okta.com/",
+            "https://acme.okta.com/oauth2/default",
+            "https://localhost:8443/oauth2/default",
+            "https://127.0.0.1:1/t/x",
+            "https://xn--mnchen-3ya.example",
+        ] {
+            assert_eq!(Issuer::parse(good).unwrap().as_str(), good);
+        }
+        use IssuerProblem::*;
+        for (bad, why) in [
+            ("", NotAUrl),
+            ("acme.okta.com", NotAUrl),
+            ("htps://acme.okta.com", NotHttps),
+            ("http://acme.okta.com", NotHttps),
+            ("https://", NotAUrl),
+            ("https://ana@acme.okta.com", UserInfo),
+            ("https://ana:pw@acme.okta.com", UserInfo),
+            ("https://@acme.okta.com", UserInfo),
+            ("https://acme.okta.com?x=1", QueryOrFragment),
+            ("https://acme.okta.com/#f", QueryOrFragment),
+            ("https://ACME.okta.com", NotCanonical),
+            ("https://acme.okta.com:443", NotCanonical),
+            ("https://acme.okta.com/a/../b", NotCanonical),
+            ("https://münchen.example", NotCanonical),
+            (" https://acme.okta.com", NotCanonical),
+            ("https://acme.okta.com/\n", NotCanonical),
+        ] {
+            assert_eq!(Issuer::parse(bad).unwrap_err(), why, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn metadata_is_asked_for_with_the_client_id() {
+        let issuer = Issuer::parse("https://a.example/oauth2/x/").unwrap();
+        let url = issuer.metadata_url(&ClientId::parse("id&1").unwrap());
+        assert_eq!(url, "https://a.example/oauth2/x/.well-known/openid-configuration?client_id=id%261");
+    }
+
+    #[test]
+    fn scopes_have_one_spelling() {
+        let scopes = Scopes::parse(["openid", "profile", "openid"]).unwrap();
+        assert_eq!(scopes.as_str(), "openid profile");
+        assert!(scopes.contains("openid") && !scopes.contains("open"));
+        for bad in [vec![], vec![""], vec!["a b"], vec!["a\"b"], vec!["ä"]] {
+            assert!(Scopes::parse(bad.clone()).is_err(), "{bad:?}");
+        }
+        assert!(Scopes::parse(["x".repeat(1025)]).is_err());
+    }
+
+    #[test]
+    fn tokens_go_to_https_of_known_origins_only() {
+        let config = Config {
+            issuer: Issuer::parse("https://a.example/oauth2/x").unwrap(),
+            client_id: ClientId::parse("id").unwrap(),
+            scopes: Scopes::parse(["openid"]).unwrap(),
+            capabilities: vec![],
+            resource_origins: vec![Origin::parse("https://api.example:8443").unwrap()],
+            request_timeout: Duration::from_secs(1),
+            trim_usernames: true,
+            when_storage_fails: WhenStorageFails::Refuse,
+        };
+        for yes in ["https://a.example/me?x=1", "https://api.example:8443/x", "https://A.example:443/"] {
+            assert!(config.may_receive_tokens(yes), "{yes}");
+        }
+        for no in [
+            "http://a.example/me",
+            "https://api.example/x",
+            "https://evil.example/",
+            "https://a.example.evil.example/",
+            "https://a.example@evil.example/",
+            "https://u:p@a.example/",
+            "nonsense",
+        ] {
+            assert!(!config.may_receive_tokens(no), "{no}");
+        }
+        for bad in ["http://a.example", "https://a.example/x", "https://u@a.example", "a.example"] {
+            assert!(Origin::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn time_limits_are_bounded() {
+        assert!(time_limit(Duration::ZERO).is_err());
+        assert!(time_limit(Duration::from_secs(601)).is_err());
+        assert!(time_limit(Duration::from_secs(600)).is_ok());
+    }
+}

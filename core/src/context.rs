@@ -1,0 +1,205 @@
+//! What every part of a client works with: its configuration, its environment, its store and its caches; and how a
+//! request is sent.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use futures_channel::oneshot;
+use futures_util::future::{Either, select};
+use zeroize::Zeroizing;
+
+use crate::audit::Auditor;
+use crate::config::Config;
+use crate::discovery::Discovery;
+use crate::env::{
+    Blob, BoxFuture, Conversation, Environment, HeaderValue, HttpRequest, HttpResponse, Method, StorageKey, TokenStore,
+    TransportError,
+};
+use crate::error::{Code, Kind, StoreProblem};
+use crate::secret::Secret;
+use crate::wire::form::Body;
+use crate::wire::http_date::parse_http_date;
+
+/// Answers of the token and direct-authentication endpoints, metadata and keys are read up to this size (row 12).
+const MAX_ANSWER: usize = 1024 * 1024;
+/// A store that needs longer has failed this time (docs/sessions.md §4).
+const STORE_DEADLINE: Duration = Duration::from_secs(10);
+
+pub(crate) struct Context {
+    pub(crate) config: Config,
+    pub(crate) env: Environment,
+    pub(crate) store: Arc<dyn TokenStore>,
+    pub(crate) discovery: Discovery,
+    pub(crate) auditor: Auditor,
+}
+
+impl Context {
+    /// Posts a form once.
+    pub(crate) async fn post(
+        &self,
+        via: &dyn Conversation,
+        url: &str,
+        body: Body,
+        deadline: Duration,
+    ) -> Result<HttpResponse, TransportError> {
+        via.send(HttpRequest {
+            method: Method::Post,
+            url: url.to_owned(),
+            headers: vec![
+                ("accept", HeaderValue::Plain("application/json")),
+                ("content-type", HeaderValue::Plain("application/x-www-form-urlencoded")),
+            ],
+            body: Some(body.into_inner()),
+            max_response: MAX_ANSWER,
+            deadline,
+        })
+        .await
+    }
+
+    /// Gets a JSON document, with the access token if one is given.
+    pub(crate) async fn get(
+        &self,
+        via: &dyn Conversation,
+        url: &str,
+        bearer: Option<&Secret>,
+    ) -> Result<HttpResponse, TransportError> {
+        let mut headers = vec![("accept", HeaderValue::Plain("application/json"))];
+        headers.extend(bearer.map(|token| ("authorization", HeaderValue::Secret(bearer_header(token)))));
+        via.send(HttpRequest {
+            method: Method::Get,
+            url: url.to_owned(),
+            headers,
+            body: None,
+            max_response: MAX_ANSWER,
+            deadline: self.config.request_timeout,
+        })
+        .await
+    }
+
+    /// Runs `work` on a task of its own; a caller that goes away does not stop it, it is only told.
+    ///
+    /// `None` if the task panicked or could not be run, which is a defect.
+    pub(crate) fn detached<T, F, W>(&self, work: W) -> impl Future<Output = Option<T>> + use<T, F, W>
+    where
+        W: FnOnce(Abandoned) -> F,
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let (caller, waiting) = oneshot::channel::<()>();
+        let (done, result) = oneshot::channel();
+        let work = work(Abandoned(caller));
+        self.env.spawner.spawn(Box::pin(async move {
+            let _ = done.send(work.await);
+        }));
+        async move {
+            let _present = waiting;
+            result.await.ok()
+        }
+    }
+
+    /// A random identifier of 128 bits, in lower-case hexadecimal; `None` if the system has no randomness.
+    pub(crate) fn random_id(&self) -> Option<Code> {
+        let mut bytes = [0; 16];
+        self.env
+            .randomness
+            .fill(&mut bytes)
+            .then(|| data_encoding::HEXLOWER.encode(&bytes))
+            .and_then(|t| Code::parse(&t))
+    }
+
+    /// Reads a blob; what cannot be read is an error, never absent.
+    pub(crate) async fn load(&self, key: &StorageKey) -> Result<Option<Blob>, StoreProblem> {
+        let (store, key) = (Arc::clone(&self.store), key.clone());
+        self.in_time(async move { store.load(&key).await }).await
+    }
+
+    /// Writes a blob and reads it back: stored means read back equal, whatever `store` said (docs/sessions.md §4).
+    pub(crate) async fn store_and_check(&self, key: &StorageKey, blob: Blob) -> Result<(), StoreProblem> {
+        let blob = Arc::new(blob);
+        let written = {
+            let (store, key, blob) = (Arc::clone(&self.store), key.clone(), Arc::clone(&blob));
+            self.in_time(async move { store.store(&key, &blob).await }).await
+        };
+        match (self.load(key).await, written) {
+            (Ok(Some(found)), _) if found == *blob => Ok(()),
+            (_, Err(problem)) | (Err(problem), Ok(())) => Err(problem),
+            (Ok(_), Ok(())) => Err(StoreProblem::Transient),
+        }
+    }
+
+    /// Deletes a blob and looks that it is gone.
+    pub(crate) async fn delete_and_check(&self, key: &StorageKey) -> Result<(), StoreProblem> {
+        let deleted = {
+            let (store, key) = (Arc::clone(&self.store), key.clone());
+            self.in_time(async move { store.delete(&key).await }).await
+        };
+        match (self.load(key).await, deleted) {
+            (Ok(None), _) => Ok(()),
+            (_, Err(problem)) | (Err(problem), Ok(())) => Err(problem),
+            (Ok(Some(_)), Ok(())) => Err(StoreProblem::Transient),
+        }
+    }
+
+    pub(crate) async fn stored_keys(&self) -> Result<Vec<StorageKey>, StoreProblem> {
+        let store = Arc::clone(&self.store);
+        self.in_time(async move { store.keys().await }).await
+    }
+
+    /// Runs a store call on a task of its own, so that one that is late ends by itself instead of half way.
+    async fn in_time<T: Send + 'static>(
+        &self,
+        call: impl Future<Output = Result<T, StoreProblem>> + Send + 'static,
+    ) -> Result<T, StoreProblem> {
+        let call = core::pin::pin!(self.detached(|_| call));
+        match select(call, self.env.clock.sleep(STORE_DEADLINE)).await {
+            Either::Left((result, _)) => result.unwrap_or(Err(StoreProblem::Transient)),
+            Either::Right(_) => Err(StoreProblem::Transient),
+        }
+    }
+
+    /// The server's time at this moment by the answer just received, or the device's own.
+    pub(crate) fn server_time(&self, response: &HttpResponse) -> ServerTime {
+        let device = self.env.clock.wall().as_secs();
+        let server = response.header("date").and_then(parse_http_date);
+        ServerTime { at: server.unwrap_or(device), ahead: server.map_or(0, |server| server.saturating_sub(device)) }
+    }
+}
+
+/// The server's clock as one answer showed it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ServerTime {
+    /// Unix seconds.
+    pub(crate) at: i64,
+    /// Seconds by which it is ahead of the device.
+    pub(crate) ahead: i64,
+}
+
+/// Knows whether the caller of a detached task went away.
+pub(crate) struct Abandoned(oneshot::Sender<()>);
+
+impl Abandoned {
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.0.is_canceled()
+    }
+}
+
+/// Runs work to its end without anybody waiting.
+pub(crate) fn in_background(env: &Environment, work: impl Future<Output = ()> + Send + 'static) {
+    let work: BoxFuture<'static, ()> = Box::pin(work);
+    env.spawner.spawn(work);
+}
+
+/// The value of an `Authorization` header (RFC 6750 §2.1).
+pub(crate) fn bearer_header(token: &Secret) -> Secret {
+    const SCHEME: &str = "Bearer ";
+    let mut value = Zeroizing::new(String::with_capacity(SCHEME.len().saturating_add(token.len())));
+    value.push_str(SCHEME);
+    // EXPOSE: written into the header's value, a buffer of exactly that size that wipes itself.
+    value.push_str(token.expose());
+    Secret::from(value)
+}
+
+/// A store problem as an error kind.
+pub(crate) fn storage(reason: StoreProblem) -> Kind {
+    Kind::StorageUnavailable { reason }
+}

@@ -1,0 +1,185 @@
+//! Metadata and keys: fetched when needed, kept for as long as the server allows, and nothing else is ever cached.
+//!
+//! protocol.md §1.14, §6.1, §6.4; rows 186–214. The rules are in `wire::metadata` and `jose`; this sequences them.
+
+use core::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::context::Context;
+use crate::env::{BootInstant, Conversation, HttpResponse};
+use crate::error::{Kind, ResponseDefect};
+use crate::jose::jwks::{KeySet, parse_keys};
+use crate::wire::answer::{self, Failure, Leg, Why};
+use crate::wire::metadata::{Metadata, parse_metadata};
+
+/// What is kept between sign-ins.
+#[derive(Default)]
+pub(crate) struct Discovery {
+    cache: Mutex<Cache>,
+}
+
+#[derive(Default)]
+struct Cache {
+    metadata: Option<(Arc<Metadata>, BootInstant)>,
+    keys: Option<(Arc<KeySet>, BootInstant)>,
+    forced_at: Option<BootInstant>,
+}
+
+/// How long a document without `Cache-Control` is kept.
+const DEFAULT_LIFE: Duration = Duration::from_secs(3600);
+/// No document is kept longer.
+const MAX_LIFE: Duration = Duration::from_secs(24 * 3600);
+/// Between two fetches for an unknown key (row 205).
+const FORCED_SPACING: Duration = Duration::from_secs(30);
+/// A failing server is asked this often for a document before the caller hears of it (row 202).
+const TRIES: u32 = 3;
+
+impl Discovery {
+    /// The validated metadata: from memory while fresh, else one request.
+    pub(crate) async fn metadata(&self, context: &Context, via: &dyn Conversation) -> Result<Arc<Metadata>, Failure> {
+        let now = context.env.clock.boot();
+        if let Some((metadata, until)) = &self.cache().metadata
+            && now < *until
+        {
+            return Ok(Arc::clone(metadata));
+        }
+        let url = context.config.issuer.metadata_url(&context.config.client_id);
+        let (response, document) = fetch(context, via, &url).await?;
+        let metadata = parse_metadata(&document, context.config.issuer.as_str())
+            .map_err(|what| Failure::after(&response, Kind::Configuration { what }))?;
+        let metadata = Arc::new(metadata);
+        self.cache().metadata = Some((Arc::clone(&metadata), now.plus(life(&response))));
+        Ok(metadata)
+    }
+
+    /// Metadata anew and keys if they are stale: at least one request, which leaves an open connection.
+    pub(crate) async fn refresh(&self, context: &Context, via: &dyn Conversation) -> Result<(), Failure> {
+        self.cache().metadata = None;
+        let metadata = self.metadata(context, via).await?;
+        self.keys(context, via, &metadata).await.map(drop)
+    }
+
+    /// The keys that sign ID tokens: from memory while fresh, else one request.
+    pub(crate) async fn keys(
+        &self,
+        context: &Context,
+        via: &dyn Conversation,
+        metadata: &Metadata,
+    ) -> Result<Arc<KeySet>, Failure> {
+        let now = context.env.clock.boot();
+        if let Some((keys, until)) = &self.cache().keys
+            && now < *until
+        {
+            return Ok(Arc::clone(keys));
+        }
+        self.fetch_keys(context, via, metadata).await
+    }
+
+    /// The keys anew, because a token names one that is not among them; `None` if that was done a moment ago.
+    pub(crate) async fn keys_anew(
+        &self,
+        context: &Context,
+        via: &dyn Conversation,
+        metadata: &Metadata,
+    ) -> Option<Result<Arc<KeySet>, Failure>> {
+        let now = context.env.clock.boot();
+        {
+            let mut cache = self.cache();
+            if cache.forced_at.is_some_and(|at| now.since(at) < FORCED_SPACING) {
+                return None;
+            }
+            cache.forced_at = Some(now);
+        }
+        Some(self.fetch_keys(context, via, metadata).await)
+    }
+
+    async fn fetch_keys(
+        &self,
+        context: &Context,
+        via: &dyn Conversation,
+        metadata: &Metadata,
+    ) -> Result<Arc<KeySet>, Failure> {
+        let now = context.env.clock.boot();
+        let (response, document) = fetch(context, via, metadata.jwks_uri.as_str()).await?;
+        let keys = parse_keys(&document)
+            .ok_or_else(|| Failure::after(&response, Kind::InvalidResponse { what: ResponseDefect::Member("keys") }))?;
+        let keys = Arc::new(keys);
+        self.cache().keys = Some((Arc::clone(&keys), now.plus(life(&response))));
+        Ok(keys)
+    }
+
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn fetch(
+    context: &Context,
+    via: &dyn Conversation,
+    url: &str,
+) -> Result<(HttpResponse, crate::wire::json::Object), Failure> {
+    let mut tried = 0;
+    loop {
+        tried += 1;
+        let failure = match context.get(via, url, None).await.map_err(Failure::from) {
+            Ok(response) => match answer::read(&response, Leg::Metadata) {
+                Ok(document) => return Ok((response, document)),
+                Err(failure) => failure,
+            },
+            Err(failure) => failure,
+        };
+        match pause(&failure.why) {
+            Some(pause) if tried < TRIES => context.env.clock.sleep(pause * tried).await,
+            _ => return Err(failure),
+        }
+    }
+}
+
+/// Whether, and how long after, it is worth asking a failing server again. A dead network is told at once.
+fn pause(why: &Why) -> Option<Duration> {
+    match why {
+        Why::NoAnswer { kind: Kind::Server { .. }, .. } | Why::RateLimited(None) => Some(Duration::from_secs(1)),
+        Why::RateLimited(Some(delay)) if *delay <= Duration::from_secs(5) => Some(*delay),
+        _ => None,
+    }
+}
+
+/// `Cache-Control` of a public document (RFC 9111 §5.2.2): `no-store` and `no-cache` keep it for this moment only.
+fn life(response: &HttpResponse) -> Duration {
+    let Some(value) = response.header("cache-control") else { return DEFAULT_LIFE };
+    let mut life = DEFAULT_LIFE;
+    for directive in value.split(',').map(|d| d.trim().to_ascii_lowercase()) {
+        if directive == "no-store" || directive == "no-cache" {
+            return Duration::ZERO;
+        }
+        if let Some(seconds) = directive.strip_prefix("max-age=") {
+            life = Duration::from_secs(seconds.trim_matches('"').parse().unwrap_or(0));
+        }
+    }
+    life.min(MAX_LIFE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zeroize::Zeroizing;
+
+    #[test]
+    fn documents_are_kept_as_long_as_the_server_says() {
+        let life_of = |value: &str| {
+            let headers = vec![("cache-control".to_owned(), value.to_owned())];
+            life(&HttpResponse { status: 200, headers, body: Zeroizing::new(vec![]) }).as_secs()
+        };
+        for (value, expected) in [
+            ("max-age=3600, must-revalidate", 3600),
+            ("must-revalidate, MAX-AGE=\"60\"", 60),
+            ("max-age=99999999", 86400),
+            ("max-age=-1", 0),
+            ("max-age=60, no-store", 0),
+            ("no-cache", 0),
+            ("public", 3600),
+        ] {
+            assert_eq!(life_of(value), expected, "{value}");
+        }
+    }
+}

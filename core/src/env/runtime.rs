@@ -1,0 +1,94 @@
+//! Tasks, timers and random numbers of the shipped environment.
+//!
+//! One background thread with a small runtime, started by the first use and kept for the life of the process: it runs
+//! what must outlive its caller (a refresh, a revocation) and every timer. Futures of the public API run on any executor.
+
+use core::time::Duration;
+use std::sync::OnceLock;
+
+use futures_channel::oneshot;
+use ring::rand::{SecureRandom, SystemRandom};
+use tokio::runtime::{Builder, Handle};
+
+use super::BoxFuture;
+
+/// Runs tasks that outlive their caller.
+pub trait Spawner: Send + Sync {
+    /// Runs `task` to its end, whoever waits for it.
+    fn spawn(&self, task: BoxFuture<'static, ()>);
+    /// Runs `work`, which may block, away from every task.
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>);
+}
+
+/// A source of unpredictable bytes.
+pub trait Randomness: Send + Sync {
+    /// Fills `bytes`; `false` if the system has none to give.
+    fn fill(&self, bytes: &mut [u8]) -> bool;
+}
+
+/// Tasks run on the library's background thread.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemSpawner;
+
+impl Spawner for SystemSpawner {
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        if let Some(handle) = background() {
+            handle.spawn(task);
+        }
+    }
+
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
+        if let Some(handle) = background() {
+            handle.spawn_blocking(work);
+        }
+    }
+}
+
+/// The operating system's random numbers.
+#[derive(Debug)]
+pub struct SystemRandomness(SystemRandom);
+
+impl Default for SystemRandomness {
+    fn default() -> Self {
+        Self(SystemRandom::new())
+    }
+}
+
+impl Randomness for SystemRandomness {
+    fn fill(&self, bytes: &mut [u8]) -> bool {
+        self.0.fill(bytes).is_ok()
+    }
+}
+
+pub(super) fn sleep(duration: Duration) -> BoxFuture<'static, ()> {
+    let (done, waiting) = oneshot::channel();
+    if let Some(handle) = background() {
+        handle.spawn(async move {
+            let mut done = done;
+            // A sleeper that went away takes its timer with it.
+            let timer = core::pin::pin!(tokio::time::sleep(duration));
+            let gone = core::pin::pin!(done.cancellation());
+            futures_util::future::select(timer, gone).await;
+            let _ = done.send(());
+        });
+    }
+    Box::pin(async move {
+        let _ = waiting.await;
+    })
+}
+
+/// The background runtime's handle; `None` only if the system refuses a thread.
+pub(super) fn background() -> Option<&'static Handle> {
+    static BACKGROUND: OnceLock<Option<Handle>> = OnceLock::new();
+    BACKGROUND.get_or_init(start).as_ref()
+}
+
+fn start() -> Option<Handle> {
+    let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(4).build().ok()?;
+    let handle = runtime.handle().clone();
+    std::thread::Builder::new()
+        .name("directauth".to_owned())
+        .spawn(move || runtime.block_on(core::future::pending::<()>()))
+        .ok()?;
+    Some(handle)
+}

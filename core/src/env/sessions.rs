@@ -1,0 +1,47 @@
+//! The live sessions of a process: whoever opens a session gets the one engine that works on it.
+
+use core::any::Any;
+use core::fmt;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+
+type AnyEngine = dyn Any + Send + Sync;
+
+/// One engine for each session id, so that two clients of a process never refresh the same session at once.
+#[derive(Default)]
+pub struct SessionTable {
+    engines: Mutex<HashMap<String, Weak<AnyEngine>>>,
+}
+
+impl SessionTable {
+    /// An empty table: in a test, another process.
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// The table that all clients of this process share.
+    pub fn of_this_process() -> Arc<Self> {
+        static TABLE: OnceLock<Arc<SessionTable>> = OnceLock::new();
+        Arc::clone(TABLE.get_or_init(SessionTable::new))
+    }
+
+    /// The live engine of `id`, or the one that `make` makes, which then is it.
+    pub(crate) fn get_or_insert<T: Any + Send + Sync>(&self, id: &str, make: impl FnOnce() -> Arc<T>) -> Arc<T> {
+        let mut engines = self.engines.lock().unwrap_or_else(PoisonError::into_inner);
+        let live = engines.get(id).and_then(Weak::upgrade).and_then(|engine| engine.downcast::<T>().ok());
+        if let Some(engine) = live {
+            return engine;
+        }
+        engines.retain(|_, engine| engine.strong_count() > 0);
+        let engine = make();
+        let weak: Weak<T> = Arc::downgrade(&engine);
+        engines.insert(id.to_owned(), weak);
+        engine
+    }
+}
+
+impl fmt::Debug for SessionTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionTable").finish_non_exhaustive()
+    }
+}

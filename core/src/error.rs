@@ -1,0 +1,674 @@
+//! What went wrong, and what to do about it.
+//!
+//! One flat list of kinds (`Kind`), each with one `Remedy`. `ARCHITECTURE.md` maps the outcome names of
+//! `docs/protocol.md` to these. No text of the server is in here: only codes of allow-listed characters.
+
+use core::fmt;
+use std::time::SystemTime;
+
+/// A failed call: its [`Kind`], and what helps to find it in the server's log.
+///
+/// After an error the step you hold stays usable unless the kind's own text says otherwise.
+#[derive(Clone)]
+pub struct Error {
+    kind: Kind,
+    request_id: Option<Code>,
+    transaction_id: Option<Code>,
+}
+
+impl Error {
+    /// What happened.
+    pub fn kind(&self) -> &Kind {
+        &self.kind
+    }
+
+    /// What the app should do next; one for each kind.
+    pub fn remedy(&self) -> Remedy {
+        self.kind.remedy()
+    }
+
+    /// Whether the same call may succeed later without anything else being changed.
+    pub fn is_retryable(&self) -> bool {
+        self.kind.is_retryable()
+    }
+
+    /// The server's id of the request (`X-Okta-Request-Id`), for its log and its support.
+    pub fn request_id(&self) -> Option<&str> {
+        self.request_id.as_ref().map(Code::as_str)
+    }
+
+    /// The library's own random id of the sign-in, as the audit events carry it.
+    pub fn transaction_id(&self) -> Option<&str> {
+        self.transaction_id.as_ref().map(Code::as_str)
+    }
+
+    pub(crate) fn with_request_id(mut self, id: Option<Code>) -> Self {
+        self.request_id = id.or(self.request_id);
+        self
+    }
+
+    pub(crate) fn with_transaction_id(mut self, id: &Code) -> Self {
+        self.transaction_id = Some(id.clone());
+        self
+    }
+}
+
+impl From<Kind> for Error {
+    fn from(kind: Kind) -> Self {
+        Self { kind, request_id: None, transaction_id: None }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.kind.fmt(f)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Error");
+        out.field("kind", &self.kind);
+        if let Some(id) = &self.request_id {
+            out.field("request_id", id);
+        }
+        if let Some(id) = &self.transaction_id {
+            out.field("transaction_id", id);
+        }
+        out.finish()
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Every kind of failure. More may be added.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Kind {
+    /// The code or credential was refused.
+    ///
+    /// The server answered `invalid_grant` on a leg the user typed (rows 62–65, 140, 152, 163); it does not say whether the
+    /// user is unknown, the password wrong or the account locked, so neither may the app. Also if what was typed cannot be
+    /// right (an empty password, letters in a code, row 142): then nothing was sent. The step stays usable.
+    /// Remedy: [`Remedy::AskAgain`].
+    #[error("the code or credential was refused")]
+    Rejected,
+
+    /// The user said no on the device, or tapped a wrong number.
+    ///
+    /// The server answered `invalid_grant` to a poll (rows 129, 164). The choice of factors stays usable.
+    /// Remedy: [`Remedy::ChooseAnother`].
+    #[error("the request was declined on the user's device")]
+    Declined,
+
+    /// A policy or an assignment does not allow this.
+    ///
+    /// The server answered `access_denied` or `unmet_authentication_requirements` (rows 72–76, 159). Another factor may be
+    /// allowed. Remedy: [`Remedy::ChooseAnother`].
+    #[error("the server's policy does not allow this ({code})")]
+    NotAllowed {
+        /// The server's error code.
+        code: Code,
+    },
+
+    /// What was being answered is over: the prompt, the code or the whole sign-in.
+    ///
+    /// The server answered `expired_token` or a second `access_denied` in a row, or the local deadline passed (rows
+    /// 111, 130–133, 153). Remedy: [`Remedy::StartOver`], or another factor while the choice is still valid.
+    #[error("this step has expired")]
+    Expired,
+
+    /// Too many wrong codes in this step; nothing more is sent for it (rows 141, 152). Remedy: [`Remedy::StartOver`].
+    #[error("too many wrong attempts")]
+    TooManyAttempts,
+
+    /// Too many requests, or too early for a resend.
+    ///
+    /// The server answered 429 (whatever its body says, rows 66, 161, 315–322), or this library holds the call back
+    /// itself: a resend before `resend_at`, a sixth push in ten minutes. Nothing was consumed.
+    /// Remedy: [`Remedy::Wait`].
+    #[error("too many requests; try again later")]
+    RateLimited {
+        /// The earliest time at which trying again makes sense, by the device's own wall clock.
+        retry_at: SystemTime,
+    },
+
+    /// Only a browser can go on: the server answered `consent_required`, `interaction_required` or `login_required`
+    /// (row 75). Remedy: [`Remedy::OpenBrowser`].
+    #[error("the server asks for a browser ({reason})")]
+    BrowserRequired {
+        /// The server's error code.
+        reason: Code,
+    },
+
+    /// The session is kept, but the server wants the user to sign in again before it renews it.
+    ///
+    /// The answer to a refresh was `mfa_required` or `access_denied` (rows 169, 285), or the session never had a refresh
+    /// token (`no_refresh_token`, row 93). Remedy: [`Remedy::SignInAgain`].
+    #[error("the server asks the user to sign in again ({reason})")]
+    ReauthRequired {
+        /// The server's error code.
+        reason: Code,
+    },
+
+    /// The session is over. Remedy: [`Remedy::SignInAgain`].
+    #[error("the session has ended: {reason}")]
+    SessionEnded {
+        /// Why it ended.
+        reason: EndReason,
+    },
+
+    /// The store could not be read or written; nothing was lost or ended by that. Remedy: [`Remedy::Unlock`] or
+    /// [`Remedy::ContactSupport`], by the reason.
+    #[error("the token store is unavailable: {reason}")]
+    StorageUnavailable {
+        /// What the store reported.
+        reason: StoreProblem,
+    },
+
+    /// No usable answer came back. Remedy: [`Remedy::CheckConnection`].
+    #[error("the network failed: {kind}")]
+    Network {
+        /// What failed.
+        kind: NetworkProblem,
+        /// Whether the server may have seen the request. If it may, a typed code could be used up: the library never
+        /// sends it again by itself (rows 14, 17).
+        maybe_sent: bool,
+    },
+
+    /// The answer breaks the protocol; nothing of it was used. Remedy: [`Remedy::ContactSupport`].
+    #[error("the server's answer cannot be used: {what}")]
+    InvalidResponse {
+        /// What was wrong with it.
+        what: ResponseDefect,
+    },
+
+    /// Tokens came back but did not pass validation; nothing was released (protocol.md §6). Remedy:
+    /// [`Remedy::ContactSupport`].
+    #[error("the server's tokens did not pass validation: {check}")]
+    TokenRejected {
+        /// The check that failed.
+        check: TokenCheck,
+    },
+
+    /// The app or the server is set up wrongly; trying again will not help. Remedy: [`Remedy::FixConfiguration`].
+    #[error("configuration: {what}")]
+    Configuration {
+        /// What has to be changed.
+        what: ConfigurationProblem,
+    },
+
+    /// The server asks for something that this version cannot do. Remedy: [`Remedy::ChooseAnother`].
+    #[error("not supported by this version: {what}")]
+    Unsupported {
+        /// What it is.
+        what: Unsupported,
+    },
+
+    /// The app cancelled the sign-in. Remedy: [`Remedy::Ignore`].
+    #[error("cancelled")]
+    Cancelled,
+
+    /// The step is answering already, was used already, or too many sign-ins run at once. Remedy: [`Remedy::Ignore`].
+    #[error("this step is busy or already used")]
+    Busy,
+
+    /// The server failed (5xx, `server_error`, `temporarily_unavailable`) or used an error code nobody knows
+    /// (rows 51–55, 77). Remedy: [`Remedy::Wait`] for a failing server, [`Remedy::ContactSupport`] otherwise.
+    #[error("the server answered with an error (status {status}{})", code.as_ref().map(|c| format!(", {c}")).unwrap_or_default())]
+    Server {
+        /// The HTTP status.
+        status: u16,
+        /// The server's error code, if it had one of allow-listed characters.
+        code: Option<Code>,
+    },
+
+    /// A defect of this library. Remedy: [`Remedy::ContactSupport`].
+    #[error("internal error")]
+    Internal,
+}
+
+impl Kind {
+    /// What the app should do next.
+    pub fn remedy(&self) -> Remedy {
+        match self {
+            Self::Rejected => Remedy::AskAgain,
+            Self::Declined | Self::NotAllowed { .. } | Self::Unsupported { .. } => Remedy::ChooseAnother,
+            Self::Expired | Self::TooManyAttempts => Remedy::StartOver,
+            Self::RateLimited { retry_at } => Remedy::Wait(Some(*retry_at)),
+            Self::BrowserRequired { .. } => Remedy::OpenBrowser,
+            Self::ReauthRequired { .. } | Self::SessionEnded { .. } => Remedy::SignInAgain,
+            Self::StorageUnavailable { reason } if reason.is_temporary() => Remedy::Unlock,
+            Self::Network { .. } => Remedy::CheckConnection,
+            Self::Configuration { .. } => Remedy::FixConfiguration,
+            Self::Server { .. } if self.is_retryable() => Remedy::Wait(None),
+            Self::Cancelled | Self::Busy => Remedy::Ignore,
+            Self::StorageUnavailable { .. }
+            | Self::InvalidResponse { .. }
+            | Self::TokenRejected { .. }
+            | Self::Server { .. }
+            | Self::Internal => Remedy::ContactSupport,
+        }
+    }
+
+    /// The kind's own name, for logs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Rejected => "Rejected",
+            Self::Declined => "Declined",
+            Self::NotAllowed { .. } => "NotAllowed",
+            Self::Expired => "Expired",
+            Self::TooManyAttempts => "TooManyAttempts",
+            Self::RateLimited { .. } => "RateLimited",
+            Self::BrowserRequired { .. } => "BrowserRequired",
+            Self::ReauthRequired { .. } => "ReauthRequired",
+            Self::SessionEnded { .. } => "SessionEnded",
+            Self::StorageUnavailable { .. } => "StorageUnavailable",
+            Self::Network { .. } => "Network",
+            Self::InvalidResponse { .. } => "InvalidResponse",
+            Self::TokenRejected { .. } => "TokenRejected",
+            Self::Configuration { .. } => "Configuration",
+            Self::Unsupported { .. } => "Unsupported",
+            Self::Cancelled => "Cancelled",
+            Self::Busy => "Busy",
+            Self::Server { .. } => "Server",
+            Self::Internal => "Internal",
+        }
+    }
+
+    /// Whether the same call may succeed later without anything else being changed.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::RateLimited { .. } | Self::Network { .. } => true,
+            Self::StorageUnavailable { reason } => reason.is_temporary(),
+            Self::Server { status, code } => {
+                *status >= 500
+                    || code.as_ref().is_some_and(|c| matches!(c.as_str(), "server_error" | "temporarily_unavailable"))
+            }
+            _ => false,
+        }
+    }
+}
+
+/// What the app should do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Remedy {
+    /// Let the user type it again; the step in hand stays usable.
+    AskAgain,
+    /// Offer another factor.
+    ChooseAnother,
+    /// Begin the sign-in again.
+    StartOver,
+    /// Wait, until the given time if there is one, then try the same again.
+    Wait(Option<SystemTime>),
+    /// Send the user to the sign-in screen.
+    SignInAgain,
+    /// Continue in a browser.
+    OpenBrowser,
+    /// Ask the user to look at the network (offline, captive portal, wrong certificate), then try again.
+    CheckConnection,
+    /// Ask the user to unlock the device, then try again.
+    Unlock,
+    /// Show the request id and let the user ask for help.
+    ContactSupport,
+    /// A developer or administrator has to change something.
+    FixConfiguration,
+    /// Nothing to show.
+    Ignore,
+}
+
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AskAgain => "ask the user to enter it again",
+            Self::ChooseAnother => "offer another factor",
+            Self::StartOver => "start the sign-in again",
+            Self::Wait(_) => "wait a little, then try again",
+            Self::SignInAgain => "send the user to the sign-in screen",
+            Self::OpenBrowser => "continue in a browser",
+            Self::CheckConnection => "check the network connection, then try again",
+            Self::Unlock => "unlock the device, then try again",
+            Self::ContactSupport => "show the request id and contact support",
+            Self::FixConfiguration => "fix the configuration of the app or the server",
+            Self::Ignore => "nothing to do",
+        })
+    }
+}
+
+/// A short identifier from the server, of the characters `A-Z a-z 0-9 _ . : -` and at most 64 of them.
+///
+/// Anything else never becomes a `Code`, so it is safe to log and to show.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Code(String);
+
+impl Code {
+    /// `text` if it has only allowed characters and 1 to 64 of them.
+    pub fn parse(text: &str) -> Option<Self> {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'-');
+        (1..=64).contains(&text.len()).then_some(())?;
+        text.bytes().all(allowed).then(|| Self(text.to_owned()))
+    }
+
+    /// The identifier.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// One of the library's own codes.
+    pub(crate) fn of(text: &'static str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Why a session ended (docs/sessions.md §1: nothing else ends one).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EndReason {
+    /// The user signed out.
+    #[error("signed out")]
+    SignedOut,
+    /// A new sign-in took its place.
+    #[error("replaced by a new sign-in")]
+    Replaced,
+    /// The server refused the newest refresh token (`invalid_grant`, rows 283–284).
+    #[error("the server no longer accepts the refresh token")]
+    RefreshTokenRefused,
+    /// The server answered with a validly signed ID token for another user (row 257).
+    #[error("the server answered for another user")]
+    SubjectChanged,
+}
+
+/// What a token store reported (docs/sessions.md §3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreProblem {
+    /// The device is locked, or was not unlocked since it started. Temporary.
+    #[error("the device is locked")]
+    Locked,
+    /// The user has to authenticate to the device first. Temporary.
+    #[error("the user has to unlock it")]
+    NeedsUser,
+    /// The user dismissed the device's prompt. Temporary.
+    #[error("the user dismissed the prompt")]
+    UserCancelled,
+    /// It did not work this time: busy, full, or out of time. Temporary.
+    #[error("it failed this time")]
+    Transient,
+    /// The data was restored from another device and cannot be read here.
+    #[error("the data belongs to another device")]
+    Foreign,
+    /// The data is damaged.
+    #[error("the data is damaged")]
+    Corrupt,
+    /// The key is missing (perhaps a missing access group).
+    #[error("the key is missing")]
+    KeyMissing,
+    /// The platform destroyed the key.
+    #[error("the key was destroyed")]
+    KeyDestroyed,
+    /// A newer version of this library wrote the data.
+    #[error("the data was written by a newer version")]
+    NewerVersion,
+}
+
+impl StoreProblem {
+    /// Whether the same call can work later on this device.
+    pub fn is_temporary(self) -> bool {
+        matches!(self, Self::Locked | Self::NeedsUser | Self::UserCancelled | Self::Transient)
+    }
+}
+
+/// What failed on the way to the server and back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NetworkProblem {
+    /// No connection: offline, name not found, refused.
+    #[error("no connection to the server")]
+    Connect,
+    /// The TLS handshake failed: expired, self-signed or wrong certificate, or no common version (row 1).
+    #[error("the server's certificate or TLS version is not accepted")]
+    Tls,
+    /// The deadline passed (rows 16–19).
+    #[error("the server did not answer in time")]
+    Timeout,
+    /// The connection broke before the answer was complete (rows 14–15).
+    #[error("the connection broke before the answer was complete")]
+    Interrupted,
+    /// A web page came instead of the server's answer: a captive portal or a proxy's sign-in page (row 6).
+    #[error("a web page answered instead of the server (captive portal?)")]
+    CaptivePortal,
+}
+
+/// What was wrong with an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResponseDefect {
+    /// A redirect; never followed (rows 2–5).
+    #[error("a redirect")]
+    Redirect,
+    /// A status that the protocol does not know (row 23).
+    #[error("an unexpected status")]
+    Status,
+    /// Not JSON by its media type (rows 9, 56).
+    #[error("not JSON")]
+    ContentType,
+    /// A content encoding that was not asked for.
+    #[error("an unrequested content encoding")]
+    ContentEncoding,
+    /// Larger than the cap (row 12).
+    #[error("too large")]
+    TooLarge,
+    /// No body (row 21).
+    #[error("empty")]
+    Empty,
+    /// Not well-formed JSON, or a member appears twice (rows 30–36).
+    #[error("malformed JSON")]
+    Json,
+    /// Not UTF-8 (row 40).
+    #[error("not UTF-8")]
+    Encoding,
+    /// An error answer without an error code (row 58).
+    #[error("an error without a code")]
+    ErrorShape,
+    /// A member is missing or has an unusable value.
+    #[error("the member {0} is missing or unusable")]
+    Member(&'static str),
+    /// A known answer at a place where it makes no sense (protocol.md §2.3 "protocol error").
+    #[error("an answer that does not belong here")]
+    OutOfPlace,
+    /// The server asked for more than five second factors in a row (row 151).
+    #[error("an endless series of factors")]
+    Loop,
+    /// The answer speaks of another channel than the one asked for (row 114).
+    #[error("another channel than the one asked for")]
+    ChannelMismatch,
+}
+
+/// A check of protocol.md §6 that the tokens did not pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TokenCheck {
+    /// `token_type` is missing or is none that can be used (rows 84–90).
+    #[error("token_type")]
+    TokenType,
+    /// `access_token` is missing or malformed (rows 48, 87).
+    #[error("access_token")]
+    AccessToken,
+    /// `refresh_token` is malformed (row 50).
+    #[error("refresh_token")]
+    RefreshToken,
+    /// No ID token although `openid` was asked for (row 91).
+    #[error("id_token is missing")]
+    IdTokenMissing,
+    /// The ID token is not a compact JWS of valid JSON with unique names (rows 227–231), or its `sub` is unusable at a
+    /// refresh.
+    #[error("id_token is malformed")]
+    Malformed,
+    /// `alg` is not allowed (rows 217–219).
+    #[error("alg")]
+    Algorithm,
+    /// `crit` names something that is not understood.
+    #[error("crit")]
+    Critical,
+    /// `typ` is that of another kind of token (row 226).
+    #[error("typ")]
+    Type,
+    /// `kid` is missing, unknown or ambiguous (rows 205–208, 222).
+    #[error("kid")]
+    KeyId,
+    /// The keys could not be fetched (row 214).
+    #[error("the keys are unreachable")]
+    KeysUnreachable,
+    /// The signature does not verify (rows 221, 227).
+    #[error("signature")]
+    Signature,
+    /// `iss` is not the issuer (rows 232–234).
+    #[error("iss")]
+    Issuer,
+    /// `aud` is not this client alone (rows 235–237).
+    #[error("aud")]
+    Audience,
+    /// `azp` is not this client.
+    #[error("azp")]
+    AuthorizedParty,
+    /// `sub` is missing or malformed (row 239); at a refresh: it is another user's (row 257).
+    #[error("sub")]
+    Subject,
+    /// `exp` is missing or past (row 240).
+    #[error("exp")]
+    Expired,
+    /// `iat` is missing, in the future or too old (rows 242–243).
+    #[error("iat")]
+    IssuedAt,
+    /// `nbf` is in the future (row 246).
+    #[error("nbf")]
+    NotBefore,
+    /// `nonce` is not the one that was sent (rows 247, 260).
+    #[error("nonce")]
+    Nonce,
+    /// `auth_time` is missing, too old or has changed (rows 249, 259).
+    #[error("auth_time")]
+    AuthTime,
+    /// `acr` is missing or none of those asked for (row 250).
+    #[error("acr")]
+    Acr,
+    /// `at_hash` is missing or wrong (rows 251–252).
+    #[error("at_hash")]
+    AccessTokenHash,
+}
+
+/// What has to be changed in the app or at the server.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigurationProblem {
+    /// The issuer given to the builder is not usable.
+    #[error("the issuer is not usable: {0}")]
+    Issuer(IssuerProblem),
+    /// The client id is empty, too long or has characters other than visible ASCII.
+    #[error("the client id must be 1 to 255 visible ASCII characters")]
+    ClientId,
+    /// A scope is empty or has characters that RFC 6749 §3.3 does not allow, or all together are too long.
+    #[error("scopes must be visible ASCII without quote or backslash, and at most 1,024 characters together")]
+    Scope,
+    /// A time limit is zero or larger than ten minutes.
+    #[error("a time limit must be more than zero and at most ten minutes")]
+    TimeLimit,
+    /// A resource origin is not `https://host[:port]`.
+    #[error("a resource origin must be https://host[:port], without path")]
+    ResourceOrigin,
+    /// The request is for an URL that the session must not send its token to.
+    #[error("tokens go only to https URLs of the issuer and of the configured resource origins")]
+    OriginNotAllowed,
+    /// A certificate given to `Trust::Custom` cannot be read, or none was given.
+    #[error("a custom certificate authority cannot be read")]
+    Certificate,
+    /// The platform's certificate verifier cannot be used here.
+    #[error("the platform's certificate verifier is unavailable")]
+    PlatformTrust,
+    /// There is no authorization server at the issuer's address (404, rows 83, 201): a typo in host or server id.
+    #[error("no authorization server was found at the issuer's address; check the issuer for typos")]
+    IssuerNotFound,
+    /// The server calls itself by another name (rows 187–189). Compared code point by code point.
+    #[error("the issuer is {configured:?}, but the server calls itself {found:?}")]
+    IssuerMismatch {
+        /// The configured issuer.
+        configured: String,
+        /// What the metadata says, reduced to visible ASCII and 200 characters.
+        found: String,
+    },
+    /// An endpoint of the metadata is not https, not at the issuer's host or not usable (rows 191–195).
+    #[error("the server's metadata has an unusable {0}")]
+    Endpoint(&'static str),
+    /// The server does not know the client id, or wants a client secret (row 67, 200).
+    #[error("the server does not accept the client id")]
+    Client,
+    /// The grant is not enabled for this client or server (row 69).
+    #[error("the sign-in method is not enabled for this client at the server")]
+    Grant,
+    /// The server refuses the scopes (row 70).
+    #[error("the server refuses the requested scopes")]
+    ScopeRefused,
+    /// The server finds the request itself wrong (row 71, 82, 165).
+    #[error("the server refuses the request as malformed ({0})")]
+    Request(Code),
+    /// The factor is not among the declared capabilities.
+    #[error("this factor is not among the client's declared capabilities")]
+    Capability,
+}
+
+/// Why an issuer is not usable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum IssuerProblem {
+    /// Not an absolute URL.
+    #[error("it is not an absolute URL")]
+    NotAUrl,
+    /// Not https.
+    #[error("it must begin with https://")]
+    NotHttps,
+    /// It has a user name or password.
+    #[error("it must not contain a user name or password")]
+    UserInfo,
+    /// It has a query or fragment.
+    #[error("it must not have a query or fragment")]
+    QueryOrFragment,
+    /// It has white space, control or non-ASCII characters, or dot segments.
+    #[error(
+        "it must be written exactly as the server writes it: plain ASCII, host in lower case, no default port, no dot segments"
+    )]
+    NotCanonical,
+}
+
+/// Something that this version cannot do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unsupported {
+    /// A second factor of none of the kinds that the app declared (row 149), or an unknown `challenge_type` (row 158).
+    #[error("the second factor that the server asks for")]
+    Challenge,
+    /// An unknown `binding_method` (row 117).
+    #[error("the server's way of binding the request to the user")]
+    BindingMethod,
+    /// The server wants a DPoP proof.
+    #[error("sender-constrained tokens (DPoP)")]
+    DPoP,
+    /// The server has no revocation endpoint.
+    #[error("token revocation at this server")]
+    Revocation,
+    /// The server has no userinfo endpoint.
+    #[error("user information at this server")]
+    UserInfo,
+}

@@ -1,0 +1,75 @@
+//! The sign-ins of a client: one for each user at a time, a warmed connection for the next, and what was sent to whom.
+
+use core::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use super::throttle::Sends;
+use super::transaction::Transaction;
+use crate::context::{Context, in_background};
+use crate::env::{BootInstant, Conversation};
+use crate::error::Kind;
+
+#[derive(Default)]
+pub(crate) struct SignIns {
+    running: Mutex<HashMap<String, Weak<Transaction>>>,
+    warm: Mutex<Option<(Arc<dyn Conversation>, BootInstant)>>,
+    sends: Mutex<Sends>,
+}
+
+/// A prepared connection waits this long for the sign-in.
+const WARM_LIFE: Duration = Duration::from_secs(60);
+
+impl SignIns {
+    /// Takes the place of the user's earlier sign-in, which is cancelled; `Busy` while a request of it is on the wire.
+    pub(super) fn enter(&self, new: &Arc<Transaction>) -> Result<(), Kind> {
+        let earlier = {
+            let mut running = lock(&self.running);
+            let earlier = running.get(&new.username).and_then(Weak::upgrade);
+            if earlier.as_ref().is_some_and(|earlier| earlier.is_on_the_wire()) {
+                return Err(Kind::Busy);
+            }
+            running.retain(|_, transaction| transaction.strong_count() > 0);
+            running.insert(new.username.clone(), Arc::downgrade(new));
+            earlier
+        };
+        if let Some(earlier) = earlier {
+            earlier.cancel();
+        }
+        Ok(())
+    }
+
+    /// A sign-in that has ended keeps no place.
+    pub(super) fn leave(&self, transaction: &Transaction) {
+        let mut running = lock(&self.running);
+        if running.get(&transaction.username).is_some_and(|known| core::ptr::eq(known.as_ptr(), transaction)) {
+            running.remove(&transaction.username);
+        }
+    }
+
+    pub(super) fn take_warm(&self, now: BootInstant) -> Option<Arc<dyn Conversation>> {
+        let (conversation, until) = lock(&self.warm).take()?;
+        (now < until).then_some(conversation)
+    }
+
+    pub(super) fn keep_warm(self: &Arc<Self>, context: &Context, conversation: Arc<dyn Conversation>) {
+        let until = context.env.clock.boot().plus(WARM_LIFE);
+        *lock(&self.warm) = Some((conversation, until));
+        let this = Arc::downgrade(self);
+        let timer = context.env.clock.sleep(WARM_LIFE);
+        in_background(&context.env, async move {
+            timer.await;
+            if let Some(this) = this.upgrade() {
+                lock(&this.warm).take_if(|(_, its)| *its == until);
+            }
+        });
+    }
+
+    pub(super) fn sends(&self) -> MutexGuard<'_, Sends> {
+        lock(&self.sends)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,129 @@
+//! The first factor.
+
+use std::sync::Arc;
+
+use super::input;
+use super::registry::SignIns;
+use super::steps::{self, Step};
+use super::transaction::Transaction;
+use crate::audit::Attempt;
+use crate::config::Factor;
+use crate::context::Context;
+use crate::error::{ConfigurationProblem, Error, Kind};
+use crate::secret::Secret;
+use crate::wire::answer::{Failure, Leg, Why};
+use crate::wire::form::Body;
+use crate::wire::requests::{self, Common};
+
+/// A user who is about to sign in: choose the first factor.
+///
+/// Nothing is sent until one of its methods is called; each call begins a sign-in of its own and cancels an abandoned one
+/// of the same user. Every method first probes the token store, then fetches metadata and keys unless they are known
+/// (protocol.md §1.14), on connections that belong to this sign-in alone.
+///
+/// Errors that every method can give, besides its own: [`Kind::StorageUnavailable`] (nothing was sent),
+/// [`Kind::Network`], [`Kind::Server`], [`Kind::Configuration`] (issuer, client id, grant or scopes are not what the
+/// server has), [`Kind::InvalidResponse`], [`Kind::RateLimited`] (status 429, whatever its body says),
+/// [`Kind::NotAllowed`] (`access_denied`), [`Kind::BrowserRequired`], [`Kind::TokenRejected`] (tokens came and did not
+/// pass validation; they were revoked), [`Kind::Busy`] (a request of this user's other sign-in is on the wire, or too
+/// many sign-ins run).
+pub struct SignIn {
+    context: Arc<Context>,
+    sign_ins: Arc<SignIns>,
+    username: String,
+}
+
+impl SignIn {
+    pub(crate) fn new(context: Arc<Context>, sign_ins: Arc<SignIns>, username: &str) -> Self {
+        Self { context, sign_ins, username: username.to_owned() }
+    }
+
+    /// With the password.
+    ///
+    /// Sends `grant_type=password` to the token endpoint (protocol.md §1.2, RFC 6749 §4.3), once. The server answers with
+    /// tokens ([`Step::SignedIn`]) or `mfa_required` ([`Step::ChooseFactor`]).
+    ///
+    /// # Errors
+    /// [`Kind::Rejected`]: `invalid_grant`; it does not say whether the user is unknown, the password wrong or the account
+    /// locked. After [`Kind::Network`] with `maybe_sent` the attempt may have counted; the library never repeats it.
+    pub async fn password(&self, password: impl Into<Secret>) -> Result<Step, Error> {
+        let password = password.into();
+        if !input::is_password(&password) {
+            return Err(Kind::Rejected.into());
+        }
+        // EXPOSE: written into the request body, which wipes itself after its one send.
+        self.entered(Attempt::Password, |common, user| requests::password(common, user, password.expose())).await
+    }
+
+    /// With a code from an authenticator app, without a password.
+    ///
+    /// Sends the grant `urn:okta:params:oauth:grant-type:otp` (protocol.md §1.3), once. Spaces, dashes and other digits
+    /// than ASCII are normalised.
+    ///
+    /// # Errors
+    /// [`Kind::Rejected`]: the code is wrong or used up, or has other characters than digits (then nothing was sent).
+    pub async fn otp(&self, code: impl Into<Secret>) -> Result<Step, Error> {
+        let code = input::code(&code.into()).ok_or(Kind::Rejected)?;
+        // EXPOSE: written into the request body, which wipes itself after its one send.
+        self.entered(Attempt::Otp, |common, user| requests::otp(common, user, code.expose())).await
+    }
+
+    /// With a prompt on the user's device.
+    ///
+    /// Sends `/primary-authenticate` with `channel_hint=push` (protocol.md §1.10). Gives [`Step::ApproveOnDevice`].
+    ///
+    /// # Errors
+    /// [`Kind::RateLimited`] also locally: at most five pushes in ten minutes, five seconds apart.
+    pub async fn push(&self) -> Result<Step, Error> {
+        self.out_of_band(Factor::Push).await
+    }
+
+    /// With a code by text message. As [`push`](SignIn::push), gives [`Step::EnterCode`]; 30 seconds apart.
+    ///
+    /// # Errors
+    /// As [`push`](SignIn::push).
+    pub async fn sms(&self) -> Result<Step, Error> {
+        self.out_of_band(Factor::Sms).await
+    }
+
+    /// With a code by a phone call. As [`sms`](SignIn::sms).
+    ///
+    /// # Errors
+    /// As [`push`](SignIn::push).
+    pub async fn voice(&self) -> Result<Step, Error> {
+        self.out_of_band(Factor::Voice).await
+    }
+
+    /// With a code by e-mail. As [`sms`](SignIn::sms).
+    ///
+    /// # Errors
+    /// As [`push`](SignIn::push).
+    pub async fn email(&self) -> Result<Step, Error> {
+        self.out_of_band(Factor::Email).await
+    }
+
+    async fn entered(&self, attempt: Attempt, body: impl FnOnce(&Common, &str) -> Body) -> Result<Step, Error> {
+        let transaction = self.begin().await?;
+        let turn = transaction.turn()?;
+        let body = body(&transaction.common, &transaction.username);
+        match transaction.exchange(&turn, Leg::Entered, attempt, body).await {
+            Ok(session) => Ok(Step::SignedIn(session)),
+            Err(Failure { why: Why::MoreAssurance(asked), .. }) => transaction.more_assurance(asked),
+            Err(failure) => Err(transaction.failed(failure)),
+        }
+    }
+
+    async fn out_of_band(&self, factor: Factor) -> Result<Step, Error> {
+        if !self.context.config.capabilities.contains(&factor) {
+            return Err(Kind::Configuration { what: ConfigurationProblem::Capability }.into());
+        }
+        let transaction = self.begin().await?;
+        let turn = transaction.turn()?;
+        steps::start(&transaction, &turn, factor, None).await
+    }
+
+    async fn begin(&self) -> Result<Arc<Transaction>, Error> {
+        let username = input::username(&self.username, self.context.config.trim_usernames).ok_or(Kind::Rejected)?;
+        Transaction::begin(&self.context, &self.sign_ins, username).await
+    }
+}

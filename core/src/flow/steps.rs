@@ -1,0 +1,523 @@
+//! The steps of a sign-in, and what each of them offers.
+
+use core::fmt;
+use core::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use super::input;
+use super::poll::{Move, Schedule};
+use super::second_factor::MAX_ATTEMPTS;
+use super::transaction::{Transaction, Turn};
+use crate::audit::Attempt;
+use crate::config::Factor;
+use crate::env::BootInstant;
+use crate::error::{ConfigurationProblem, Error, Kind, Unsupported};
+use crate::secret::Secret;
+use crate::session::Session;
+use crate::wire::answer::{Failure, Leg, Why};
+use crate::wire::oob::{Binding, Challenge, Oob, parse_challenge, parse_oob};
+use crate::wire::requests;
+
+/// Where a sign-in stands. More may be added.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Step {
+    /// Done. Boxed data is inside; dropping it does not sign out.
+    SignedIn(Session),
+    /// The server wants a second factor; the user or the app chooses one.
+    ChooseFactor(ChooseFactor),
+    /// A prompt is on the user's device.
+    ApproveOnDevice(ApproveOnDevice),
+    /// A code is on its way to the user.
+    EnterCode(EnterCode),
+    /// The server wants something that this version or the declared capabilities cannot do.
+    Unsupported(Unsupported),
+}
+
+impl From<Step> for Error {
+    /// For a step that the app has no screen for.
+    fn from(step: Step) -> Self {
+        match step {
+            Step::Unsupported(what) => Kind::Unsupported { what }.into(),
+            _ => Kind::Unsupported { what: Unsupported::Challenge }.into(),
+        }
+    }
+}
+
+/// The server asked for a second factor (`mfa_required`, protocol.md §1.1).
+///
+/// Usable again and again, also after a declined or expired attempt, until the server replaces its `mfa_token` or ten
+/// minutes are over: going back never means typing the password again.
+///
+/// Errors that every method can give: [`Kind::Expired`] (the ten minutes, or a second `access_denied` in a row: start
+/// over), [`Kind::NotAllowed`] (the first one: this factor is not allowed, others may be), [`Kind::Busy`] (another action
+/// is under way, or the choice was replaced), [`Kind::Cancelled`], [`Kind::Network`], [`Kind::Server`],
+/// [`Kind::RateLimited`], [`Kind::InvalidResponse`], [`Kind::TokenRejected`].
+#[derive(Clone)]
+pub struct ChooseFactor {
+    transaction: Arc<Transaction>,
+    leg: u8,
+}
+
+impl ChooseFactor {
+    pub(super) fn new(transaction: &Arc<Transaction>, leg: u8) -> Self {
+        Self { transaction: Arc::clone(transaction), leg }
+    }
+
+    /// What can be chosen: what the server hinted at, of what the client declared, without what the server denied.
+    pub fn factors(&self) -> Vec<Factor> {
+        if self.transaction.is_current(self.leg).is_ok() { self.transaction.factors() } else { Vec::new() }
+    }
+
+    /// A code from an authenticator app.
+    ///
+    /// Sends `mfa-otp` (protocol.md §1.5), once.
+    ///
+    /// # Errors
+    /// [`Kind::Rejected`]: wrong code, ask again on the same step. [`Kind::TooManyAttempts`] after five.
+    pub async fn otp(&self, code: impl Into<Secret>) -> Result<Step, Error> {
+        self.offers(Factor::Otp)?;
+        let code = input::code(&code.into()).ok_or_else(|| self.transaction.error(Kind::Rejected))?;
+        let turn = self.transaction.turn()?;
+        submit_otp(&self.transaction, &turn, &code).await
+    }
+
+    /// A prompt on the user's device; gives [`Step::ApproveOnDevice`]. Sends `/challenge` (protocol.md §1.11).
+    ///
+    /// # Errors
+    /// [`Kind::RateLimited`] also locally: at most five pushes in ten minutes, five seconds apart.
+    pub async fn push(&self) -> Result<Step, Error> {
+        self.out_of_band(Factor::Push).await
+    }
+
+    /// A code by text message; gives [`Step::EnterCode`]. Sends `/challenge`.
+    ///
+    /// # Errors
+    /// [`Kind::RateLimited`] also locally: 30 seconds apart.
+    pub async fn sms(&self) -> Result<Step, Error> {
+        self.out_of_band(Factor::Sms).await
+    }
+
+    /// A code by a phone call; as [`sms`](ChooseFactor::sms).
+    ///
+    /// # Errors
+    /// As [`sms`](ChooseFactor::sms).
+    pub async fn voice(&self) -> Result<Step, Error> {
+        self.out_of_band(Factor::Voice).await
+    }
+
+    /// A code by e-mail; as [`sms`](ChooseFactor::sms).
+    ///
+    /// # Errors
+    /// As [`sms`](ChooseFactor::sms).
+    pub async fn email(&self) -> Result<Step, Error> {
+        self.out_of_band(Factor::Email).await
+    }
+
+    /// Ends the sign-in: nothing more is sent, and its secrets are wiped.
+    pub fn cancel(&self) {
+        self.transaction.cancel();
+    }
+
+    fn offers(&self, factor: Factor) -> Result<(), Error> {
+        self.transaction.is_current(self.leg)?;
+        if self.transaction.common.capabilities.contains(&factor) {
+            Ok(())
+        } else {
+            Err(self.transaction.error(Kind::Configuration { what: ConfigurationProblem::Capability }))
+        }
+    }
+
+    async fn out_of_band(&self, factor: Factor) -> Result<Step, Error> {
+        self.offers(factor)?;
+        let turn = self.transaction.turn()?;
+        start(&self.transaction, &turn, factor, Some(self.leg)).await
+    }
+}
+
+async fn submit_otp(transaction: &Arc<Transaction>, turn: &Arc<Turn>, code: &Secret) -> Result<Step, Error> {
+    // EXPOSE: written into the request body, which wipes itself after its one send.
+    let body = transaction.with_mfa_token(|token| requests::mfa_otp(&transaction.common, token, code.expose()));
+    let body = body.map_err(|failure| transaction.failed(failure))?;
+    match transaction.exchange(turn, Leg::Entered, Attempt::SecondFactorOtp, body).await {
+        Ok(session) => Ok(Step::SignedIn(session)),
+        Err(Failure { why: Why::MoreAssurance(asked), .. }) => transaction.more_assurance(asked),
+        Err(failure) => Err(transaction.second_factor_failed(Factor::Otp, true, failure)),
+    }
+}
+
+/// Sends a prompt or code to the user, as the first factor or, with the leg of its choice, as a second.
+pub(super) async fn start(
+    transaction: &Arc<Transaction>,
+    turn: &Arc<Turn>,
+    factor: Factor,
+    leg: Option<u8>,
+) -> Result<Step, Error> {
+    let clock = &transaction.context.env.clock;
+    let (now, wall) = (clock.boot(), clock.wall());
+    let allowed_at = transaction.sign_ins.sends().allowed_at(&transaction.username, factor, now);
+    if allowed_at > now {
+        let retry_at = wall.plus(allowed_at.since(now)).to_system_time();
+        return Err(transaction.error(Kind::RateLimited { retry_at }));
+    }
+    let answer = transaction.send_prompt(turn, factor, leg.is_some()).await;
+    let may_have_been_sent = match &answer {
+        Ok(_) => true,
+        Err(failure) => matches!(failure.why, Why::NoAnswer { maybe_acted: true, .. }),
+    };
+    if may_have_been_sent {
+        transaction.sign_ins.sends().remember(&transaction.username, factor, clock.boot());
+    }
+    let answer = answer.map_err(|failure| match leg {
+        Some(_) => transaction.second_factor_failed(factor, false, failure),
+        None => transaction.failed(failure),
+    })?;
+    let challenge = match leg {
+        Some(_) => parse_challenge(answer, factor),
+        None => parse_oob(answer, factor).map(Challenge::Oob),
+    };
+    Ok(match challenge.map_err(|kind| transaction.error(kind))? {
+        Challenge::Otp => Step::EnterCode(EnterCode { prompt: Prompt::new(transaction, Factor::Otp, leg, None) }),
+        Challenge::Oob(oob) => {
+            let binding = oob.binding.clone();
+            let prompt = Prompt::new(transaction, factor, leg, Some(oob));
+            match binding {
+                Binding::None { interval } => Step::ApproveOnDevice(ApproveOnDevice::new(prompt, None, interval)),
+                Binding::Transfer { number, interval } => {
+                    Step::ApproveOnDevice(ApproveOnDevice::new(prompt, Some(number), interval))
+                }
+                Binding::Prompt => Step::EnterCode(EnterCode { prompt }),
+            }
+        }
+    })
+}
+
+/// What the two waiting steps have in common.
+struct Prompt {
+    transaction: Arc<Transaction>,
+    factor: Factor,
+    leg: Option<u8>,
+    oob_code: Option<Secret>,
+    deadline: BootInstant,
+    expires_at: SystemTime,
+    resend_at: SystemTime,
+    attempts: AtomicU8,
+    spent: AtomicBool,
+}
+
+/// How long an authenticator-app code may be waited for when `/challenge` asks for one after all (row 154).
+const OTP_LIFE: Duration = Duration::from_secs(300);
+
+impl Prompt {
+    fn new(transaction: &Arc<Transaction>, factor: Factor, leg: Option<u8>, oob: Option<Oob>) -> Self {
+        let clock = &transaction.context.env.clock;
+        let (now, wall) = (clock.boot(), clock.wall());
+        let life = oob.as_ref().map_or(OTP_LIFE, |oob| oob.expires_in);
+        let resend = transaction.sign_ins.sends().allowed_at(&transaction.username, factor, now);
+        Self {
+            transaction: Arc::clone(transaction),
+            factor,
+            leg,
+            oob_code: oob.map(|oob| oob.oob_code),
+            deadline: now.plus(life),
+            expires_at: wall.plus(life).to_system_time(),
+            resend_at: wall.plus(resend.since(now)).to_system_time(),
+            attempts: AtomicU8::new(0),
+            spent: AtomicBool::new(false),
+        }
+    }
+
+    /// The right to act on this step, if it is neither spent nor over.
+    fn turn(&self) -> Result<Arc<Turn>, Error> {
+        if let Some(leg) = self.leg {
+            self.transaction.is_current(leg)?;
+        }
+        let turn = self.transaction.turn()?;
+        if self.spent.load(Ordering::SeqCst) {
+            return Err(self.transaction.error(Kind::Busy));
+        }
+        Ok(turn)
+    }
+
+    fn spend(&self) {
+        self.spent.store(true, Ordering::SeqCst);
+    }
+
+    fn is_over(&self) -> bool {
+        self.transaction.context.env.clock.boot() >= self.deadline
+    }
+
+    /// Sends the prompt's code, with the received one if the user typed one.
+    async fn exchange(
+        &self,
+        turn: &Arc<Turn>,
+        leg: Leg,
+        attempt: Attempt,
+        binding_code: Option<&str>,
+    ) -> Result<Session, Failure> {
+        let common = &self.transaction.common;
+        // EXPOSE: written into the request body, which wipes itself.
+        let oob_code = self.oob_code.as_ref().map_or("", |code| code.expose());
+        let body = match self.leg {
+            Some(_) => {
+                self.transaction.with_mfa_token(|token| requests::oob(common, oob_code, binding_code, Some(token)))?
+            }
+            None => requests::oob(common, oob_code, binding_code, None),
+        };
+        self.transaction.exchange(turn, leg, attempt, body).await
+    }
+
+    fn failed(&self, failure: Failure) -> Error {
+        match self.leg {
+            Some(_) => self.transaction.second_factor_failed(self.factor, false, failure),
+            None => self.transaction.failed(failure),
+        }
+    }
+
+    fn choice(&self) -> Option<ChooseFactor> {
+        self.leg.map(|leg| ChooseFactor::new(&self.transaction, leg))
+    }
+
+    async fn resend(&self) -> Result<Step, Error> {
+        let turn = self.turn()?;
+        let step = start(&self.transaction, &turn, self.factor, self.leg).await?;
+        // Until here the old code stayed valid.
+        self.spend();
+        Ok(step)
+    }
+}
+
+/// A prompt is on the user's device (protocol.md §2.5, RFC 8628 §3.4–3.5).
+pub struct ApproveOnDevice {
+    prompt: Prompt,
+    number: Option<String>,
+    waiting: Mutex<Waiting>,
+}
+
+struct Waiting {
+    schedule: Schedule,
+    next_poll: BootInstant,
+}
+
+impl ApproveOnDevice {
+    fn new(prompt: Prompt, number: Option<String>, interval: Duration) -> Self {
+        let schedule = Schedule::new(interval, prompt.deadline);
+        let now = prompt.transaction.context.env.clock.boot();
+        let next_poll = now.plus(schedule.wait(now));
+        Self { prompt, number, waiting: Mutex::new(Waiting { schedule, next_poll }) }
+    }
+
+    /// The number that the user has to tap on the device, to be shown large; `None` if there is just yes and no.
+    pub fn number(&self) -> Option<&str> {
+        self.number.as_deref()
+    }
+
+    /// When the prompt ends, on the device's wall clock.
+    pub fn expires_at(&self) -> SystemTime {
+        self.prompt.expires_at
+    }
+
+    /// Waits for the user's answer.
+    ///
+    /// Polls the token endpoint (protocol.md §1.4, §2.4): first after one interval, more slowly when the server says so or
+    /// cannot be reached, until [`expires_at`](ApproveOnDevice::expires_at). It never sends another push. Dropping the
+    /// future stops at once; the step stays usable, and a later call goes on where it was.
+    ///
+    /// # Errors
+    /// [`Kind::Declined`]: the user said no or tapped a wrong number. [`Kind::Expired`]: nobody answered, or the answer to
+    /// a poll that got lost cannot be had again. After both, [`choice`](ApproveOnDevice::choice) leads to another factor.
+    /// [`Kind::Cancelled`], [`Kind::Busy`] (somebody waits already, or the step is spent), [`Kind::TokenRejected`],
+    /// [`Kind::Server`], [`Kind::Configuration`], [`Kind::InvalidResponse`], [`Kind::Network`] (only for a certificate
+    /// that is not accepted, or web pages in a row: the step stays usable).
+    pub async fn approved(&self) -> Result<Step, Error> {
+        let prompt = &self.prompt;
+        let turn = prompt.turn()?;
+        let clock = &prompt.transaction.context.env.clock;
+        loop {
+            let pause = self.waiting().next_poll.since(clock.boot());
+            if !pause.is_zero() {
+                prompt.transaction.sleep(pause).await?;
+            }
+            if self.waiting().schedule.is_over(clock.boot()) {
+                prompt.spend();
+                return Err(prompt.transaction.error(Kind::Expired));
+            }
+            let failure = match prompt.exchange(&turn, Leg::Poll, Attempt::Approval, None).await {
+                Ok(session) => {
+                    prompt.spend();
+                    return Ok(Step::SignedIn(session));
+                }
+                Err(failure) => failure,
+            };
+            let now = clock.boot();
+            let denied = matches!(failure.why, Why::Denied(_));
+            let request_id = failure.request_id.clone();
+            let next = self.waiting().schedule.after(failure.why, now);
+            match next {
+                Move::Wait(pause) => self.waiting().next_poll = now.plus(pause),
+                Move::Choose(asked) => {
+                    prompt.spend();
+                    return prompt.transaction.more_assurance(asked);
+                }
+                Move::Stop(kind) => {
+                    if !kind.is_retryable() {
+                        prompt.spend();
+                    }
+                    if denied {
+                        // Counted, so that a dead `mfa_token` is recognised as such by the second one.
+                        let why = Why::Denied(crate::error::Code::of("access_denied"));
+                        drop(prompt.failed(Failure { why, request_id: None, status: None }));
+                    }
+                    return Err(prompt.transaction.error(kind).with_request_id(request_id));
+                }
+            }
+        }
+    }
+
+    /// Sends the prompt anew; this step is spent when that succeeded, the new one replaces it.
+    ///
+    /// # Errors
+    /// As the method that led here.
+    pub async fn resend(&self) -> Result<Step, Error> {
+        self.prompt.resend().await
+    }
+
+    /// Back to the choice of factors, if this is a second factor.
+    pub fn choice(&self) -> Option<ChooseFactor> {
+        self.prompt.choice()
+    }
+
+    /// Ends the sign-in: whoever waits hears of it at once, nothing more is sent, and its secrets are wiped.
+    pub fn cancel(&self) {
+        self.prompt.transaction.cancel();
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A code is on its way to the user by SMS, voice or e-mail (or the server asks for one of an authenticator app).
+pub struct EnterCode {
+    prompt: Prompt,
+}
+
+impl EnterCode {
+    /// How the code comes.
+    pub fn channel(&self) -> Factor {
+        self.prompt.factor
+    }
+
+    /// When the code ends, on the device's wall clock.
+    pub fn expires_at(&self) -> SystemTime {
+        self.prompt.expires_at
+    }
+
+    /// The earliest time for a [`resend`](EnterCode::resend), on the device's wall clock.
+    pub fn resend_at(&self) -> SystemTime {
+        self.prompt.resend_at
+    }
+
+    /// How many codes may still be sent.
+    pub fn attempts_left(&self) -> u8 {
+        MAX_ATTEMPTS.saturating_sub(self.prompt.attempts.load(Ordering::SeqCst))
+    }
+
+    /// Sends the code that the user typed, once (protocol.md §1.4: `binding_code`).
+    ///
+    /// Spaces, dashes and other digits than ASCII are normalised.
+    ///
+    /// # Errors
+    /// [`Kind::Rejected`]: wrong code, ask again on the same step; or other characters than digits (nothing was sent).
+    /// [`Kind::TooManyAttempts`] with the fifth wrong code. [`Kind::Expired`]: choose again or start over. Otherwise as
+    /// [`ChooseFactor`].
+    pub async fn submit(&self, code: impl Into<Secret>) -> Result<Step, Error> {
+        let prompt = &self.prompt;
+        let turn = prompt.turn()?;
+        if self.attempts_left() == 0 {
+            return Err(prompt.transaction.error(Kind::TooManyAttempts));
+        }
+        if prompt.is_over() {
+            prompt.spend();
+            return Err(prompt.transaction.error(Kind::Expired));
+        }
+        let code = input::code(&code.into()).ok_or_else(|| prompt.transaction.error(Kind::Rejected))?;
+        if prompt.oob_code.is_none() {
+            return submit_otp(&prompt.transaction, &turn, &code).await.inspect(|_| prompt.spend());
+        }
+        let attempt = Attempt::Code(prompt.factor);
+        // EXPOSE: written into the request body, which wipes itself after its one send.
+        match prompt.exchange(&turn, Leg::Entered, attempt, Some(code.expose())).await {
+            Ok(session) => {
+                prompt.spend();
+                Ok(Step::SignedIn(session))
+            }
+            Err(Failure { why: Why::MoreAssurance(asked), .. }) => {
+                prompt.spend();
+                prompt.transaction.more_assurance(asked)
+            }
+            Err(failure) => Err(self.failed(failure)),
+        }
+    }
+
+    /// Counts a wrong code; an end that the server announced ends this step (protocol.md §2.2, S4 and S8).
+    fn failed(&self, failure: Failure) -> Error {
+        let prompt = &self.prompt;
+        match failure.why {
+            Why::Refused => {
+                let wrong = prompt.attempts.fetch_add(1, Ordering::SeqCst).saturating_add(1);
+                if wrong >= MAX_ATTEMPTS {
+                    prompt.spend();
+                    return prompt.transaction.error(Kind::TooManyAttempts).with_request_id(failure.request_id);
+                }
+            }
+            Why::Denied(_) | Why::Expired => {
+                prompt.spend();
+                let request_id = failure.request_id.clone();
+                drop(prompt.failed(failure));
+                return prompt.transaction.error(Kind::Expired).with_request_id(request_id);
+            }
+            _ => {}
+        }
+        prompt.failed(failure)
+    }
+
+    /// Sends a new code; the old one stays valid until that succeeded, then this step is spent and the new one replaces it.
+    ///
+    /// # Errors
+    /// [`Kind::RateLimited`] before [`resend_at`](EnterCode::resend_at) (nothing was sent); otherwise as the method that
+    /// led here.
+    pub async fn resend(&self) -> Result<Step, Error> {
+        self.prompt.resend().await
+    }
+
+    /// Back to the choice of factors, if this is a second factor.
+    pub fn choice(&self) -> Option<ChooseFactor> {
+        self.prompt.choice()
+    }
+
+    /// Ends the sign-in: nothing more is sent, and its secrets are wiped.
+    pub fn cancel(&self) {
+        self.prompt.transaction.cancel();
+    }
+}
+
+impl fmt::Debug for ChooseFactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChooseFactor").field("factors", &self.factors()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ApproveOnDevice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApproveOnDevice").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for EnterCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EnterCode").field("channel", &self.channel()).finish_non_exhaustive()
+    }
+}

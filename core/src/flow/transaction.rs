@@ -1,0 +1,453 @@
+//! One sign-in from its first credential to its end: what all its steps share, and how a leg is sent.
+//!
+//! protocol.md §2.1: issuer, client, scope and endpoints are fixed when it begins. The rules are in `wire::answer`,
+//! `poll`, `second_factor` and `throttle`; this sequences effects.
+
+use core::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::future::{Either, select};
+
+use super::cancel::Cancellation;
+use super::registry::SignIns;
+use super::second_factor::{SecondFactor, Verdict};
+use super::steps::{ChooseFactor, Step};
+use crate::audit::{Attempt, AuditKind, SecurityEvent};
+use crate::config::Factor;
+use crate::context::{Abandoned, Context, in_background, storage};
+use crate::env::{Blob, BootInstant, Conversation, HttpResponse, StorageKey, WallTime};
+use crate::error::{Code, ConfigurationProblem, Error, Kind, ResponseDefect, Unsupported};
+use crate::jose::id_token::SKEW;
+use crate::session::{self, NewSession, Session};
+use crate::validation::{self, Occasion};
+use crate::wire::answer::{self, Failure, Leg, MoreAssurance, Why};
+use crate::wire::form::Body;
+use crate::wire::json::Object;
+use crate::wire::metadata::Metadata;
+use crate::wire::requests::{self, Common};
+use crate::wire::tokens::{TokenAnswer, parse_tokens};
+
+pub(super) struct Transaction {
+    pub(super) context: Arc<Context>,
+    pub(super) sign_ins: Arc<SignIns>,
+    pub(super) username: String,
+    pub(super) common: Common,
+    id: Code,
+    metadata: Arc<Metadata>,
+    conversation: Arc<dyn Conversation>,
+    cancellation: Cancellation,
+    busy: AtomicBool,
+    on_the_wire: AtomicBool,
+    finished: AtomicBool,
+    second_factor: Mutex<Option<SecondFactor>>,
+}
+
+/// An `mfa_token` is forgotten after this long (protocol.md Q3).
+const MFA_LIFE: Duration = Duration::from_secs(600);
+const PROBE: &str = "probe";
+
+/// The right to act for the sign-in; one at a time. It lasts until the request that was begun with it has ended.
+pub(super) struct Turn(Arc<Transaction>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.busy.store(false, Ordering::SeqCst);
+    }
+}
+
+impl Transaction {
+    /// Everything that needs no credential: storage, connection, metadata, keys; then the place of this user's earlier
+    /// sign-in is taken.
+    pub(super) async fn begin(
+        context: &Arc<Context>,
+        sign_ins: &Arc<SignIns>,
+        username: String,
+    ) -> Result<Arc<Self>, Error> {
+        let id = context.random_id().ok_or(Kind::Internal)?;
+        let fail = |error: Error| error.with_transaction_id(&id);
+        probe(context).await.map_err(|kind| fail(kind.into()))?;
+        let conversation = match sign_ins.take_warm(context.env.clock.boot()) {
+            Some(warm) => warm,
+            None => Arc::from(context.env.transport.conversation().map_err(|error| fail(Kind::from(error).into()))?),
+        };
+        let discovered = discover(context, &*conversation).await;
+        let metadata = discovered.map_err(|failure| {
+            report_discovery(context, &id, &failure);
+            fail(error_of(context, failure))
+        })?;
+        let transaction = Arc::new(Self {
+            common: Common {
+                client_id: context.config.client_id.clone(),
+                scopes: context.config.scopes.clone(),
+                capabilities: context.config.capabilities.clone(),
+            },
+            context: Arc::clone(context),
+            sign_ins: Arc::clone(sign_ins),
+            username,
+            id,
+            metadata,
+            conversation,
+            cancellation: Cancellation::new(),
+            busy: AtomicBool::new(false),
+            on_the_wire: AtomicBool::new(false),
+            finished: AtomicBool::new(false),
+            second_factor: Mutex::new(None),
+        });
+        sign_ins.enter(&transaction).map_err(|kind| transaction.error(kind))?;
+        Ok(transaction)
+    }
+
+    /// Ends it: nothing new is sent, whoever waits hears of it, and the secrets are wiped.
+    pub(super) fn cancel(&self) {
+        self.cancellation.cancel();
+        self.end();
+    }
+
+    /// Whether a request is under way whose answer is not known yet.
+    pub(super) fn is_on_the_wire(&self) -> bool {
+        self.on_the_wire.load(Ordering::SeqCst)
+    }
+
+    /// The right to act, if nobody else has it and the sign-in is not over.
+    pub(super) fn turn(self: &Arc<Self>) -> Result<Arc<Turn>, Error> {
+        if self.cancellation.is_cancelled() {
+            return Err(self.error(Kind::Cancelled));
+        }
+        if self.finished.load(Ordering::SeqCst) || self.busy.swap(true, Ordering::SeqCst) {
+            return Err(self.error(Kind::Busy));
+        }
+        Ok(Arc::new(Turn(Arc::clone(self))))
+    }
+
+    /// Waits; a cancellation ends the wait at once.
+    pub(super) async fn sleep(&self, duration: Duration) -> Result<(), Error> {
+        let cancelled = core::pin::pin!(self.cancellation.cancelled());
+        match select(self.context.env.clock.sleep(duration), cancelled).await {
+            Either::Left(_) => Ok(()),
+            Either::Right(_) => Err(self.error(Kind::Cancelled)),
+        }
+    }
+
+    /// Sends one leg to the token endpoint and carries tokens to their end, whoever is still waiting.
+    pub(super) async fn exchange(
+        self: &Arc<Self>,
+        turn: &Arc<Turn>,
+        leg: Leg,
+        attempt: Attempt,
+        body: Body,
+    ) -> Result<Session, Failure> {
+        let transaction = Arc::clone(self);
+        self.request(turn, attempt, move |abandoned| async move {
+            let context = &transaction.context;
+            let sent = (context.env.clock.wall(), context.env.clock.boot());
+            let response = transaction.post(transaction.metadata.token_endpoint.as_str(), body).await?;
+            let answer = answer::read(&response, leg)?;
+            transaction.accept(answer, &response, sent, &abandoned).await
+        })
+        .await
+    }
+
+    /// Asks the server to send `factor` to the user; `second` carries the `mfa_token` of a second factor.
+    pub(super) async fn send_prompt(
+        self: &Arc<Self>,
+        turn: &Arc<Turn>,
+        factor: Factor,
+        second: bool,
+    ) -> Result<Object, Failure> {
+        let (url, body) = if second {
+            let body = self.with_mfa_token(|token| requests::challenge(&self.common, token, factor))?;
+            (self.metadata.challenge.clone(), body)
+        } else {
+            let body = requests::primary_authenticate(&self.common, &self.username, factor);
+            (self.metadata.primary_authenticate.clone(), body)
+        };
+        let transaction = Arc::clone(self);
+        self.request(turn, Attempt::Send(factor), move |_| async move {
+            let response = transaction.post(url.as_str(), body).await?;
+            answer::read(&response, Leg::Start)
+        })
+        .await
+    }
+
+    /// Builds a body that carries the `mfa_token`, if there is one that is still good.
+    pub(super) fn with_mfa_token(&self, build: impl FnOnce(&str) -> Body) -> Result<Body, Failure> {
+        let second_factor = self.second_factor();
+        match &*second_factor {
+            // EXPOSE: written into the request body, which wipes itself.
+            Some(state) if self.context.env.clock.boot() < state.deadline => Ok(build(state.mfa_token.expose())),
+            _ => Err(Failure::local(Kind::Expired)),
+        }
+    }
+
+    /// The next step after the server asked for a second factor.
+    pub(super) fn more_assurance(self: &Arc<Self>, asked: MoreAssurance) -> Result<Step, Error> {
+        let deadline = self.context.env.clock.boot().plus(MFA_LIFE);
+        let leg = {
+            let mut second_factor = self.second_factor();
+            let next = SecondFactor::next(asked, second_factor.as_ref(), deadline);
+            let next = next.inspect_err(|_| *second_factor = None).map_err(|kind| self.error(kind))?;
+            second_factor.insert(next).leg
+        };
+        self.forget_at(leg);
+        let choice = ChooseFactor::new(self, leg);
+        if choice.factors().is_empty() {
+            return Ok(Step::Unsupported(Unsupported::Challenge));
+        }
+        Ok(Step::ChooseFactor(choice))
+    }
+
+    /// Wipes the `mfa_token` when its time is over, so that a step that is never dropped does not keep it.
+    fn forget_at(self: &Arc<Self>, leg: u8) {
+        let transaction = Arc::downgrade(self);
+        let timer = self.context.env.clock.sleep(MFA_LIFE);
+        in_background(&self.context.env, async move {
+            timer.await;
+            if let Some(transaction) = transaction.upgrade() {
+                transaction.second_factor().take_if(|state| state.leg == leg);
+            }
+        });
+    }
+
+    /// Whether the `mfa_token` of `leg` is still the newest and still good.
+    pub(super) fn is_current(&self, leg: u8) -> Result<(), Error> {
+        let now = self.context.env.clock.boot();
+        match &*self.second_factor() {
+            _ if self.cancellation.is_cancelled() => Err(self.error(Kind::Cancelled)),
+            _ if self.finished.load(Ordering::SeqCst) => Err(self.error(Kind::Busy)),
+            Some(state) if state.leg != leg => Err(self.error(Kind::Busy)),
+            Some(state) if now < state.deadline => Ok(()),
+            _ => Err(self.error(Kind::Expired)),
+        }
+    }
+
+    /// What can be offered now.
+    pub(super) fn factors(&self) -> Vec<Factor> {
+        self.second_factor().as_ref().map_or_else(Vec::new, |state| state.factors(&self.common.capabilities))
+    }
+
+    /// Counts a failure of a second factor and says what to tell the app.
+    pub(super) fn second_factor_failed(&self, factor: Factor, is_otp: bool, failure: Failure) -> Error {
+        let now = self.context.env.clock.wall();
+        let into_kind = |why: Why| why.into_kind(now);
+        let mut second_factor = self.second_factor();
+        let kind = match &mut *second_factor {
+            None => failure.why.into_kind(now),
+            Some(state) => {
+                let verdict = if is_otp {
+                    state.after_otp(failure.why, into_kind)
+                } else {
+                    state.after_request(factor, failure.why, into_kind)
+                };
+                match verdict {
+                    Verdict::Stay(kind) => kind,
+                    Verdict::Over(kind) => {
+                        *second_factor = None;
+                        kind
+                    }
+                }
+            }
+        };
+        drop(second_factor);
+        self.error(kind).with_request_id(failure.request_id)
+    }
+
+    /// An error of this sign-in.
+    pub(super) fn error(&self, kind: Kind) -> Error {
+        Error::from(kind).with_transaction_id(&self.id)
+    }
+
+    /// A failure that no rule of the leg gives another name.
+    pub(super) fn failed(&self, failure: Failure) -> Error {
+        error_of(&self.context, failure).with_transaction_id(&self.id)
+    }
+
+    /// Runs one request on a task of its own and reports it.
+    async fn request<T, F>(
+        self: &Arc<Self>,
+        turn: &Arc<Turn>,
+        attempt: Attempt,
+        work: impl FnOnce(Abandoned) -> F,
+    ) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Failure>> + Send + 'static,
+    {
+        self.on_the_wire.store(true, Ordering::SeqCst);
+        let (transaction, turn) = (Arc::clone(self), Arc::clone(turn));
+        let result = self.context.detached(move |abandoned| {
+            let work = work(abandoned);
+            async move {
+                let _turn = turn;
+                transaction.report(attempt, work).await
+            }
+        });
+        let result = result.await;
+        result.unwrap_or_else(|| {
+            self.on_the_wire.store(false, Ordering::SeqCst);
+            Err(Failure::local(Kind::Internal))
+        })
+    }
+
+    async fn report<T>(&self, attempt: Attempt, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        let clock = &self.context.env.clock;
+        let began = clock.boot();
+        if attempt != Attempt::Approval {
+            self.context.auditor.record(&self.id, AuditKind::AttemptStarted { attempt });
+        }
+        let result = if self.cancellation.is_cancelled() { Err(Failure::local(Kind::Cancelled)) } else { work.await };
+        self.on_the_wire.store(false, Ordering::SeqCst);
+        let pending = matches!(&result, Err(Failure { why: Why::Pending | Why::SlowDown, .. }));
+        if !pending {
+            let (outcome, status, request_id) = match &result {
+                Ok(_) => ("Success", Some(200), None),
+                Err(failure) => (outcome_name(&failure.why), failure.status, failure.request_id.clone()),
+            };
+            let duration = clock.boot().since(began);
+            let finished = AuditKind::AttemptFinished { attempt, outcome, status, request_id, duration };
+            self.context.auditor.record(&self.id, finished);
+            if let Err(Failure { why: Why::Fatal(Kind::InvalidResponse { what: ResponseDefect::Redirect }), .. }) =
+                &result
+            {
+                self.context.auditor.security(&self.id, SecurityEvent::RedirectBlocked);
+            }
+        }
+        result
+    }
+
+    async fn post(&self, url: &str, body: Body) -> Result<HttpResponse, Failure> {
+        let deadline = self.context.config.request_timeout;
+        Ok(self.context.post(&*self.conversation, url, body, deadline).await?)
+    }
+
+    /// Tokens came: validated they become a session, otherwise they are given back.
+    async fn accept(
+        &self,
+        answer: Object,
+        response: &HttpResponse,
+        sent: (WallTime, BootInstant),
+        abandoned: &Abandoned,
+    ) -> Result<Session, Failure> {
+        let context = &self.context;
+        let tokens = parse_tokens(answer).map_err(|kind| Failure::after(response, kind))?;
+        let server = context.server_time(response);
+        if server.ahead.abs() > SKEW {
+            context.auditor.security(&self.id, SecurityEvent::ClockOffset { seconds: server.ahead });
+        }
+        let openid = self.common.scopes.contains("openid");
+        let occasion = Occasion {
+            metadata: &self.metadata,
+            server,
+            received: context.env.clock.boot(),
+            id_token_required: openid,
+            id_token_wanted: openid,
+            previous: None,
+        };
+        let claims = match validation::validate(context, &*self.conversation, &tokens, &occasion).await {
+            Ok(claims) => claims,
+            Err(kind) => {
+                if let Kind::TokenRejected { check } = kind {
+                    context.auditor.security(&self.id, SecurityEvent::TokenRejected { check });
+                }
+                self.give_back(tokens);
+                return Err(Failure::after(response, kind));
+            }
+        };
+        if abandoned.is_abandoned() || self.cancellation.is_cancelled() {
+            context.auditor.security(&self.id, SecurityEvent::LateTokensRevoked);
+            self.give_back(tokens);
+            self.end();
+            return Err(Failure::after(response, Kind::Cancelled));
+        }
+        // The connection saw the secrets; it is gone before the app hears of the session.
+        self.end();
+        self.conversation.close().await;
+        let new = NewSession {
+            tokens,
+            claims,
+            username: self.username.clone(),
+            requested: self.common.scopes.clone(),
+            metadata: Arc::clone(&self.metadata),
+            sent,
+            transaction_id: self.id.clone(),
+        };
+        session::establish(context, new).await.map_err(|kind| Failure::after(response, kind))
+    }
+
+    fn give_back(&self, tokens: TokenAnswer) {
+        let (context, metadata) = (Arc::clone(&self.context), Arc::clone(&self.metadata));
+        in_background(&self.context.env, async move {
+            let (token, hint) = session::newest(tokens);
+            let _ = session::revoke(&context, &metadata, &token, hint).await;
+        });
+    }
+
+    fn end(&self) {
+        self.finished.store(true, Ordering::SeqCst);
+        self.second_factor().take();
+        self.sign_ins.leave(self);
+        // A request that is on the wire ends first; nothing new is taken.
+        drop(self.conversation.close());
+    }
+
+    fn second_factor(&self) -> MutexGuard<'_, Option<SecondFactor>> {
+        self.second_factor.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether the store can be written at all, asked before a credential is spent (docs/sessions.md §4).
+async fn probe(context: &Context) -> Result<(), Kind> {
+    if context.config.when_storage_fails == crate::config::WhenStorageFails::KeepInMemory {
+        return Ok(());
+    }
+    let key = StorageKey::parse(PROBE).ok_or(Kind::Internal)?;
+    context.store_and_check(&key, Blob::new(PROBE.into())).await.map_err(storage)?;
+    context.delete_and_check(&key).await.map_err(storage)
+}
+
+/// Metadata, and keys beforehand: a sign-in whose answer could not be validated would spend an attempt (row 214).
+async fn discover(context: &Context, via: &dyn Conversation) -> Result<Arc<Metadata>, Failure> {
+    let metadata = context.discovery.metadata(context, via).await?;
+    if context.config.scopes.contains("openid") {
+        context.discovery.keys(context, via, &metadata).await?;
+    }
+    Ok(metadata)
+}
+
+fn report_discovery(context: &Context, id: &Code, failure: &Failure) {
+    let event = match &failure.why {
+        Why::Fatal(Kind::Configuration { what: ConfigurationProblem::IssuerMismatch { .. } }) => {
+            SecurityEvent::IssuerMismatch
+        }
+        Why::Fatal(Kind::InvalidResponse { what: ResponseDefect::Redirect }) => SecurityEvent::RedirectBlocked,
+        _ => return,
+    };
+    context.auditor.security(id, event);
+}
+
+fn error_of(context: &Context, failure: Failure) -> Error {
+    let kind = failure.why.into_kind(context.env.clock.wall());
+    Error::from(kind).with_request_id(failure.request_id)
+}
+
+fn outcome_name(why: &Why) -> &'static str {
+    match why {
+        Why::Pending => "Pending",
+        Why::SlowDown => "SlowDown",
+        Why::MoreAssurance(_) => "MoreAssurance",
+        Why::Refused => "Refused",
+        Why::Denied(_) => "NotAllowed",
+        Why::Expired => "Expired",
+        Why::RateLimited(_) => "RateLimited",
+        Why::NoAnswer { kind, .. } | Why::Fatal(kind) => kind.name(),
+    }
+}
+
+/// Prepares a connection, the metadata and the keys for the next sign-in.
+pub(super) async fn warm_up(context: &Arc<Context>, sign_ins: &Arc<SignIns>) {
+    let Ok(conversation) = context.env.transport.conversation() else { return };
+    let conversation: Arc<dyn Conversation> = Arc::from(conversation);
+    if context.discovery.refresh(context, &*conversation).await.is_ok() {
+        sign_ins.keep_warm(context, conversation);
+    }
+}

@@ -1,0 +1,61 @@
+//! Sign users in without a browser, and keep their session.
+//!
+//! An app collects a username and factors; this library exchanges them at the authorization server's token endpoint
+//! ("direct authentication"), follows every "more assurance required" answer, validates what it gets, stores it, refreshes
+//! it, attaches it to requests, and gives it up at sign-out.
+//!
+//! ```no_run
+//! # async fn ask(_: &str) -> String { String::new() }
+//! # fn show(_: Option<&str>) {}
+//! # async fn example(password: String) -> Result<(), directauth::Error> {
+//! use directauth::{Client, Step};
+//!
+//! let client = Client::builder("https://acme.okta.com/oauth2/default", "0oa1b2c3")
+//!     .scopes(["openid", "profile", "offline_access"])
+//!     .build()?; // no network yet
+//! client.warm_up().await; // optional, while the user types
+//! let mut step = client.sign_in("ana@acme.com").password(password).await?;
+//! let session = loop {
+//!     step = match step {
+//!         Step::SignedIn(session) => break session,
+//!         Step::ChooseFactor(choice) => choice.otp(ask("code").await).await?,
+//!         Step::ApproveOnDevice(push) => {
+//!             show(push.number());
+//!             push.approved().await?
+//!         }
+//!         Step::EnterCode(code) => code.submit(ask("code").await).await?,
+//!         other => return Err(other.into()),
+//!     }
+//! };
+//! let headers = session.authorize("GET", "https://acme.okta.com/me").await?;
+//! # drop(headers);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Where to look: [`Client`] → [`SignIn`] → [`Step`] → [`Session`]; every failure is an [`Error`] whose [`Kind`] says what
+//! the server did and whose [`Remedy`] says what the app should do. Futures run on any executor.
+
+#![forbid(unsafe_code)]
+
+pub mod audit;
+mod client;
+mod config;
+mod context;
+mod discovery;
+pub mod env;
+pub mod error;
+mod flow;
+mod jose;
+mod secret;
+mod session;
+mod validation;
+mod wire;
+
+pub use client::{Client, ClientBuilder};
+pub use config::{Factor, Issuer, WhenStorageFails};
+pub use env::{MemoryStore, TokenStore, Trust};
+pub use error::{Error, Kind, Remedy};
+pub use flow::{ApproveOnDevice, ChooseFactor, EnterCode, SignIn, Step};
+pub use secret::Secret;
+pub use session::{AuthorizationHeaders, Claims, ServerSignOut, Session, SignOut};

@@ -1,0 +1,350 @@
+//! A signed-in user's session: its tokens, kept fresh, attached to requests, given up. docs/sessions.md.
+
+mod claims;
+mod engine;
+mod record;
+mod rules;
+
+use core::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+pub use claims::Claims;
+use engine::Engine;
+use record::{Life, Record, Rotation, TokenSet};
+
+use crate::audit::SecurityEvent;
+use crate::config::Scopes;
+use crate::context::{Context, bearer_header, in_background, storage};
+use crate::env::{BootInstant, WallTime};
+use crate::error::{Code, ConfigurationProblem, EndReason, Error, Kind, StoreProblem, TokenCheck, Unsupported};
+use crate::jose::id_token::IdTokenClaims;
+use crate::secret::Secret;
+use crate::wire::answer::{self, Failure, Leg};
+use crate::wire::metadata::Metadata;
+use crate::wire::requests;
+use crate::wire::tokens::TokenAnswer;
+
+/// A signed-in user.
+///
+/// Cheap to clone; all clones, also of other clients of this process, work on one engine, so that however many callers ask
+/// for a token at once, one refresh is sent. Dropping it ends nothing.
+#[derive(Clone)]
+pub struct Session {
+    engine: Arc<Engine>,
+}
+
+impl Session {
+    /// The session's random id; it says nothing about the user.
+    pub fn id(&self) -> String {
+        self.engine.snapshot().record.id.as_str().to_owned()
+    }
+
+    /// The username that was typed.
+    pub fn username(&self) -> String {
+        self.engine.snapshot().record.username.clone()
+    }
+
+    /// The claims of the newest validated ID token; `None` if `openid` was not among the scopes.
+    pub fn claims(&self) -> Option<Claims> {
+        self.engine.snapshot().claims.map(Claims::new)
+    }
+
+    /// The scopes that the server granted, which may be fewer than asked for (RFC 6749 §3.3).
+    pub fn granted_scopes(&self) -> Vec<String> {
+        let record = self.engine.snapshot().record;
+        record.scope.split(' ').filter(|scope| !scope.is_empty()).map(str::to_owned).collect()
+    }
+
+    /// When the access token expires, on the device's wall clock.
+    pub fn expires_at(&self) -> SystemTime {
+        let life = self.engine.snapshot().record.set.life;
+        let secs = u64::try_from(life.secs).unwrap_or(0);
+        life.sent_wall.plus(core::time::Duration::from_secs(secs)).to_system_time()
+    }
+
+    /// Whether the newest tokens are in the store. If not, they live in memory and are written again by later calls.
+    pub fn is_persisted(&self) -> bool {
+        self.engine.snapshot().persisted
+    }
+
+    /// Whether the server gave a refresh token (`offline_access`).
+    pub fn can_refresh(&self) -> bool {
+        self.engine.can_refresh()
+    }
+
+    /// The access token, for a caller that builds its own request. Prefer [`authorize`](Session::authorize).
+    ///
+    /// Refreshes first if it has expired (docs/sessions.md §5: one request, whoever asks), and in the background if it
+    /// soon will. A caller that goes away does not stop a refresh.
+    ///
+    /// # Errors
+    /// [`Kind::SessionEnded`]: signed out, replaced, or the server refused the newest refresh token (`invalid_grant`).
+    /// [`Kind::ReauthRequired`]: expired without a refresh token, or a policy wants the user; the session is kept.
+    /// [`Kind::Network`], [`Kind::Server`], [`Kind::RateLimited`], [`Kind::Configuration`], [`Kind::TokenRejected`],
+    /// [`Kind::StorageUnavailable`]: not now; the session is kept.
+    pub async fn access_token(&self) -> Result<Secret, Error> {
+        self.engine.access_token().await
+    }
+
+    /// The newest validated ID token in its compact form.
+    pub fn id_token(&self) -> Option<Secret> {
+        self.engine.snapshot().record.set.id_token.as_ref().map(Secret::duplicate)
+    }
+
+    /// Refreshes now (protocol.md §1.7), or waits for the refresh that is under way.
+    ///
+    /// # Errors
+    /// As [`access_token`](Session::access_token).
+    pub async fn refresh(&self) -> Result<(), Error> {
+        self.engine.refresh().await
+    }
+
+    /// The headers that authorize one request to `url`.
+    ///
+    /// `method` is part of the proof once tokens are bound to a key; pass the request's own. Refreshes when due.
+    ///
+    /// # Errors
+    /// [`Kind::Configuration`]: `url` is not https, or neither of the issuer's origin nor of a configured resource origin
+    /// (protocol.md TOK-9). Otherwise as [`access_token`](Session::access_token).
+    pub async fn authorize(&self, method: &str, url: &str) -> Result<AuthorizationHeaders, Error> {
+        let _ = method;
+        if !self.engine.context().config.may_receive_tokens(url) {
+            return Err(Kind::Configuration { what: ConfigurationProblem::OriginNotAllowed }.into());
+        }
+        let token = self.engine.access_token().await?;
+        Ok(AuthorizationHeaders { authorization: bearer_header(&token) })
+    }
+
+    /// What the server's userinfo endpoint says of the user (OpenID Connect Core §5.3, protocol.md §1.14), as JSON text.
+    ///
+    /// # Errors
+    /// [`Kind::TokenRejected`]: its `sub` is not this session's (row 306). [`Kind::Unsupported`]: the server has no such
+    /// endpoint. Otherwise as [`access_token`](Session::access_token).
+    pub async fn user_info(&self) -> Result<Claims, Error> {
+        let context = self.engine.context();
+        let via = context.env.transport.background();
+        let wall = || context.env.clock.wall();
+        let fail = |failure: Failure| Error::from(failure.why.into_kind(wall())).with_request_id(failure.request_id);
+        let metadata = context.discovery.metadata(context, &*via).await.map_err(fail)?;
+        let url = metadata.userinfo.as_ref().ok_or(Kind::Unsupported { what: Unsupported::UserInfo })?;
+        let token = self.engine.access_token().await?;
+        let response = context.get(&*via, url.as_str(), Some(&token)).await.map_err(Kind::from)?;
+        let answer = answer::read(&response, Leg::Elsewhere).map_err(fail)?;
+        let subject = self.engine.snapshot().claims.map(|claims| claims.subject.clone());
+        match answer.str("sub") {
+            Some(sub) if subject.as_deref().is_none_or(|known| known == sub) => Ok(Claims::of_object(answer)),
+            _ => Err(Kind::TokenRejected { check: TokenCheck::Subject }.into()),
+        }
+    }
+
+    /// Signs out: nothing of the session is used any more, its refresh token is revoked (which revokes its access token),
+    /// its record is deleted. Works offline; the result then says that the server was not told.
+    ///
+    /// # Errors
+    /// [`Kind::SessionEnded`]: it had ended already. [`Kind::StorageUnavailable`]: the record could not be deleted; the
+    /// tokens were revoked if the server could be reached.
+    pub async fn sign_out(&self) -> Result<SignOut, Error> {
+        let Some((token, hint)) = self.engine.end(EndReason::SignedOut) else {
+            return Err(Kind::SessionEnded { reason: EndReason::SignedOut }.into());
+        };
+        let engine = Arc::clone(&self.engine);
+        let context = Arc::clone(self.engine.context());
+        // A caller that goes away does not stop it half way.
+        let done = self.engine.context().detached(move |_| async move {
+            let server = revoke_newest(&context, &token, hint).await;
+            (server, engine.delete().await)
+        });
+        match done.await {
+            Some((server, Ok(()))) => Ok(SignOut { server }),
+            Some((_, Err(problem))) => Err(storage(problem).into()),
+            None => Err(Kind::Internal.into()),
+        }
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("id", &self.id()).finish_non_exhaustive()
+    }
+}
+
+/// The headers that authorize one request.
+pub struct AuthorizationHeaders {
+    authorization: Secret,
+}
+
+impl AuthorizationHeaders {
+    /// Names and values. Do not log the values.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        // EXPOSE: the purpose of this type; the caller writes them into a request.
+        [("authorization", self.authorization.expose())].into_iter()
+    }
+}
+
+impl fmt::Debug for AuthorizationHeaders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AuthorizationHeaders([secret])")
+    }
+}
+
+/// What became of a session at sign-out. On the device its record is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SignOut {
+    /// What the server was told.
+    pub server: ServerSignOut,
+}
+
+/// What the server was told at sign-out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ServerSignOut {
+    /// It revoked the tokens (RFC 7009).
+    Revoked,
+    /// It could not be reached or refused; its tokens end by themselves.
+    Failed,
+    /// It has no revocation endpoint.
+    Unsupported,
+}
+
+/// Validated tokens that become a session.
+pub(crate) struct NewSession {
+    pub(crate) tokens: TokenAnswer,
+    pub(crate) claims: Option<IdTokenClaims>,
+    pub(crate) username: String,
+    pub(crate) requested: Scopes,
+    pub(crate) metadata: Arc<Metadata>,
+    pub(crate) sent: (WallTime, BootInstant),
+    pub(crate) transaction_id: Code,
+}
+
+/// Stores a new session in the place of the one that was there. From the store call on it exists, whoever is waiting.
+pub(crate) async fn establish(context: &Arc<Context>, new: NewSession) -> Result<Session, Kind> {
+    let id = context.random_id().ok_or(Kind::Internal)?;
+    let mut writer = [0; 16];
+    if !context.env.randomness.fill(&mut writer) {
+        return Err(Kind::Internal);
+    }
+    let granted = new.tokens.scope.clone().unwrap_or_else(|| split(new.requested.as_str()));
+    if granted.iter().any(|scope| !new.requested.contains(scope)) {
+        context.auditor.security(&new.transaction_id, SecurityEvent::ScopeWidened);
+    }
+    let record = Record {
+        generation: 1,
+        writer,
+        id: id.clone(),
+        issuer: context.config.issuer.as_str().to_owned(),
+        client_id: context.config.client_id.as_str().to_owned(),
+        subject: new.claims.as_ref().map(|claims| claims.subject.clone()),
+        username: new.username,
+        use_counter: context.env.clock.wall().as_millis(),
+        scope: granted.join(" "),
+        set: TokenSet {
+            access_token: new.tokens.access_token,
+            life: Life { sent_wall: new.sent.0, sent_boot: new.sent.1, secs: new.tokens.lifetime_secs },
+            // Row 92: without `openid` an ID token is dropped, unvalidated as it is.
+            id_token: new.claims.as_ref().and(new.tokens.id_token),
+            refresh_token: new.tokens.refresh_token,
+        },
+        rotation: Rotation::Unknown,
+        mark: None,
+    };
+    let engine = Engine::new(context, record, new.claims, false, writer).ok_or(Kind::Internal)?;
+    let engine = context.env.sessions.get_or_insert(id.as_str(), || engine);
+    engine.first_write().await;
+    if !engine.snapshot().persisted {
+        context.auditor.security(&new.transaction_id, SecurityEvent::NotPersisted);
+    }
+    replace_others(context, &id, &new.metadata).await;
+    Ok(Session { engine })
+}
+
+/// The newest session of this issuer and client in the store, or `None` if there certainly is none.
+pub(crate) async fn restore(context: &Arc<Context>) -> Result<Option<Session>, Error> {
+    let mut records = stored(context).await?;
+    records.sort_by_key(|record| record.use_counter);
+    let Some(record) = records.pop() else { return Ok(None) };
+    let mut writer = [0; 16];
+    if !context.env.randomness.fill(&mut writer) {
+        return Err(Kind::Internal.into());
+    }
+    let id = record.id.clone();
+    let engine = Engine::new(context, record, None, true, writer).ok_or(Kind::Internal)?;
+    let engine = context.env.sessions.get_or_insert(id.as_str(), || engine);
+    Ok(Some(Session { engine }))
+}
+
+/// The readable records of this issuer and client. If none can be read but some are there, that is an error, not absence.
+async fn stored(context: &Context) -> Result<Vec<Record>, Error> {
+    let mut records = Vec::new();
+    let mut problem: Option<StoreProblem> = None;
+    for key in context.stored_keys().await.map_err(storage)?.iter().filter(|key| Record::is_key(key)) {
+        match context.load(key).await.and_then(|blob| blob.map(|blob| Record::decode(&blob)).transpose()) {
+            Ok(Some(record)) if is_ours(context, &record) => records.push(record),
+            Ok(_) => {}
+            Err(found) => problem = Some(found),
+        }
+    }
+    match problem {
+        Some(problem) if records.is_empty() => Err(storage(problem).into()),
+        _ => Ok(records),
+    }
+}
+
+/// A record names its issuer and client; a client configured otherwise neither sends, changes nor deletes it.
+fn is_ours(context: &Context, record: &Record) -> bool {
+    record.issuer == context.config.issuer.as_str() && record.client_id == context.config.client_id.as_str()
+}
+
+/// A sign-in replaces whatever session of this client was there; its tokens are revoked.
+async fn replace_others(context: &Arc<Context>, id: &Code, metadata: &Arc<Metadata>) {
+    let Ok(records) = stored(context).await else { return };
+    for record in records.into_iter().filter(|record| record.id != *id) {
+        let Some(engine) = Engine::new(context, record, None, true, [0; 16]) else { continue };
+        let old = context.env.sessions.get_or_insert(engine.snapshot().record.id.clone().as_str(), || engine);
+        let Some((token, hint)) = old.end(EndReason::Replaced) else { continue };
+        let _ = old.delete().await;
+        let (background, metadata) = (Arc::clone(context), Arc::clone(metadata));
+        in_background(&context.env, async move {
+            let _ = revoke(&background, &metadata, &token, hint).await;
+        });
+    }
+}
+
+/// The token whose revocation ends the grant: the refresh token, which takes its access token along (row 304).
+pub(crate) fn newest(tokens: TokenAnswer) -> (Secret, &'static str) {
+    match tokens.refresh_token {
+        Some(token) => (token, "refresh_token"),
+        None => (tokens.access_token, "access_token"),
+    }
+}
+
+/// Gives a token back (RFC 7009). Not retried; an unknown token counts as revoked.
+pub(crate) async fn revoke(
+    context: &Context,
+    metadata: &Metadata,
+    token: &Secret,
+    hint: &'static str,
+) -> ServerSignOut {
+    let Some(url) = &metadata.revocation else { return ServerSignOut::Unsupported };
+    let via = context.env.transport.background();
+    // EXPOSE: written into the request body, which wipes itself after its one send.
+    let body = requests::revoke(&context.config.client_id, token.expose(), hint);
+    match context.post(&*via, url.as_str(), body, context.config.request_timeout).await {
+        Ok(response) if answer::read_empty(&response, Leg::Elsewhere).is_ok() => ServerSignOut::Revoked,
+        _ => ServerSignOut::Failed,
+    }
+}
+
+async fn revoke_newest(context: &Context, token: &Secret, hint: &'static str) -> ServerSignOut {
+    let via = context.env.transport.background();
+    match context.discovery.metadata(context, &*via).await {
+        Ok(metadata) => revoke(context, &metadata, token, hint).await,
+        Err(_) => ServerSignOut::Failed,
+    }
+}
+
+fn split(scope: &str) -> Vec<String> {
+    scope.split(' ').map(str::to_owned).collect()
+}

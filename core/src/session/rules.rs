@@ -1,0 +1,185 @@
+//! When a token is fresh, when a refresh may be sent, and what its answer does. docs/sessions.md §5 and §7.
+
+use core::time::Duration;
+
+use super::record::{Life, Mark, Record, TokenHash};
+use crate::env::{BootInstant, WallTime};
+
+/// The constants of docs/sessions.md §5 for the Okta profile.
+pub(crate) struct Timing {
+    /// How long to wait for an answer, from the transport call.
+    pub(crate) answer: Duration,
+    /// A refresh token is not sent again while its access token is valid, once this long has passed since its first send.
+    pub(crate) window: Duration,
+    /// Between two refreshes that nobody waits for.
+    pub(crate) automatic_spacing: Duration,
+    /// Between two refreshes for callers with an expired token.
+    pub(crate) waiting_spacing: Duration,
+}
+
+pub(crate) const OKTA: Timing = Timing {
+    answer: Duration::from_secs(12),
+    window: Duration::from_secs(25),
+    automatic_spacing: Duration::from_secs(30),
+    waiting_spacing: Duration::from_secs(5),
+};
+
+/// The two clocks at one moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Now {
+    pub(crate) wall: WallTime,
+    pub(crate) boot: BootInstant,
+}
+
+/// How usable an access token is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Freshness {
+    /// Use it.
+    Fresh,
+    /// Use it, and refresh meanwhile.
+    Due,
+    /// Refresh first.
+    Expired,
+}
+
+/// The clocks may drift apart by this much before one of them was set (docs/sessions.md §7).
+const MAX_DRIFT_MILLIS: u128 = 60_000;
+
+/// Early at `life − min(max(60 s, 10 %), 50 %)`; a clock that was set, or a reboot, counts as expired.
+pub(crate) fn freshness(life: Life, now: Now) -> Freshness {
+    let Some(age) = age(life.sent_wall, life.sent_boot, now) else { return Freshness::Expired };
+    let whole = Duration::from_secs(u64::try_from(life.secs).unwrap_or(0));
+    let early = (whole / 10).max(Duration::from_secs(60)).min(whole / 2);
+    if age >= whole {
+        Freshness::Expired
+    } else if age >= whole.saturating_sub(early) {
+        Freshness::Due
+    } else {
+        Freshness::Fresh
+    }
+}
+
+/// How long ago a moment was; `None` if the clocks cannot tell any more.
+fn age(wall: WallTime, boot: BootInstant, now: Now) -> Option<Duration> {
+    let distance = |wall: WallTime, boot: BootInstant| {
+        i128::from(wall.as_millis()).saturating_sub(i128::try_from(boot.since_boot().as_millis()).unwrap_or(i128::MAX))
+    };
+    let drift = distance(now.wall, now.boot).saturating_sub(distance(wall, boot)).unsigned_abs();
+    (drift <= MAX_DRIFT_MILLIS && now.boot >= boot).then(|| now.boot.since(boot))
+}
+
+/// Whether a refresh token may be sent now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MaySend {
+    /// As if for the first time: write a new mark.
+    First,
+    /// The one retry after a lost answer: the mark keeps its instant.
+    Again,
+    /// Not while the access token is valid.
+    NotNow,
+}
+
+/// docs/sessions.md §5 item 4 and its last paragraph.
+pub(crate) fn may_send(mark: Option<&Mark>, token: &TokenHash, access: Freshness, now: Now) -> MaySend {
+    let Some(mark) = mark.filter(|mark| mark.token == *token) else { return MaySend::First };
+    let since = age(mark.first_wall, mark.first_boot, now);
+    if since.is_some_and(|since| since < OKTA.window) {
+        MaySend::Again
+    } else if access == Freshness::Expired {
+        MaySend::First
+    } else {
+        MaySend::NotNow
+    }
+}
+
+/// What the stored record says when an answer is to be applied, or before a refresh token is presented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stored {
+    /// It is ours, or it cannot be read: memory stands.
+    Unchanged,
+    /// Another process wrote a newer set.
+    Newer,
+    /// It is gone: the session was ended by somebody who knows.
+    Gone,
+}
+
+/// *Newer* is what another writer wrote at a higher generation than this process knows (docs/sessions.md §4).
+pub(crate) fn compare(known: &Record, found: Option<&Record>) -> Stored {
+    match found {
+        None => Stored::Gone,
+        Some(found) if found.id != known.id => Stored::Gone,
+        Some(found) if found.writer != known.writer && found.generation > known.generation => Stored::Newer,
+        Some(_) => Stored::Unchanged,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOOT: u64 = 1_000;
+    const WALL: i64 = 1_790_000_000_000;
+
+    fn now(seconds: u64) -> Now {
+        Now {
+            wall: WallTime::from_millis(WALL + seconds as i64 * 1000),
+            boot: BootInstant::from_boot(Duration::from_secs(BOOT + seconds)),
+        }
+    }
+
+    fn life(secs: i64) -> Life {
+        Life { sent_wall: now(0).wall, sent_boot: now(0).boot, secs }
+    }
+
+    #[test]
+    fn when_a_token_is_due() {
+        use Freshness::*;
+        for (secs, at, expected) in [
+            (3600, 0, Fresh),
+            (3600, 3239, Fresh),
+            (3600, 3240, Due),
+            (3600, 3599, Due),
+            (3600, 3600, Expired),
+            (300, 239, Fresh),
+            (300, 240, Due),
+            (60, 29, Fresh),
+            (60, 30, Due),
+            (0, 0, Expired),
+            (-5, 0, Expired),
+        ] {
+            assert_eq!(freshness(life(secs), now(at)), expected, "{secs} s after {at} s");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_was_set_or_a_reboot_counts_as_expired() {
+        let shifted = |millis: i64| Now { wall: WallTime::from_millis(now(10).wall.as_millis() + millis), ..now(10) };
+        assert_eq!(freshness(life(3600), shifted(60_000)), Freshness::Fresh);
+        assert_eq!(freshness(life(3600), shifted(-60_000)), Freshness::Fresh);
+        assert_eq!(freshness(life(3600), shifted(60_001)), Freshness::Expired);
+        assert_eq!(freshness(life(3600), shifted(-3_600_000)), Freshness::Expired);
+        let rebooted = Now { boot: BootInstant::from_boot(Duration::from_secs(5)), ..now(10) };
+        assert_eq!(freshness(life(3600), rebooted), Freshness::Expired);
+    }
+
+    #[test]
+    fn when_a_refresh_token_may_be_sent() {
+        let token = [1; 32];
+        let mark = Mark { first_wall: now(0).wall, first_boot: now(0).boot, token };
+        let other = Mark { token: [2; 32], ..mark };
+        use Freshness::*;
+        for (mark, access, at, expected) in [
+            (None, Due, 0, MaySend::First),
+            (Some(other), Due, 1, MaySend::First),
+            (Some(mark), Due, 24, MaySend::Again),
+            (Some(mark), Expired, 24, MaySend::Again),
+            (Some(mark), Due, 25, MaySend::NotNow),
+            (Some(mark), Fresh, 3000, MaySend::NotNow),
+            (Some(mark), Expired, 25, MaySend::First),
+        ] {
+            assert_eq!(may_send(mark.as_ref(), &token, access, now(at)), expected, "{access:?} at {at}");
+        }
+        let rebooted = Now { boot: BootInstant::from_boot(Duration::ZERO), ..now(5) };
+        assert_eq!(may_send(Some(&mark), &token, Expired, rebooted), MaySend::First);
+    }
+}

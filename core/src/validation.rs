@@ -1,0 +1,84 @@
+//! Nothing unvalidated is released: the tokens of an answer become usable here or nowhere. protocol.md §6.2.
+
+use crate::context::{Context, ServerTime};
+use crate::discovery::Discovery;
+use crate::env::{BootInstant, Conversation};
+use crate::error::{Kind, TokenCheck};
+use crate::jose::id_token::{Age, AtHash, Expect, IdTokenClaims};
+use crate::jose::jwks::KeySet;
+use crate::jose::jws::Algorithm;
+use crate::jose::{Verdict, check_id_token};
+use crate::wire::metadata::Metadata;
+use crate::wire::tokens::TokenAnswer;
+
+/// What the tokens of an answer are held against.
+pub(crate) struct Occasion<'a> {
+    pub(crate) metadata: &'a Metadata,
+    /// The server's clock in the answer that brought the tokens, and when that was.
+    pub(crate) server: ServerTime,
+    pub(crate) received: BootInstant,
+    /// Whether an ID token has to be there (`openid` was asked for, and this is no refresh: rows 91, 261).
+    pub(crate) id_token_required: bool,
+    /// Whether one is used at all (row 92).
+    pub(crate) id_token_wanted: bool,
+    /// The claims that a refresh must not change.
+    pub(crate) previous: Option<&'a IdTokenClaims>,
+}
+
+/// The validated claims, or `None` if the answer rightly has no ID token. Fetches the keys if they are not at hand.
+pub(crate) async fn validate(
+    context: &Context,
+    via: &dyn Conversation,
+    tokens: &TokenAnswer,
+    occasion: &Occasion<'_>,
+) -> Result<Option<IdTokenClaims>, Kind> {
+    let rejected = |check| Kind::TokenRejected { check };
+    let id_token = match &tokens.id_token {
+        Some(token) if occasion.id_token_wanted => token,
+        _ if occasion.id_token_required => return Err(rejected(TokenCheck::IdTokenMissing)),
+        _ => return Ok(None),
+    };
+    let unreachable = |_| rejected(TokenCheck::KeysUnreachable);
+    let discovery: &Discovery = &context.discovery;
+    let keys = discovery.keys(context, via, occasion.metadata).await.map_err(unreachable)?;
+    let check = |keys: &KeySet| {
+        // Time went by since the answer came: keys may have been fetched, the process may have slept.
+        let since = context.env.clock.boot().since(occasion.received);
+        let now = occasion.server.at.saturating_add(i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
+        let expect = Expect {
+            issuer: &occasion.metadata.issuer,
+            client_id: context.config.client_id.as_str(),
+            // EXPOSE: hashed, and compared with `at_hash`.
+            access_token: Some(tokens.access_token.expose()),
+            at_hash: AtHash::Required,
+            now,
+            nonce: None,
+            max_age: None,
+            acr_values: &[],
+            age: if occasion.previous.is_some() { Age::Refreshed } else { Age::Fresh },
+            previous: occasion.previous,
+        };
+        // EXPOSE: parsed and its signature verified.
+        check_id_token(id_token.expose(), keys, &allowed(occasion.metadata), &expect)
+    };
+    let verdict = match check(&keys) {
+        Verdict::UnknownKey => match discovery.keys_anew(context, via, occasion.metadata).await {
+            Some(keys) => check(&*keys.map_err(unreachable)?),
+            None => Verdict::UnknownKey,
+        },
+        verdict => verdict,
+    };
+    match verdict {
+        Verdict::Valid(claims) => Ok(Some(claims)),
+        Verdict::UnknownKey => Err(rejected(TokenCheck::KeyId)),
+        Verdict::Rejected(check) => Err(rejected(check)),
+    }
+}
+
+/// RS256, which the metadata can only take away (row 199).
+fn allowed(metadata: &Metadata) -> Vec<Algorithm> {
+    let named = |alg: Algorithm| {
+        metadata.id_token_algs.as_ref().is_none_or(|list| list.iter().any(|known| known == alg.name()))
+    };
+    [Algorithm::Rs256].into_iter().filter(|alg| named(*alg)).collect()
+}

@@ -1,0 +1,91 @@
+//! The form that every request carries.
+//!
+//! RFC 6749 appendix B: `application/x-www-form-urlencoded` of UTF-8 text, the serializer of the WHATWG URL standard §5.2
+//! (docs/protocol.md §1.0, row 49). A name is sent once: servers refuse a repeated parameter. Values are passwords, codes
+//! and tokens, so they are borrowed until they are written into one buffer of exactly their size that wipes itself.
+
+use core::fmt;
+
+use zeroize::Zeroizing;
+
+/// Parameters of one request, in the order in which they are sent.
+pub(crate) struct Form<'a>(Vec<(&'static str, &'a str)>);
+
+impl<'a> Form<'a> {
+    pub(crate) fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Adds a parameter. A name that is already there keeps its first value, so that nothing can override what a
+    /// transaction has fixed; to try is a programming error that debug builds stop at.
+    pub(crate) fn push(&mut self, name: &'static str, value: &'a str) {
+        let is_new = self.0.iter().all(|(other, _)| *other != name);
+        debug_assert!(is_new, "the form already has {name}");
+        if is_new {
+            self.0.push((name, value));
+        }
+    }
+
+    /// The encoded form.
+    pub(crate) fn encode(self) -> Body {
+        let text = self.0.iter().map(|(name, value)| encoded_length(name) + encoded_length(value)).sum::<usize>();
+        // One `=` for each parameter, and one `&` between two.
+        let separators = (2 * self.0.len()).saturating_sub(1);
+        let mut body = Zeroizing::new(Vec::with_capacity(text + separators));
+        for (name, value) in &self.0 {
+            if !body.is_empty() {
+                body.push(b'&');
+            }
+            encode_into(&mut body, name);
+            body.push(b'=');
+            encode_into(&mut body, value);
+        }
+        Body(body)
+    }
+}
+
+/// An encoded form, wiped when dropped.
+pub(crate) struct Body(Zeroizing<Vec<u8>>);
+
+impl Body {
+    pub(crate) fn into_inner(self) -> Zeroizing<Vec<u8>> {
+        self.0
+    }
+}
+
+impl AsRef<[u8]> for Body {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[form]")
+    }
+}
+
+fn encode_into(body: &mut Vec<u8>, text: &str) {
+    for byte in text.bytes() {
+        match byte {
+            b' ' => body.push(b'+'),
+            _ if is_plain(byte) => body.push(byte),
+            _ => body.extend_from_slice(&[b'%', hexadecimal(byte >> 4), hexadecimal(byte & 0xf)]),
+        }
+    }
+}
+
+fn encoded_length(text: &str) -> usize {
+    text.bytes().map(|byte| if byte == b' ' || is_plain(byte) { 1 } else { 3 }).sum()
+}
+
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'*' | b'-' | b'.' | b'_')
+}
+
+fn hexadecimal(nibble: u8) -> u8 {
+    if nibble < 10 { b'0' + nibble } else { b'A' + (nibble - 10) }
+}
+
+#[cfg(test)]
+mod tests;

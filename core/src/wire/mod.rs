@@ -1,0 +1,11 @@
+//! The wire: what is sent, and what an answer means. Pure functions of bytes; protocol.md §1–§5.
+
+pub(crate) mod answer;
+pub(crate) mod form;
+pub(crate) mod http_date;
+pub(crate) mod json;
+pub(crate) mod metadata;
+pub(crate) mod oob;
+pub(crate) mod rate_limit;
+pub(crate) mod requests;
+pub(crate) mod tokens;

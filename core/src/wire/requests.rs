@@ -1,0 +1,212 @@
+//! What is sent: one function for each request, so that every parameter stands in one place. protocol.md §1.
+//!
+//! `client_id` is always the last parameter: the end of a body passes through a cipher's scratch space, and the secrets
+//! keep away from it.
+
+use super::form::{Body, Form};
+use super::oob::{MFA_OOB, MFA_OTP};
+use crate::config::{ClientId, Factor, Scopes};
+
+const OOB: &str = "urn:okta:params:oauth:grant-type:oob";
+const OTP: &str = "urn:okta:params:oauth:grant-type:otp";
+
+/// What all requests of one sign-in have in common. Nothing of it changes between the legs (protocol.md §2.1).
+#[derive(Clone, Debug)]
+pub(crate) struct Common {
+    pub(crate) client_id: ClientId,
+    pub(crate) scopes: Scopes,
+    pub(crate) capabilities: Vec<Factor>,
+}
+
+impl Common {
+    /// `grant_types_supported`: the grant of this leg, and the second factors that the app can do.
+    fn grants(&self, primary: &str) -> String {
+        let mut grants = primary.to_owned();
+        for second in self.second_factor_grants() {
+            grants.push(' ');
+            grants.push_str(second);
+        }
+        grants
+    }
+
+    /// The second-factor grants that the declared capabilities need.
+    pub(crate) fn second_factor_grants(&self) -> Vec<&'static str> {
+        let out_of_band = self.capabilities.iter().any(|factor| *factor != Factor::Otp);
+        let otp = self.capabilities.contains(&Factor::Otp);
+        [(out_of_band, MFA_OOB), (otp, MFA_OTP)].into_iter().filter(|(can, _)| *can).map(|(_, g)| g).collect()
+    }
+}
+
+/// `/token`, grant `password` (§1.2).
+pub(crate) fn password(common: &Common, username: &str, password: &str) -> Body {
+    let grants = common.grants("password");
+    let mut form = Form::new();
+    form.push("grant_type", "password");
+    form.push("username", username);
+    form.push("password", password);
+    form.push("scope", common.scopes.as_str());
+    form.push("grant_types_supported", &grants);
+    form.push("client_id", common.client_id.as_str());
+    form.encode()
+}
+
+/// `/token`, grant `otp` as the first factor (§1.3).
+pub(crate) fn otp(common: &Common, username: &str, code: &str) -> Body {
+    let grants = common.grants(OTP);
+    let mut form = Form::new();
+    form.push("grant_type", OTP);
+    form.push("login_hint", username);
+    form.push("otp", code);
+    form.push("scope", common.scopes.as_str());
+    form.push("grant_types_supported", &grants);
+    form.push("client_id", common.client_id.as_str());
+    form.encode()
+}
+
+/// `/primary-authenticate` (§1.10); no scope there.
+pub(crate) fn primary_authenticate(common: &Common, username: &str, factor: Factor) -> Body {
+    let mut form = Form::new();
+    form.push("login_hint", username);
+    form.push("challenge_hint", OOB);
+    form.push("channel_hint", factor.name());
+    form.push("client_id", common.client_id.as_str());
+    form.encode()
+}
+
+/// `/challenge` (§1.11); no scope there.
+pub(crate) fn challenge(common: &Common, mfa_token: &str, factor: Factor) -> Body {
+    let mut form = Form::new();
+    form.push("mfa_token", mfa_token);
+    form.push("challenge_types_supported", MFA_OOB);
+    form.push("channel_hint", factor.name());
+    form.push("client_id", common.client_id.as_str());
+    form.encode()
+}
+
+/// `/token` for an out-of-band factor, first or second (§1.4, §1.5). `mfa_token` is always sent with a second (X4).
+pub(crate) fn oob(common: &Common, oob_code: &str, binding_code: Option<&str>, mfa_token: Option<&str>) -> Body {
+    let grants = common.grants(OOB);
+    let mut form = Form::new();
+    form.push("grant_type", if mfa_token.is_some() { MFA_OOB } else { OOB });
+    if let Some(mfa_token) = mfa_token {
+        form.push("mfa_token", mfa_token);
+    }
+    form.push("oob_code", oob_code);
+    if let Some(binding_code) = binding_code {
+        form.push("binding_code", binding_code);
+    }
+    form.push("scope", common.scopes.as_str());
+    if mfa_token.is_none() {
+        form.push("grant_types_supported", &grants);
+    }
+    form.push("client_id", common.client_id.as_str());
+    form.encode()
+}
+
+/// `/token` for a one-time code as second factor (§1.5).
+pub(crate) fn mfa_otp(common: &Common, mfa_token: &str, code: &str) -> Body {
+    let mut form = Form::new();
+    form.push("grant_type", MFA_OTP);
+    form.push("mfa_token", mfa_token);
+    form.push("otp", code);
+    form.push("scope", common.scopes.as_str());
+    form.push("client_id", common.client_id.as_str());
+    form.encode()
+}
+
+/// `/token`, grant `refresh_token` (§1.7). The scope is what was granted: never wider, and `openid` for a new ID token.
+pub(crate) fn refresh(client_id: &ClientId, refresh_token: &str, granted: &str) -> Body {
+    let mut form = Form::new();
+    form.push("grant_type", "refresh_token");
+    form.push("refresh_token", refresh_token);
+    form.push("scope", granted);
+    form.push("client_id", client_id.as_str());
+    form.encode()
+}
+
+/// `/revoke` (§1.12).
+pub(crate) fn revoke(client_id: &ClientId, token: &str, hint: &'static str) -> Body {
+    let mut form = Form::new();
+    form.push("token", token);
+    form.push("token_type_hint", hint);
+    form.push("client_id", client_id.as_str());
+    form.encode()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn common() -> Common {
+        Common {
+            client_id: ClientId::parse("0oa1").unwrap(),
+            scopes: Scopes::parse(["openid", "offline_access"]).unwrap(),
+            capabilities: Factor::ALL.to_vec(),
+        }
+    }
+
+    fn text(body: Body) -> String {
+        String::from_utf8(body.into_inner().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn each_request_has_exactly_its_parameters() {
+        let c = common();
+        let second = "http%3A%2F%2Fauth0.com%2Foauth%2Fgrant-type%2Fmfa-oob+http%3A%2F%2Fauth0.com%2Foauth%2Fgrant-type%2Fmfa-otp";
+        let scope = "scope=openid+offline_access";
+        for (body, expected) in [
+            (
+                password(&c, "ana@example.com", "p&w+ ü"),
+                format!(
+                    "grant_type=password&username=ana%40example.com&password=p%26w%2B+%C3%BC&{scope}&grant_types_supported=password+{second}&client_id=0oa1"
+                ),
+            ),
+            (
+                otp(&c, "ana", "123456"),
+                format!(
+                    "grant_type=urn%3Aokta%3Aparams%3Aoauth%3Agrant-type%3Aotp&login_hint=ana&otp=123456&{scope}&grant_types_supported=urn%3Aokta%3Aparams%3Aoauth%3Agrant-type%3Aotp+{second}&client_id=0oa1"
+                ),
+            ),
+            (
+                primary_authenticate(&c, "ana", Factor::Push),
+                "login_hint=ana&challenge_hint=urn%3Aokta%3Aparams%3Aoauth%3Agrant-type%3Aoob&channel_hint=push&client_id=0oa1"
+                    .to_owned(),
+            ),
+            (
+                challenge(&c, "m t", Factor::Sms),
+                "mfa_token=m+t&challenge_types_supported=http%3A%2F%2Fauth0.com%2Foauth%2Fgrant-type%2Fmfa-oob&channel_hint=sms&client_id=0oa1"
+                    .to_owned(),
+            ),
+            (
+                oob(&c, "o", Some("123"), Some("m")),
+                format!(
+                    "grant_type=http%3A%2F%2Fauth0.com%2Foauth%2Fgrant-type%2Fmfa-oob&mfa_token=m&oob_code=o&binding_code=123&{scope}&client_id=0oa1"
+                ),
+            ),
+            (
+                mfa_otp(&c, "m", "1"),
+                format!(
+                    "grant_type=http%3A%2F%2Fauth0.com%2Foauth%2Fgrant-type%2Fmfa-otp&mfa_token=m&otp=1&{scope}&client_id=0oa1"
+                ),
+            ),
+            (
+                refresh(&c.client_id, "r", "openid"),
+                "grant_type=refresh_token&refresh_token=r&scope=openid&client_id=0oa1".to_owned(),
+            ),
+            (
+                revoke(&c.client_id, "r", "refresh_token"),
+                "token=r&token_type_hint=refresh_token&client_id=0oa1".to_owned(),
+            ),
+        ] {
+            assert_eq!(text(body), expected);
+        }
+    }
+
+    #[test]
+    fn only_declared_capabilities_are_offered_to_the_server() {
+        let only = |capabilities: Vec<Factor>| Common { capabilities, ..common() }.second_factor_grants();
+        assert_eq!(only(vec![Factor::Otp]), [MFA_OTP]);
+        assert_eq!(only(vec![Factor::Sms]), [MFA_OOB]);
+        assert!(only(vec![]).is_empty());
+    }
+}
