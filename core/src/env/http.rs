@@ -349,12 +349,15 @@ fn tls_problem(error: &reqwest::Error) -> Option<NetworkProblem> {
     }
     let mut cause = error.source();
     while let Some(inner) = cause {
-        let wrapped = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let is_tls = inner.is::<rustls::Error>() || wrapped.is_some_and(|error| error.is::<rustls::Error>());
-        if is_tls {
+        if inner.is::<rustls::Error>() {
             return Some(NetworkProblem::Tls);
         }
-        cause = inner.source();
+        // An I/O error hides what it wraps from `source`, and TLS errors come wrapped in two of them.
+        let wrapped = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        cause = match wrapped {
+            Some(wrapped) => Some(wrapped),
+            None => inner.source(),
+        };
     }
     None
 }
