@@ -66,7 +66,7 @@ impl Transaction {
     ) -> Result<Arc<Self>, Error> {
         let id = context.random_id().ok_or(Kind::Internal)?;
         let fail = |error: Error| error.with_transaction_id(&id);
-        probe(context).await.map_err(|kind| fail(kind.into()))?;
+        probe(context, &id).await.map_err(|kind| fail(kind.into()))?;
         let conversation = match sign_ins.take_warm(context.env.clock.boot()) {
             Some(warm) => warm,
             None => Arc::from(context.env.transport.conversation().map_err(|error| fail(Kind::from(error).into()))?),
@@ -396,11 +396,13 @@ impl Transaction {
 }
 
 /// Whether the store can be written at all, asked before a credential is spent (docs/sessions.md §4).
-async fn probe(context: &Context) -> Result<(), Kind> {
+///
+/// Under a key of its own: sign-ins of several users, and of several processes, probe at the same time.
+async fn probe(context: &Context, id: &Code) -> Result<(), Kind> {
     if context.config.when_storage_fails == crate::config::WhenStorageFails::KeepInMemory {
         return Ok(());
     }
-    let key = StorageKey::parse(PROBE).ok_or(Kind::Internal)?;
+    let key = StorageKey::parse(&format!("{PROBE}.{id}")).ok_or(Kind::Internal)?;
     context.store_and_check(&key, Blob::new(PROBE.into())).await.map_err(storage)?;
     context.delete_and_check(&key).await.map_err(storage)
 }
