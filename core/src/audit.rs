@@ -35,7 +35,7 @@ pub enum AuditKind {
     AttemptFinished {
         /// What was attempted.
         attempt: Attempt,
-        /// How it ended; an error's kind by its name, or `SignedIn`, `Refreshed`, `MoreAssurance`, `Started`.
+        /// How it ended: `Success`, `MoreAssurance`, `Refused`, or an error's kind by its name.
         outcome: &'static str,
         /// The HTTP status, if there was an answer.
         status: Option<u16>,
@@ -66,8 +66,6 @@ pub enum Attempt {
     Approval,
     /// A refresh.
     Refresh,
-    /// A revocation.
-    Revoke,
 }
 
 /// Something that a security team wants to know.
@@ -151,7 +149,7 @@ impl Auditor {
         drop(queue);
         if idle {
             let (sink, queue) = (Arc::clone(sink), Arc::clone(&self.queue));
-            self.spawner.spawn_blocking(Box::new(move || drain(&*sink, &queue)));
+            self.spawner.spawn_blocking(Box::pin(async move { drain(&*sink, &queue) }));
         }
     }
 
@@ -188,20 +186,21 @@ fn lock(queue: &Mutex<Queue>) -> std::sync::MutexGuard<'_, Queue> {
 mod tests {
     use super::*;
     use crate::env::BoxFuture;
+    use futures_util::FutureExt;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     struct Here;
     impl Spawner for Here {
         fn spawn(&self, _: BoxFuture<'static, ()>) {}
-        fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
-            work();
+        fn spawn_blocking(&self, task: BoxFuture<'static, ()>) {
+            assert!(task.now_or_never().is_some());
         }
     }
 
     struct Never;
     impl Spawner for Never {
         fn spawn(&self, _: BoxFuture<'static, ()>) {}
-        fn spawn_blocking(&self, _: Box<dyn FnOnce() + Send>) {}
+        fn spawn_blocking(&self, _: BoxFuture<'static, ()>) {}
     }
 
     #[derive(Default)]

@@ -146,6 +146,10 @@ impl Origin {
 
     /// The origin of a URL that a token may be sent to, if it is one at all.
     pub(crate) fn of_request(text: &str) -> Option<Self> {
+        // What URL parsers repair in different ways is refused: another one will read this text when it is used.
+        if text.bytes().any(|b| !b.is_ascii_graphic() || b == b'\\') {
+            return None;
+        }
         let url = Url::parse(text).ok()?;
         let plain = url.scheme() == "https" && url.username().is_empty() && url.password().is_none();
         plain.then(|| Self::of(&url))
@@ -311,6 +315,9 @@ mod tests {
             "https://a.example.evil.example/",
             "https://a.example@evil.example/",
             "https://u:p@a.example/",
+            "https://a.example\\@evil.example/",
+            "https://a.example\t/",
+            " https://a.example/",
             "nonsense",
         ] {
             assert!(!config.may_receive_tokens(no), "{no}");

@@ -23,7 +23,7 @@ use crate::wire::http_date::parse_http_date;
 /// Answers of the token and direct-authentication endpoints, metadata and keys are read up to this size (row 12).
 const MAX_ANSWER: usize = 1024 * 1024;
 /// A store that needs longer has failed this time (docs/sessions.md §4).
-const STORE_DEADLINE: Duration = Duration::from_secs(10);
+pub(crate) const STORE_DEADLINE: Duration = Duration::from_secs(10);
 
 pub(crate) struct Context {
     pub(crate) config: Config,
@@ -87,7 +87,7 @@ impl Context {
     {
         let (caller, waiting) = oneshot::channel::<()>();
         let (done, result) = oneshot::channel();
-        let work = work(Abandoned(caller));
+        let work = work(Abandoned(Arc::new(caller)));
         self.env.spawner.spawn(Box::pin(async move {
             let _ = done.send(work.await);
         }));
@@ -114,30 +114,43 @@ impl Context {
     }
 
     /// Writes a blob and reads it back: stored means read back equal, whatever `store` said (docs/sessions.md §4).
-    pub(crate) async fn store_and_check(&self, key: &StorageKey, blob: Blob) -> Result<(), StoreProblem> {
-        let blob = Arc::new(blob);
-        let written = {
-            let (store, key, blob) = (Arc::clone(&self.store), key.clone(), Arc::clone(&blob));
-            self.in_time(async move { store.store(&key, &blob).await }).await
-        };
-        match (self.load(key).await, written) {
-            (Ok(Some(found)), _) if found == *blob => Ok(()),
-            (_, Err(problem)) | (Err(problem), Ok(())) => Err(problem),
-            (Ok(_), Ok(())) => Err(StoreProblem::Transient),
-        }
+    /// `writing` is held until the last call has returned, also if that is after the deadline.
+    pub(crate) async fn store_and_check(
+        &self,
+        key: &StorageKey,
+        blob: Blob,
+        writing: impl Send + 'static,
+    ) -> Result<(), StoreProblem> {
+        let (store, key) = (Arc::clone(&self.store), key.clone());
+        self.in_time(async move {
+            let _writing = writing;
+            let written = store.store(&key, &blob).await;
+            match (store.load(&key).await, written) {
+                (Ok(Some(found)), _) if found == blob => Ok(()),
+                (_, Err(problem)) | (Err(problem), Ok(())) => Err(problem),
+                (Ok(_), Ok(())) => Err(StoreProblem::Transient),
+            }
+        })
+        .await
     }
 
     /// Deletes a blob and looks that it is gone.
-    pub(crate) async fn delete_and_check(&self, key: &StorageKey) -> Result<(), StoreProblem> {
-        let deleted = {
-            let (store, key) = (Arc::clone(&self.store), key.clone());
-            self.in_time(async move { store.delete(&key).await }).await
-        };
-        match (self.load(key).await, deleted) {
-            (Ok(None), _) => Ok(()),
-            (_, Err(problem)) | (Err(problem), Ok(())) => Err(problem),
-            (Ok(Some(_)), Ok(())) => Err(StoreProblem::Transient),
-        }
+    pub(crate) async fn delete_and_check(
+        &self,
+        key: &StorageKey,
+        writing: impl Send + 'static,
+    ) -> Result<(), StoreProblem> {
+        let (store, key) = (Arc::clone(&self.store), key.clone());
+        self.in_time(async move {
+            let _writing = writing;
+            let deleted = store.delete(&key).await;
+            match (store.load(&key).await, deleted) {
+                (Ok(None), _) => Ok(()),
+                (_, Err(problem)) | (Err(problem), Ok(())) => Err(problem),
+                (Ok(Some(_)), Ok(())) => Err(StoreProblem::Transient),
+            }
+        })
+        .await
     }
 
     pub(crate) async fn stored_keys(&self) -> Result<Vec<StorageKey>, StoreProblem> {
@@ -145,13 +158,16 @@ impl Context {
         self.in_time(async move { store.keys().await }).await
     }
 
-    /// Runs a store call on a task of its own, so that one that is late ends by itself instead of half way.
+    /// Runs a store call where it may block, and so that one that is late ends by itself instead of half way.
     async fn in_time<T: Send + 'static>(
         &self,
         call: impl Future<Output = Result<T, StoreProblem>> + Send + 'static,
     ) -> Result<T, StoreProblem> {
-        let call = core::pin::pin!(self.detached(|_| call));
-        match select(call, self.env.clock.sleep(STORE_DEADLINE)).await {
+        let (done, result) = oneshot::channel();
+        self.env.spawner.spawn_blocking(Box::pin(async move {
+            let _ = done.send(call.await);
+        }));
+        match select(result, self.env.clock.sleep(STORE_DEADLINE)).await {
             Either::Left((result, _)) => result.unwrap_or(Err(StoreProblem::Transient)),
             Either::Right(_) => Err(StoreProblem::Transient),
         }
@@ -175,7 +191,8 @@ pub(crate) struct ServerTime {
 }
 
 /// Knows whether the caller of a detached task went away.
-pub(crate) struct Abandoned(oneshot::Sender<()>);
+#[derive(Clone)]
+pub(crate) struct Abandoned(Arc<oneshot::Sender<()>>);
 
 impl Abandoned {
     pub(crate) fn is_abandoned(&self) -> bool {

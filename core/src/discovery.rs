@@ -5,6 +5,8 @@
 use core::time::Duration;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::lock::Mutex as AsyncMutex;
+
 use crate::context::Context;
 use crate::env::{BootInstant, Conversation, HttpResponse};
 use crate::error::{Kind, ResponseDefect};
@@ -16,6 +18,8 @@ use crate::wire::metadata::{Metadata, parse_metadata};
 #[derive(Default)]
 pub(crate) struct Discovery {
     cache: Mutex<Cache>,
+    /// One fetch at a time.
+    fetching: AsyncMutex<()>,
 }
 
 #[derive(Default)]
@@ -35,37 +39,29 @@ const FORCED_SPACING: Duration = Duration::from_secs(30);
 const TRIES: u32 = 3;
 
 impl Discovery {
-    /// The validated metadata: from memory while fresh, else one request.
+    /// The validated metadata: from memory while fresh, else one request, whoever asks meanwhile.
     pub(crate) async fn metadata(&self, context: &Context, via: &dyn Conversation) -> Result<Arc<Metadata>, Failure> {
-        let now = context.env.clock.boot();
-        if let Some((metadata, until)) = &self.cache().metadata
-            && now < *until
-        {
-            return Ok(Arc::clone(metadata));
+        let _fetching = self.fetching.lock().await;
+        match self.known_metadata(context) {
+            Some(metadata) => Ok(metadata),
+            None => self.fetch_metadata(context, via).await,
         }
-        let url = context.config.issuer.metadata_url(&context.config.client_id);
-        let (response, document) = fetch(context, via, &url).await?;
-        let metadata = parse_metadata(&document, context.config.issuer.as_str())
-            .map_err(|what| Failure::after(&response, Kind::Configuration { what }))?;
-        let metadata = Arc::new(metadata);
-        self.cache().metadata = Some((Arc::clone(&metadata), now.plus(life(&response))));
-        Ok(metadata)
     }
 
-    /// Metadata anew and keys if they are stale: at least one request, which leaves an open connection.
+    /// Metadata anew and keys if they are stale: one or two requests, which leave an open connection.
     pub(crate) async fn refresh(&self, context: &Context, via: &dyn Conversation) -> Result<(), Failure> {
-        self.cache().metadata = None;
-        let metadata = self.metadata(context, via).await?;
+        let metadata = self.fetch_metadata(context, via).await?;
         self.keys(context, via, &metadata).await.map(drop)
     }
 
-    /// The keys that sign ID tokens: from memory while fresh, else one request.
+    /// The keys that sign ID tokens: from memory while fresh, else one request, whoever asks meanwhile.
     pub(crate) async fn keys(
         &self,
         context: &Context,
         via: &dyn Conversation,
         metadata: &Metadata,
     ) -> Result<Arc<KeySet>, Failure> {
+        let _fetching = self.fetching.lock().await;
         let now = context.env.clock.boot();
         if let Some((keys, until)) = &self.cache().keys
             && now < *until
@@ -75,22 +71,50 @@ impl Discovery {
         self.fetch_keys(context, via, metadata).await
     }
 
-    /// The keys anew, because a token names one that is not among them; `None` if that was done a moment ago.
+    /// Other keys than `checked`, because a token names one that is not among them; `None` if they were fetched a moment
+    /// ago.
     pub(crate) async fn keys_anew(
         &self,
         context: &Context,
         via: &dyn Conversation,
         metadata: &Metadata,
+        checked: &Arc<KeySet>,
     ) -> Option<Result<Arc<KeySet>, Failure>> {
+        let _fetching = self.fetching.lock().await;
         let now = context.env.clock.boot();
         {
-            let mut cache = self.cache();
+            let cache = self.cache();
+            // Somebody else met the same key and has fetched already.
+            if let Some((keys, _)) = &cache.keys
+                && !Arc::ptr_eq(keys, checked)
+            {
+                return Some(Ok(Arc::clone(keys)));
+            }
             if cache.forced_at.is_some_and(|at| now.since(at) < FORCED_SPACING) {
                 return None;
             }
-            cache.forced_at = Some(now);
         }
-        Some(self.fetch_keys(context, via, metadata).await)
+        let fetched = self.fetch_keys(context, via, metadata).await;
+        if fetched.is_ok() {
+            self.cache().forced_at = Some(now);
+        }
+        Some(fetched)
+    }
+
+    fn known_metadata(&self, context: &Context) -> Option<Arc<Metadata>> {
+        let now = context.env.clock.boot();
+        self.cache().metadata.as_ref().filter(|(_, until)| now < *until).map(|(metadata, _)| Arc::clone(metadata))
+    }
+
+    async fn fetch_metadata(&self, context: &Context, via: &dyn Conversation) -> Result<Arc<Metadata>, Failure> {
+        let now = context.env.clock.boot();
+        let url = context.config.issuer.metadata_url(&context.config.client_id);
+        let (response, document) = fetch(context, via, &url).await?;
+        let metadata = parse_metadata(&document, context.config.issuer.as_str())
+            .map_err(|what| Failure::after(&response, Kind::Configuration { what }))?;
+        let metadata = Arc::new(metadata);
+        self.cache().metadata = Some((Arc::clone(&metadata), now.plus(life(&response))));
+        Ok(metadata)
     }
 
     async fn fetch_keys(

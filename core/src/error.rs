@@ -665,9 +665,6 @@ pub enum Unsupported {
     /// The server wants a DPoP proof.
     #[error("sender-constrained tokens (DPoP)")]
     DPoP,
-    /// The server has no revocation endpoint.
-    #[error("token revocation at this server")]
-    Revocation,
     /// The server has no userinfo endpoint.
     #[error("user information at this server")]
     UserInfo,

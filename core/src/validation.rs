@@ -1,5 +1,7 @@
 //! Nothing unvalidated is released: the tokens of an answer become usable here or nowhere. protocol.md §6.2.
 
+use std::sync::Arc;
+
 use crate::context::{Context, ServerTime};
 use crate::discovery::Discovery;
 use crate::env::{BootInstant, Conversation};
@@ -14,6 +16,8 @@ use crate::wire::tokens::TokenAnswer;
 /// What the tokens of an answer are held against.
 pub(crate) struct Occasion<'a> {
     pub(crate) metadata: &'a Metadata,
+    /// The keys that were fetched before the credential was sent (row 214).
+    pub(crate) keys: Option<Arc<KeySet>>,
     /// The server's clock in the answer that brought the tokens, and when that was.
     pub(crate) server: ServerTime,
     pub(crate) received: BootInstant,
@@ -40,7 +44,10 @@ pub(crate) async fn validate(
     };
     let unreachable = |_| rejected(TokenCheck::KeysUnreachable);
     let discovery: &Discovery = &context.discovery;
-    let keys = discovery.keys(context, via, occasion.metadata).await.map_err(unreachable)?;
+    let keys = match &occasion.keys {
+        Some(keys) => Arc::clone(keys),
+        None => discovery.keys(context, via, occasion.metadata).await.map_err(unreachable)?,
+    };
     let check = |keys: &KeySet| {
         // Time went by since the answer came: keys may have been fetched, the process may have slept.
         let since = context.env.clock.boot().since(occasion.received);
@@ -62,7 +69,7 @@ pub(crate) async fn validate(
         check_id_token(id_token.expose(), keys, &allowed(occasion.metadata), &expect)
     };
     let verdict = match check(&keys) {
-        Verdict::UnknownKey => match discovery.keys_anew(context, via, occasion.metadata).await {
+        Verdict::UnknownKey => match discovery.keys_anew(context, via, occasion.metadata, &keys).await {
             Some(keys) => check(&*keys.map_err(unreachable)?),
             None => Verdict::UnknownKey,
         },

@@ -67,15 +67,13 @@ impl Page {
 
     /// Something did not work: what was tried, what happened, what to do next. `took` if it matters how long it took.
     pub(crate) fn refused(self, tried: &str, error: &Error, took: Option<Duration>, cost: &Cost) {
-        self.marked(Ink::Bad, "✗", tried, &cost.to_string());
-        let mut next = format!("→ {}", remedy(error));
+        let after = took.map(|took| format!(", after {}", human(took))).unwrap_or_default();
+        self.marked(Ink::Bad, "✗", &format!("{tried}{after}"), &cost.to_string());
+        let mut next = format!("→ {} · {}", remedy(error), error.kind().name());
         if let Some(id) = error.request_id() {
-            next.push_str(&format!(" · request id {id}"));
+            next.push_str(&format!(" · request {id}"));
         }
-        if let Some(took) = took {
-            next.push_str(&format!(" · after {}", human(took)));
-        }
-        self.paragraph(Ink::Plain, &format!("{}: {error}", error.kind().name()));
+        self.paragraph(Ink::Plain, &error.to_string());
         self.paragraph(Ink::Dim, &next);
     }
 
@@ -117,9 +115,14 @@ impl Page {
     }
 
     fn marked(self, ink: Ink, mark: &str, text: &str, cost: &str) {
-        let used = 4 + text.chars().count();
-        let gap = " ".repeat(COST_COLUMN.saturating_sub(used).max(2));
-        self.line(&format!("  {} {text}{gap}{}", self.ink(ink, mark), self.ink(Ink::Dim, cost)));
+        let length = cost.chars().count();
+        let gap = COST_COLUMN.saturating_sub(4 + text.chars().count());
+        let (text, cost) = (format!("  {} {text}", self.ink(ink, mark)), self.ink(Ink::Dim, cost));
+        if gap >= 2 && COST_COLUMN + length <= WIDTH {
+            self.line(&format!("{text}{:gap$}{cost}", ""));
+        } else {
+            self.line(&format!("{text}\n{:before$}{cost}", "", before = WIDTH.saturating_sub(length)));
+        }
     }
 
     /// Wrapped to the page, indented under the text of a step.
@@ -150,12 +153,16 @@ pub(crate) fn remedy(error: &Error) -> String {
     }
 }
 
-/// `850 ms`, `2.1 s`.
+/// `850 ms`, `2.1 s`, `60 min`.
 pub(crate) fn human(time: Duration) -> String {
-    if time.as_secs() == 0 { format!("{} ms", time.as_millis()) } else { format!("{:.1} s", time.as_secs_f64()) }
+    match time.as_secs() {
+        0 => format!("{} ms", time.as_millis()),
+        1..120 => format!("{:.1} s", time.as_secs_f64()),
+        secs => format!("{} min", (secs + 30) / 60),
+    }
 }
 
-/// The time since `start`, rounded down to what [`human`] shows.
+/// The time since `start`.
 pub(crate) fn since(start: Instant) -> String {
     human(start.elapsed())
 }

@@ -4,18 +4,19 @@
 //! differently from what the scene says ends the tour with an error.
 
 use core::fmt::Debug;
+use core::time::Duration;
 use std::sync::Arc;
 use std::time::Instant;
 
 use directauth::env::{Environment, Transport};
-use directauth::{Client, Error, Kind, Remedy, ServerSignOut, Session, Step, Trust};
+use directauth::{Client, Error, Factor, Remedy, ServerSignOut, Session, Step, Trust};
 use directauth_emulator::{Emulator, PushReaction, Tenant};
 use futures_util::future::join_all;
 
 use crate::page::{Page, since};
 use crate::requests::Requests;
 use crate::stop::Stop;
-use crate::{SCOPES, api, trouble};
+use crate::{SCOPES, api, trouble, words};
 
 const ANA: &str = "ana@example.com";
 const CLEO: &str = "cleo@example.com";
@@ -40,7 +41,7 @@ pub(crate) async fn play(page: Page) -> Result<(), Stop> {
     trouble::everything(&mut tour, &emulator).await?;
 
     page.line(&format!("\n{} steps, {} requests, {}.", tour.steps, tour.sent, since(start)));
-    page.line("In a terminal, run it without --auto and be the user; --help tells how to sign in at your own server.");
+    page.line("Run it in a terminal without --auto and be the user; --help tells how to use your own server.");
     Ok(())
 }
 
@@ -49,38 +50,38 @@ async fn password_and_code(tour: &mut Tour) -> Result<(), Stop> {
     let client = tour.client()?;
     client.warm_up().await;
     tour.tell("server looked up while the user types");
-    let step = tour.ok(client.sign_in(ANA).password("correct horse battery")).await?;
+    let step = client.sign_in(ANA).password("correct horse battery").await?;
     let Step::ChooseFactor(choice) = step else { return unexpected(&step) };
-    let factors: Vec<&str> = choice.factors().into_iter().map(directauth::Factor::name).collect();
+    let factors: Vec<&str> = choice.factors().into_iter().map(Factor::name).collect();
     tour.tell(&format!("password accepted, now one of {}", factors.join(" ")));
     let code = tour.totp(ANA)?;
-    let step = tour.ok(choice.otp(code)).await?;
+    let step = choice.otp(code).await?;
     let session = signed_in(step)?;
-    tour.tell(&format!("code accepted: signed in as {}", name(&session)));
+    tour.tell(&format!("code accepted: signed in as {}", words::name(&session)));
     Ok(())
 }
 
 async fn wrong_code_then_right(tour: &mut Tour) -> Result<(), Stop> {
     tour.page.title("2  A wrong code, then the right one on the same step");
     let client = tour.client()?;
-    let step = tour.ok(client.sign_in(ANA).password("correct horse battery")).await?;
+    let step = client.sign_in(ANA).password("correct horse battery").await?;
     let Step::ChooseFactor(choice) = step else { return unexpected(&step) };
     tour.tell("password accepted");
     let wrong = tour.tenant.wrong_totp(ANA).ok_or_else(no_code)?;
     tour.refused("a wrong code", choice.otp(wrong), Remedy::AskAgain).await?;
     let code = tour.totp(ANA)?;
-    let step = tour.ok(choice.otp(code)).await?;
-    tour.tell(&format!("the right code on the same step: signed in as {}", name(&signed_in(step)?)));
+    let step = choice.otp(code).await?;
+    tour.tell(&format!("the right code on the same step: signed in as {}", words::name(&signed_in(step)?)));
     Ok(())
 }
 
 async fn push_with_number(tour: &mut Tour) -> Result<(), Stop> {
     tour.page.title("3  Password, then a push with a number to tap");
     let client = tour.client()?;
-    let step = tour.ok(client.sign_in(ANA).password("correct horse battery")).await?;
+    let step = client.sign_in(ANA).password("correct horse battery").await?;
     let Step::ChooseFactor(choice) = step else { return unexpected(&step) };
     tour.tell("password accepted");
-    let step = tour.ok(choice.push()).await?;
+    let step = choice.push().await?;
     let Step::ApproveOnDevice(push) = step else { return unexpected(&step) };
     let number = push.number().unwrap_or_default().to_owned();
     tour.tell(&format!("push sent, the app shows the number {number}"));
@@ -89,31 +90,31 @@ async fn push_with_number(tour: &mut Tour) -> Result<(), Stop> {
     if !tour.tenant.tap_number(ANA, &number) {
         return Err(Stop::Failed("no push waits on Ana's phone".to_owned()));
     }
-    let step = tour.ok(push.approved()).await?;
-    tour.tell(&format!("approved: signed in as {}", name(&signed_in(step)?)));
+    let step = push.approved().await?;
+    tour.tell(&format!("approved: signed in as {}", words::name(&signed_in(step)?)));
     Ok(())
 }
 
 async fn declined_then_sms(tour: &mut Tour) -> Result<Session, Stop> {
     tour.page.title("4  A declined push, then another method without typing the password again");
     let client = tour.client()?;
-    let step = tour.ok(client.sign_in(CLEO).password("cleo-password")).await?;
+    let step = client.sign_in(CLEO).password("cleo-password").await?;
     let Step::ChooseFactor(choice) = step else { return unexpected(&step) };
     tour.tell("password accepted");
     tour.tenant.on_next_push(PushReaction::Deny { after_polls: 1 });
-    let step = tour.ok(choice.push()).await?;
+    let step = choice.push().await?;
     let Step::ApproveOnDevice(push) = step else { return unexpected(&step) };
     tour.tell("push sent");
     tour.page.emulator("Cleo looks at her phone and says no");
     tour.refused("waiting for the answer", push.approved(), Remedy::ChooseAnother).await?;
     let choice = push.choice().ok_or_else(|| Stop::Failed("no way back to the choice".to_owned()))?;
-    let step = tour.ok(choice.sms()).await?;
+    let step = choice.sms().await?;
     let Step::EnterCode(entry) = step else { return unexpected(&step) };
     tour.tell("back to the choice: text message sent");
     let code = tour.tenant.last_code(CLEO).ok_or_else(no_code)?;
-    tour.page.emulator(&format!("text message to Cleo: {code}"));
-    let session = signed_in(tour.ok(entry.submit(code)).await?)?;
-    tour.tell(&format!("code accepted: signed in as {}", name(&session)));
+    tour.page.emulator(&format!("text message to {CLEO}: {code}"));
+    let session = signed_in(entry.submit(code).await?)?;
+    tour.tell(&format!("code accepted: signed in as {}", words::name(&session)));
     Ok(session)
 }
 
@@ -121,12 +122,20 @@ async fn api_and_refresh(tour: &mut Tour, session: &Session) -> Result<(), Stop>
     tour.page.title("5  A call to the API, and fresh tokens");
     let url = tour.tenant.resource_url();
     tour.api(session, &url).await?;
-    tour.ok(session.refresh()).await?;
-    tour.tell("refreshed: new tokens, stored before they are used");
+    let before = session.access_token().await?;
+    session.refresh().await?;
+    // EXPOSE: compared, not kept.
+    if before.expose() == session.access_token().await?.expose() {
+        return Err(Stop::Failed("the refresh left the old access token in place".to_owned()));
+    }
+    tour.tell("refreshed: a new access token");
     // One engine for each session: whoever asks meanwhile waits for the same answer.
     let answers = join_all((0..100).map(|_| session.refresh())).await;
     answers.into_iter().collect::<Result<Vec<()>, Error>>()?;
-    tour.tell("a hundred callers refresh at once");
+    let sent = tour.tell("a hundred callers refresh at once");
+    if sent != 1 {
+        return Err(Stop::Failed(format!("a hundred callers took {sent} requests instead of one")));
+    }
     tour.api(session, &url).await
 }
 
@@ -134,14 +143,14 @@ async fn sign_out(tour: &mut Tour, session: Session) -> Result<(), Stop> {
     tour.page.title("6  Signing out");
     let url = tour.tenant.resource_url();
     let old = session.authorize("GET", &url).await?;
-    let out = tour.ok(session.sign_out()).await?;
+    let out = session.sign_out().await?;
     let told = match out.server {
         ServerSignOut::Revoked => "the server revoked the tokens",
         _ => return Err(Stop::Failed("the server did not revoke the tokens".to_owned())),
     };
     tour.tell(&format!("signed out: {told}"));
-    match tour.ok(api::get(&*tour.network(), &url, &old)).await? {
-        (401, _) => tour.tell("the API refuses the old token (status 401)"),
+    match api::get(&*tour.network(), &url, &old).await? {
+        (401, _) => drop(tour.tell("the API refuses the old token (status 401)")),
         (status, _) => return Err(Stop::Failed(format!("the API still answers {status} to the old token"))),
     }
     tour.refused("another call with the ended session", session.authorize("GET", &url), Remedy::SignInAgain).await?;
@@ -155,7 +164,7 @@ async fn wrong_password(tour: &mut Tour) -> Result<(), Stop> {
     tour.refused("a wrong password", sign_in.password("correct horse batery"), Remedy::AskAgain).await?;
     let sign_in = client.sign_in("dora@example.com");
     tour.refused(
-        "the right password of a locked account: told apart by nobody",
+        "a locked account with its right password: the same",
         sign_in.password("dora-password"),
         Remedy::AskAgain,
     )
@@ -192,11 +201,6 @@ impl Tour {
         Arc::clone(&self.environment.transport)
     }
 
-    /// A call that has to work.
-    async fn ok<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Stop> {
-        Ok(call.await?)
-    }
-
     /// A call that has to be refused, with this remedy; prints the step.
     async fn refused<T: Debug>(
         &mut self,
@@ -212,23 +216,24 @@ impl Tour {
         Ok(())
     }
 
-    /// Prints a step with what it cost.
-    fn tell(&mut self, text: &str) {
+    /// Prints a step with what it cost; the number of requests.
+    fn tell(&mut self, text: &str) -> usize {
         let cost = self.requests.take();
         (self.steps, self.sent) = (self.steps + 1, self.sent + cost.count());
         self.page.done(text, &cost);
+        cost.count()
     }
 
     /// Prints a step that was refused.
-    pub(crate) fn tell_refusal(&mut self, tried: &str, error: &Error, took: Option<core::time::Duration>) {
+    pub(crate) fn tell_refusal(&mut self, tried: &str, error: &Error, took: Option<Duration>) {
         let cost = self.requests.take();
         (self.steps, self.sent) = (self.steps + 1, self.sent + cost.count());
         self.page.refused(tried, error, took, &cost);
     }
 
     async fn api(&mut self, session: &Session, url: &str) -> Result<(), Stop> {
-        match self.ok(api::call(&*self.network(), session, url)).await? {
-            (200, _) => self.tell("GET /api/me with the session's token: 200"),
+        match api::call(&*self.network(), session, url).await? {
+            (200, _) => drop(self.tell("GET /api/me with the session's token: 200")),
             (status, _) => return Err(Stop::Failed(format!("the API answered {status}"))),
         }
         Ok(())
@@ -236,7 +241,7 @@ impl Tour {
 
     fn totp(&self, username: &str) -> Result<String, Stop> {
         let code = self.tenant.totp(username).ok_or_else(no_code)?;
-        self.page.emulator(&format!("{username}'s authenticator app shows {code}"));
+        self.page.emulator(&format!("authenticator app of {username}: {code}"));
         Ok(code)
     }
 }
@@ -248,11 +253,6 @@ fn signed_in(step: Step) -> Result<Session, Stop> {
     }
 }
 
-fn name(session: &Session) -> String {
-    let claims = session.claims();
-    claims.as_ref().and_then(|claims| claims.name()).map_or_else(|| session.username(), str::to_owned)
-}
-
 fn no_code() -> Stop {
     Stop::Failed("the emulator has no code for this user".to_owned())
 }
@@ -261,6 +261,3 @@ fn no_code() -> Stop {
 pub(crate) fn unexpected<T>(step: &impl Debug) -> Result<T, Stop> {
     Err(Stop::Failed(format!("the tour did not expect {step:?}")))
 }
-
-/// Whether a failure is the one that a scene is about.
-pub(crate) type Expected = fn(&Kind) -> bool;

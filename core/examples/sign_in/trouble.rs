@@ -1,14 +1,17 @@
-//! The tour's last scene: what a user sees when things are wrong. Each has an error of its own, and ends in bounded time.
+//! The last scene of the tour: what a user sees when things are wrong. Each has its own error and ends in bounded time.
 
 use core::time::Duration;
 use std::time::Instant;
 
 use directauth::error::{ConfigurationProblem as Configuration, NetworkProblem as Network, ResponseDefect as Defect};
-use directauth::{Client, ClientBuilder, Error, Kind, Step, Trust};
+use directauth::{Client, ClientBuilder, Error, Kind, Step};
 use directauth_emulator::{Answer, BadTlsKind, Emulator, Fault, PushReaction, Rule, Tenant};
 
 use crate::stop::Stop;
-use crate::tour::{Expected, Tour, unexpected};
+use crate::tour::{Tour, unexpected};
+
+/// Whether a failure is the one that an attempt is about.
+type Expected = fn(&Kind) -> bool;
 
 pub(crate) async fn everything(tour: &mut Tour, emulator: &Emulator) -> Result<(), Stop> {
     tour.page.title("8  When things are wrong: what the app is told");

@@ -7,7 +7,7 @@
 use core::time::Duration;
 use std::error::Error as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_channel::oneshot;
@@ -25,6 +25,9 @@ use crate::error::{ConfigurationProblem, NetworkProblem, ResponseDefect};
 const MAX_CONVERSATIONS: usize = 16;
 /// A connection that was idle for longer, by the clock that counts sleep, is not used again.
 const MAX_IDLE: Duration = Duration::from_secs(30);
+/// How long the kernel tries to deliver what was sent. Apple systems have no such option.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNDELIVERED: Duration = Duration::from_secs(12);
 /// Longest header value that is kept.
 const MAX_HEADER_VALUE: usize = 4096;
 
@@ -38,7 +41,7 @@ pub struct HttpTransport {
 impl HttpTransport {
     /// Opens nothing and reads nothing; that happens with the first request, on the library's own threads.
     pub fn new(options: NetworkOptions) -> Self {
-        let tls = Arc::new(Tls { options, config: OnceLock::new() });
+        let tls = Arc::new(Tls { options, config: Mutex::new(None) });
         Self {
             background: Arc::new(BackgroundConversation { client: Arc::new(Mutex::new(Held::new(Arc::clone(&tls)))) }),
             open: Arc::new(AtomicUsize::new(0)),
@@ -60,17 +63,24 @@ impl Transport for HttpTransport {
     }
 }
 
-/// The TLS configuration, made once, on the first thread that needs it (the platform's roots may be slow to load).
+/// The TLS configuration, made by the first thread that needs it (the platform's roots may be slow to load).
 struct Tls {
     options: NetworkOptions,
-    config: OnceLock<Result<rustls::ClientConfig, ConfigurationProblem>>,
+    config: Mutex<Option<rustls::ClientConfig>>,
 }
 
 impl Tls {
+    fn config(&self) -> Result<rustls::ClientConfig, ConfigurationProblem> {
+        let mut config = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*config {
+            Some(config) => Ok(config.clone()),
+            None => Ok(config.insert(super::tls::client_config(&self.options.trust)?).clone()),
+        }
+    }
+
     fn client(&self) -> Result<reqwest::Client, TransportError> {
-        let config = self.config.get_or_init(|| super::tls::client_config(&self.options.trust));
-        let config = config.clone().map_err(|what| not_sent(TransportProblem::Configuration(what)))?;
-        reqwest::Client::builder()
+        let config = self.config().map_err(|what| not_sent(TransportProblem::Configuration(what)))?;
+        let builder = reqwest::Client::builder()
             .tls_backend_preconfigured(config)
             .https_only(true)
             .http1_only()
@@ -82,9 +92,11 @@ impl Tls {
             .connect_timeout(self.options.connect_timeout)
             .pool_idle_timeout(MAX_IDLE)
             .pool_max_idle_per_host(1)
-            .tcp_nodelay(true)
-            .build()
-            .map_err(|_| not_sent(TransportProblem::Configuration(ConfigurationProblem::PlatformTrust)))
+            .tcp_nodelay(true);
+        // Bytes that were not acknowledged in this time are never delivered, also after the request was given up.
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        let builder = builder.tcp_user_timeout(UNDELIVERED);
+        builder.build().map_err(|_| not_sent(TransportProblem::Configuration(ConfigurationProblem::PlatformTrust)))
     }
 }
 
@@ -127,7 +139,8 @@ impl Conversation for BackgroundConversation {
     fn send(&self, request: HttpRequest) -> BoxFuture<'static, Result<HttpResponse, TransportError>> {
         let (reply, answer) = oneshot::channel();
         let held = Arc::clone(&self.client);
-        if let Some(runtime) = super::runtime::background() {
+        let runtime = super::runtime::background();
+        if let Some(runtime) = runtime {
             runtime.spawn(async move {
                 if reply.is_canceled() {
                     return;
@@ -144,7 +157,7 @@ impl Conversation for BackgroundConversation {
                 let _ = reply.send(result);
             });
         }
-        receive(answer)
+        receive(runtime.is_some(), answer)
     }
 
     fn close(&self) -> BoxFuture<'static, ()> {
@@ -195,10 +208,11 @@ impl ThreadConversation {
 impl Conversation for ThreadConversation {
     fn send(&self, request: HttpRequest) -> BoxFuture<'static, Result<HttpResponse, TransportError>> {
         let (reply, answer) = oneshot::channel();
-        if let Some(requests) = &*self.requests.lock().unwrap_or_else(PoisonError::into_inner) {
-            let _ = requests.send((request, reply));
-        }
-        receive(answer)
+        let begun = match &*self.requests.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(requests) => requests.send((request, reply)).is_ok(),
+            None => false,
+        };
+        receive(begun, answer)
     }
 
     fn close(&self) -> BoxFuture<'static, ()> {
@@ -211,11 +225,15 @@ impl Conversation for ThreadConversation {
 }
 
 fn receive(
+    begun: bool,
     answer: oneshot::Receiver<Result<HttpResponse, TransportError>>,
 ) -> BoxFuture<'static, Result<HttpResponse, TransportError>> {
     Box::pin(async move {
-        // No reply at all: the conversation was closed before the request was begun.
-        answer.await.unwrap_or_else(|_| Err(not_sent(TransportProblem::Network(NetworkProblem::Connect))))
+        if !begun {
+            return Err(not_sent(TransportProblem::Network(NetworkProblem::Connect)));
+        }
+        // No reply at all: its thread is gone, who knows how far it came.
+        answer.await.unwrap_or_else(|_| Err(maybe_sent(TransportProblem::Network(NetworkProblem::Interrupted))))
     })
 }
 

@@ -16,8 +16,8 @@ use super::BoxFuture;
 pub trait Spawner: Send + Sync {
     /// Runs `task` to its end, whoever waits for it.
     fn spawn(&self, task: BoxFuture<'static, ()>);
-    /// Runs `work`, which may block, away from every task.
-    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>);
+    /// Runs `task`, whose polls may block (a keystore that waits for the user), away from every other task.
+    fn spawn_blocking(&self, task: BoxFuture<'static, ()>);
 }
 
 /// A source of unpredictable bytes.
@@ -37,9 +37,9 @@ impl Spawner for SystemSpawner {
         }
     }
 
-    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
+    fn spawn_blocking(&self, task: BoxFuture<'static, ()>) {
         if let Some(handle) = background() {
-            handle.spawn_blocking(work);
+            handle.spawn_blocking(move || handle.block_on(task));
         }
     }
 }
@@ -83,8 +83,11 @@ pub(super) fn background() -> Option<&'static Handle> {
     BACKGROUND.get_or_init(start).as_ref()
 }
 
+/// Store calls, audit sinks and name resolutions at once; an idle thread ends after some seconds.
+const MAX_BLOCKED: usize = 64;
+
 fn start() -> Option<Handle> {
-    let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(4).build().ok()?;
+    let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(MAX_BLOCKED).build().ok()?;
     let handle = runtime.handle().clone();
     std::thread::Builder::new()
         .name("directauth".to_owned())

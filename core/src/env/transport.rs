@@ -120,7 +120,8 @@ pub trait Conversation: Send + Sync {
     /// Sends once, follows nothing, and returns within the request's deadline. A caller that goes away does not stop a
     /// request that was begun.
     fn send(&self, request: HttpRequest) -> BoxFuture<'static, Result<HttpResponse, TransportError>>;
-    /// Completes when the connections and their buffers are gone.
+    /// Takes no further request, from the call on; completes when the one that is under way has ended and the connections
+    /// and their buffers are gone.
     fn close(&self) -> BoxFuture<'static, ()>;
 }
 

@@ -14,7 +14,10 @@ use crate::wire::answer::{MoreAssurance, Why};
 pub(crate) struct Schedule {
     interval: Duration,
     deadline: BootInstant,
-    /// A poll was sent whose answer is unknown: a later refusal may be about the code that it used up.
+    next: BootInstant,
+    /// A poll is on its way.
+    out: bool,
+    /// An earlier poll's answer is unknown: a refusal may be about the code that it used up.
     uncertain: bool,
     /// Web pages that came in a row instead of an answer (row 138).
     pages: u32,
@@ -24,7 +27,7 @@ pub(crate) struct Schedule {
 #[derive(Debug)]
 pub(crate) enum Move {
     /// Wait, then poll, unless the deadline has come.
-    Wait(Duration),
+    Wait,
     /// Ask for a second factor.
     Choose(MoreAssurance),
     /// It is over.
@@ -39,14 +42,16 @@ const MAX_BACK_OFF: Duration = Duration::from_secs(60);
 const MAX_PAGES: u32 = 3;
 
 impl Schedule {
-    /// Polls every `interval` until `deadline`.
-    pub(crate) fn new(interval: Duration, deadline: BootInstant) -> Self {
-        Self { interval, deadline, uncertain: false, pages: 0 }
+    /// Polls every `interval` until `deadline`; the first one too comes after one interval.
+    pub(crate) fn new(interval: Duration, deadline: BootInstant, now: BootInstant) -> Self {
+        let mut schedule = Self { interval, next: now, deadline, out: false, uncertain: false, pages: 0 };
+        schedule.wait_at_least(Duration::ZERO, now);
+        schedule
     }
 
-    /// How long to wait before the next poll; the first one too comes after one interval.
+    /// How long to wait before the next poll.
     pub(crate) fn wait(&self, now: BootInstant) -> Duration {
-        self.wait_at_least(Duration::ZERO, now)
+        self.next.since(now)
     }
 
     /// Whether it is too late for another poll.
@@ -54,27 +59,41 @@ impl Schedule {
         now >= self.deadline
     }
 
-    fn wait_at_least(&self, least: Duration, now: BootInstant) -> Duration {
-        self.interval.max(least).min(self.deadline.since(now))
+    /// A poll is about to be sent. If nobody hears its answer, the next one keeps its distance all the same.
+    pub(crate) fn begin(&mut self, now: BootInstant) {
+        self.uncertain |= self.out;
+        self.out = true;
+        self.wait_at_least(Duration::ZERO, now);
+    }
+
+    fn wait_at_least(&mut self, least: Duration, now: BootInstant) -> Move {
+        self.next = now.plus(self.interval.max(least)).min(self.deadline);
+        Move::Wait
     }
 
     /// The next move after one failed poll, at `now`.
     pub(crate) fn after(&mut self, why: Why, now: BootInstant) -> Move {
+        self.out = false;
         if !matches!(why, Why::NoAnswer { .. }) {
             self.pages = 0;
         }
         match why {
-            Why::Pending => Move::Wait(self.wait(now)),
-            Why::SlowDown => {
-                self.interval = self.interval.saturating_add(SLOW_DOWN_STEP);
-                Move::Wait(self.wait(now))
+            Why::Pending => {
+                self.uncertain = false;
+                self.wait_at_least(Duration::ZERO, now)
             }
-            Why::RateLimited(delay) => Move::Wait(self.wait_at_least(delay.unwrap_or_default(), now)),
+            Why::SlowDown => {
+                self.uncertain = false;
+                self.interval = self.interval.saturating_add(SLOW_DOWN_STEP);
+                self.wait_at_least(Duration::ZERO, now)
+            }
+            Why::RateLimited(delay) => self.wait_at_least(delay.unwrap_or_default(), now),
             Why::NoAnswer { kind, maybe_acted } => self.after_no_answer(kind, maybe_acted, now),
             Why::MoreAssurance(mfa) => Move::Choose(mfa),
             Why::Refused if self.uncertain => Move::Stop(Kind::Expired),
             Why::Refused => Move::Stop(Kind::Declined),
             Why::Denied(_) | Why::Expired => Move::Stop(Kind::Expired),
+            Why::Policy(code) => Move::Stop(Kind::NotAllowed { code }),
             Why::Fatal(kind) => Move::Stop(kind),
         }
     }
@@ -92,7 +111,7 @@ impl Schedule {
         }
         self.uncertain |= maybe_acted;
         self.interval = self.interval.saturating_mul(2).min(MAX_BACK_OFF.max(self.interval));
-        Move::Wait(self.wait(now))
+        self.wait_at_least(Duration::ZERO, now)
     }
 }
 
@@ -117,11 +136,12 @@ mod tests {
 
     /// The waits in seconds after each answer, all at the same moment; "stop" with the kind ends the list.
     fn waits(answers: Vec<Why>) -> (Vec<u64>, Option<Kind>) {
-        let mut schedule = Schedule::new(Duration::from_secs(5), at(300));
+        let mut schedule = Schedule::new(Duration::from_secs(5), at(300), at(0));
         let mut waits = vec![schedule.wait(at(0)).as_secs()];
         for answer in answers {
+            schedule.begin(at(0));
             match schedule.after(answer, at(0)) {
-                Move::Wait(wait) => waits.push(wait.as_secs()),
+                Move::Wait => waits.push(schedule.wait(at(0)).as_secs()),
                 Move::Choose(_) => return (waits, None),
                 Move::Stop(kind) => return (waits, Some(kind)),
             }
@@ -159,6 +179,8 @@ mod tests {
             // The lost poll may have used the code up: that is no "no" of the user.
             (129, vec![offline(true), Why::Refused], Kind::Expired),
             (129, vec![offline(false), Why::Refused], Kind::Declined),
+            (129, vec![offline(true), Why::Pending, Why::Refused], Kind::Declined),
+            (325, vec![Why::Policy(Code::of("E0000150"))], Kind::NotAllowed { code: Code::of("E0000150") }),
             (137, vec![Why::Fatal(Kind::Server { status: 400, code: None })], Kind::Server { status: 400, code: None }),
             (
                 138,
@@ -172,12 +194,21 @@ mod tests {
 
     #[test]
     fn the_deadline_wins() {
-        let schedule = Schedule::new(Duration::from_secs(5), at(300));
+        let mut schedule = Schedule::new(Duration::from_secs(5), at(300), at(297));
         assert_eq!(schedule.wait(at(297)), Duration::from_secs(3), "row 132");
         assert!(!schedule.is_over(at(299)) && schedule.is_over(at(300)));
         assert_eq!(schedule.wait(at(1500)), Duration::ZERO, "row 133: the device slept");
-        let mut schedule = schedule;
         let hour = Why::RateLimited(Some(Duration::from_secs(3600)));
-        assert!(matches!(schedule.after(hour, at(100)), Move::Wait(wait) if wait == Duration::from_secs(200)));
+        assert!(matches!(schedule.after(hour, at(100)), Move::Wait));
+        assert_eq!(schedule.wait(at(100)), Duration::from_secs(200));
+    }
+
+    #[test]
+    fn a_poll_that_nobody_waited_for_counts() {
+        let mut schedule = Schedule::new(Duration::from_secs(5), at(300), at(0));
+        schedule.begin(at(5));
+        assert_eq!(schedule.wait(at(6)), Duration::from_secs(4), "row 369");
+        schedule.begin(at(10));
+        assert!(matches!(schedule.after(Why::Refused, at(10)), Move::Stop(Kind::Expired)), "its answer is unknown");
     }
 }

@@ -65,19 +65,31 @@ impl SecondFactor {
         self.hint.as_ref().is_none_or(|hint| hint.iter().any(|known| known == grant))
     }
 
-    /// Counts a failed code from an authenticator app.
+    /// Counts a code from an authenticator app before it is sent: a caller that goes away must not get one for nothing.
+    pub(super) fn count_otp(&mut self) {
+        self.otp_attempts = self.otp_attempts.saturating_add(1);
+    }
+
+    /// The server answered something else than a denial.
+    pub(super) fn answered(&mut self) {
+        self.denials_in_a_row = 0;
+    }
+
+    /// Judges a failed code from an authenticator app.
     pub(super) fn after_otp(&mut self, failure: Why, into_kind: impl FnOnce(Why) -> Kind) -> Verdict {
         match failure {
             Why::Refused => {
                 self.denials_in_a_row = 0;
-                self.otp_attempts = self.otp_attempts.saturating_add(1);
                 if self.otp_attempts >= MAX_ATTEMPTS {
                     Verdict::Over(Kind::TooManyAttempts)
                 } else {
                     Verdict::Stay(Kind::Rejected)
                 }
             }
-            other => self.after_request(Factor::Otp, other, into_kind),
+            other => {
+                self.otp_attempts = self.otp_attempts.saturating_sub(1);
+                self.after_request(Factor::Otp, other, into_kind)
+            }
         }
     }
 
@@ -128,7 +140,7 @@ mod tests {
 
     fn kind(why: Why) -> Kind {
         match why {
-            Why::Denied(code) => Kind::NotAllowed { code },
+            Why::Denied(code) | Why::Policy(code) => Kind::NotAllowed { code },
             Why::Refused => Kind::Rejected,
             Why::NoAnswer { kind, .. } => kind,
             other => panic!("{other:?}"),
@@ -159,8 +171,13 @@ mod tests {
     fn five_wrong_codes_are_too_many() {
         let mut state = state(None);
         for _ in 0..4 {
+            state.count_otp();
             assert_eq!(state.after_otp(Why::Refused, kind), Verdict::Stay(Kind::Rejected), "row 152");
         }
+        let offline = Why::NoAnswer { kind: Kind::Server { status: 503, code: None }, maybe_acted: true };
+        state.count_otp();
+        assert!(matches!(state.after_otp(offline, kind), Verdict::Stay(_)), "nothing was judged");
+        state.count_otp();
         assert_eq!(state.after_otp(Why::Refused, kind), Verdict::Over(Kind::TooManyAttempts), "row 152");
     }
 
@@ -179,6 +196,18 @@ mod tests {
         let offline = || Why::NoAnswer { kind: Kind::Server { status: 503, code: None }, maybe_acted: true };
         it.after_otp(offline(), kind);
         assert_eq!(it.after_otp(denied(), kind), Verdict::Over(Kind::Expired), "silence is no answer");
+    }
+
+    #[test]
+    fn what_surely_speaks_of_a_policy_never_ends_the_transaction() {
+        let mut it = state(None);
+        for _ in 0..3 {
+            let policy = Why::Policy(Code::of("E0000150"));
+            assert!(matches!(it.after_request(Factor::Sms, policy, kind), Verdict::Stay(_)), "row 325");
+        }
+        assert!(matches!(it.after_request(Factor::Sms, denied(), kind), Verdict::Stay(_)));
+        it.answered();
+        assert!(matches!(it.after_request(Factor::Push, denied(), kind), Verdict::Stay(_)), "not in a row");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::transaction::{Transaction, Turn};
 use crate::audit::Attempt;
 use crate::config::Factor;
 use crate::env::BootInstant;
-use crate::error::{ConfigurationProblem, Error, Kind, Unsupported};
+use crate::error::{Code, ConfigurationProblem, Error, Kind, ResponseDefect, Unsupported};
 use crate::secret::Secret;
 use crate::session::Session;
 use crate::wire::answer::{Failure, Leg, Why};
@@ -24,7 +24,7 @@ use crate::wire::requests;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Step {
-    /// Done. Boxed data is inside; dropping it does not sign out.
+    /// Done. Dropping the session does not sign out.
     SignedIn(Session),
     /// The server wants a second factor; the user or the app chooses one.
     ChooseFactor(ChooseFactor),
@@ -78,9 +78,8 @@ impl ChooseFactor {
     /// # Errors
     /// [`Kind::Rejected`]: wrong code, ask again on the same step. [`Kind::TooManyAttempts`] after five.
     pub async fn otp(&self, code: impl Into<Secret>) -> Result<Step, Error> {
-        self.offers(Factor::Otp)?;
         let code = input::code(&code.into()).ok_or_else(|| self.transaction.error(Kind::Rejected))?;
-        let turn = self.transaction.turn()?;
+        let turn = self.turn(Factor::Otp)?;
         submit_otp(&self.transaction, &turn, &code).await
     }
 
@@ -121,18 +120,19 @@ impl ChooseFactor {
         self.transaction.cancel();
     }
 
-    fn offers(&self, factor: Factor) -> Result<(), Error> {
+    /// The right to act, then whether this choice still is the sign-in's: in between nobody else can act.
+    fn turn(&self, factor: Factor) -> Result<Arc<Turn>, Error> {
+        let turn = self.transaction.turn()?;
         self.transaction.is_current(self.leg)?;
         if self.transaction.common.capabilities.contains(&factor) {
-            Ok(())
+            Ok(turn)
         } else {
             Err(self.transaction.error(Kind::Configuration { what: ConfigurationProblem::Capability }))
         }
     }
 
     async fn out_of_band(&self, factor: Factor) -> Result<Step, Error> {
-        self.offers(factor)?;
-        let turn = self.transaction.turn()?;
+        let turn = self.turn(factor)?;
         start(&self.transaction, &turn, factor, Some(self.leg)).await
     }
 }
@@ -141,6 +141,7 @@ async fn submit_otp(transaction: &Arc<Transaction>, turn: &Arc<Turn>, code: &Sec
     // EXPOSE: written into the request body, which wipes itself after its one send.
     let body = transaction.with_mfa_token(|token| requests::mfa_otp(&transaction.common, token, code.expose()));
     let body = body.map_err(|failure| transaction.failed(failure))?;
+    transaction.count_otp();
     match transaction.exchange(turn, Leg::Entered, Attempt::SecondFactorOtp, body).await {
         Ok(session) => Ok(Step::SignedIn(session)),
         Err(Failure { why: Why::MoreAssurance(asked), .. }) => transaction.more_assurance(asked),
@@ -162,23 +163,30 @@ pub(super) async fn start(
         let retry_at = wall.plus(allowed_at.since(now)).to_system_time();
         return Err(transaction.error(Kind::RateLimited { retry_at }));
     }
-    let answer = transaction.send_prompt(turn, factor, leg.is_some()).await;
-    let may_have_been_sent = match &answer {
-        Ok(_) => true,
-        Err(failure) => matches!(failure.why, Why::NoAnswer { maybe_acted: true, .. }),
-    };
-    if may_have_been_sent {
-        transaction.sign_ins.sends().remember(&transaction.username, factor, clock.boot());
-    }
-    let answer = answer.map_err(|failure| match leg {
-        Some(_) => transaction.second_factor_failed(factor, false, failure),
-        None => transaction.failed(failure),
+    transaction.sign_ins.sends().remember(&transaction.username, factor, now);
+    let answer = transaction.send_prompt(turn, factor, leg.is_some()).await.map_err(|failure| {
+        // Only a definite no means that nothing went out.
+        if !matches!(failure.why, Why::NoAnswer { maybe_acted: true, .. }) && failure.status != Some(200) {
+            transaction.sign_ins.sends().forget(&transaction.username, factor, now);
+        }
+        match leg {
+            Some(_) => transaction.second_factor_failed(factor, false, failure),
+            None => transaction.failed(failure),
+        }
     })?;
+    transaction.heard_from();
     let challenge = match leg {
         Some(_) => parse_challenge(answer, factor),
         None => parse_oob(answer, factor).map(Challenge::Oob),
     };
-    Ok(match challenge.map_err(|kind| transaction.error(kind))? {
+    let challenge = challenge.map_err(|kind| {
+        if kind == (Kind::InvalidResponse { what: ResponseDefect::ChannelMismatch }) {
+            // A weaker channel than the one asked for is no misunderstanding (row 114).
+            transaction.end();
+        }
+        transaction.error(kind)
+    })?;
+    Ok(match challenge {
         Challenge::Otp => Step::EnterCode(EnterCode { prompt: Prompt::new(transaction, Factor::Otp, leg, None) }),
         Challenge::Oob(oob) => {
             let binding = oob.binding.clone();
@@ -231,10 +239,10 @@ impl Prompt {
 
     /// The right to act on this step, if it is neither spent nor over.
     fn turn(&self) -> Result<Arc<Turn>, Error> {
+        let turn = self.transaction.turn()?;
         if let Some(leg) = self.leg {
             self.transaction.is_current(leg)?;
         }
-        let turn = self.transaction.turn()?;
         if self.spent.load(Ordering::SeqCst) {
             return Err(self.transaction.error(Kind::Busy));
         }
@@ -293,20 +301,14 @@ impl Prompt {
 pub struct ApproveOnDevice {
     prompt: Prompt,
     number: Option<String>,
-    waiting: Mutex<Waiting>,
-}
-
-struct Waiting {
-    schedule: Schedule,
-    next_poll: BootInstant,
+    schedule: Mutex<Schedule>,
 }
 
 impl ApproveOnDevice {
     fn new(prompt: Prompt, number: Option<String>, interval: Duration) -> Self {
-        let schedule = Schedule::new(interval, prompt.deadline);
         let now = prompt.transaction.context.env.clock.boot();
-        let next_poll = now.plus(schedule.wait(now));
-        Self { prompt, number, waiting: Mutex::new(Waiting { schedule, next_poll }) }
+        let schedule = Mutex::new(Schedule::new(interval, prompt.deadline, now));
+        Self { prompt, number, schedule }
     }
 
     /// The number that the user has to tap on the device, to be shown large; `None` if there is just yes and no.
@@ -336,14 +338,15 @@ impl ApproveOnDevice {
         let turn = prompt.turn()?;
         let clock = &prompt.transaction.context.env.clock;
         loop {
-            let pause = self.waiting().next_poll.since(clock.boot());
+            let pause = self.schedule().wait(clock.boot());
             if !pause.is_zero() {
                 prompt.transaction.sleep(pause).await?;
             }
-            if self.waiting().schedule.is_over(clock.boot()) {
+            if self.schedule().is_over(clock.boot()) {
                 prompt.spend();
                 return Err(prompt.transaction.error(Kind::Expired));
             }
+            self.schedule().begin(clock.boot());
             let failure = match prompt.exchange(&turn, Leg::Poll, Attempt::Approval, None).await {
                 Ok(session) => {
                     prompt.spend();
@@ -351,12 +354,18 @@ impl ApproveOnDevice {
                 }
                 Err(failure) => failure,
             };
-            let now = clock.boot();
-            let denied = matches!(failure.why, Why::Denied(_));
             let request_id = failure.request_id.clone();
-            let next = self.waiting().schedule.after(failure.why, now);
+            match failure.why {
+                Why::Pending | Why::SlowDown => prompt.transaction.heard_from(),
+                // Counted, so that a dead `mfa_token` is recognised as such by the second one.
+                Why::Denied(_) => {
+                    drop(prompt.failed(Failure { why: Why::Denied(Code::of("access_denied")), ..failure }))
+                }
+                _ => {}
+            }
+            let next = self.schedule().after(failure.why, clock.boot());
             match next {
-                Move::Wait(pause) => self.waiting().next_poll = now.plus(pause),
+                Move::Wait => {}
                 Move::Choose(asked) => {
                     prompt.spend();
                     return prompt.transaction.more_assurance(asked);
@@ -364,11 +373,6 @@ impl ApproveOnDevice {
                 Move::Stop(kind) => {
                     if !kind.is_retryable() {
                         prompt.spend();
-                    }
-                    if denied {
-                        // Counted, so that a dead `mfa_token` is recognised as such by the second one.
-                        let why = Why::Denied(crate::error::Code::of("access_denied"));
-                        drop(prompt.failed(Failure { why, request_id: None, status: None }));
                     }
                     return Err(prompt.transaction.error(kind).with_request_id(request_id));
                 }
@@ -394,8 +398,8 @@ impl ApproveOnDevice {
         self.prompt.transaction.cancel();
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn schedule(&self) -> MutexGuard<'_, Schedule> {
+        self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -448,6 +452,8 @@ impl EnterCode {
             return submit_otp(&prompt.transaction, &turn, &code).await.inspect(|_| prompt.spend());
         }
         let attempt = Attempt::Code(prompt.factor);
+        // Counted before it is sent: a caller that goes away must not get one for nothing.
+        prompt.attempts.fetch_add(1, Ordering::SeqCst);
         // EXPOSE: written into the request body, which wipes itself after its one send.
         match prompt.exchange(&turn, Leg::Entered, attempt, Some(code.expose())).await {
             Ok(session) => {
@@ -467,8 +473,7 @@ impl EnterCode {
         let prompt = &self.prompt;
         match failure.why {
             Why::Refused => {
-                let wrong = prompt.attempts.fetch_add(1, Ordering::SeqCst).saturating_add(1);
-                if wrong >= MAX_ATTEMPTS {
+                if self.attempts_left() == 0 {
                     prompt.spend();
                     return prompt.transaction.error(Kind::TooManyAttempts).with_request_id(failure.request_id);
                 }
@@ -479,7 +484,9 @@ impl EnterCode {
                 drop(prompt.failed(failure));
                 return prompt.transaction.error(Kind::Expired).with_request_id(request_id);
             }
-            _ => {}
+            _ => {
+                prompt.attempts.fetch_sub(1, Ordering::SeqCst);
+            }
         }
         prompt.failed(failure)
     }

@@ -40,7 +40,12 @@ impl Sends {
         spaced.max(below_cap).max(now)
     }
 
-    /// Remembers a send.
+    /// Takes back a send that surely did not happen.
+    pub(crate) fn forget(&mut self, username: &str, factor: Factor, at: BootInstant) {
+        self.sent.retain(|(u, f, when)| !(u == username && *f == factor && *when == at));
+    }
+
+    /// Remembers a send, before it happens: a caller that goes away must not get one for nothing.
     pub(crate) fn remember(&mut self, username: &str, factor: Factor, now: BootInstant) {
         self.sent.retain(|(_, _, at)| now.since(*at) < WINDOW);
         if self.sent.len() >= MAX_REMEMBERED {
@@ -67,6 +72,8 @@ mod tests {
         assert_eq!(sends.allowed_at("ana", Factor::Sms, at(40)), at(40));
         assert_eq!(sends.allowed_at("ana", Factor::Voice, at(8)), at(8), "another channel");
         assert_eq!(sends.allowed_at("ben", Factor::Sms, at(8)), at(8), "another user");
+        sends.forget("ana", Factor::Sms, at(7));
+        assert_eq!(sends.allowed_at("ana", Factor::Sms, at(17)), at(17));
     }
 
     #[test]

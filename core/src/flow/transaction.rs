@@ -14,11 +14,13 @@ use super::registry::SignIns;
 use super::second_factor::{SecondFactor, Verdict};
 use super::steps::{ChooseFactor, Step};
 use crate::audit::{Attempt, AuditKind, SecurityEvent};
-use crate::config::Factor;
+use crate::config::{Factor, WhenStorageFails};
 use crate::context::{Abandoned, Context, in_background, storage};
 use crate::env::{Blob, BootInstant, Conversation, HttpResponse, StorageKey, WallTime};
-use crate::error::{Code, ConfigurationProblem, Error, Kind, ResponseDefect, Unsupported};
+use crate::error::{Code, ConfigurationProblem, Error, Kind, ResponseDefect, StoreProblem, Unsupported};
 use crate::jose::id_token::SKEW;
+use crate::jose::jwks::KeySet;
+use crate::secret::Secret;
 use crate::session::{self, NewSession, Session};
 use crate::validation::{self, Occasion};
 use crate::wire::answer::{self, Failure, Leg, MoreAssurance, Why};
@@ -26,7 +28,7 @@ use crate::wire::form::Body;
 use crate::wire::json::Object;
 use crate::wire::metadata::Metadata;
 use crate::wire::requests::{self, Common};
-use crate::wire::tokens::{TokenAnswer, parse_tokens};
+use crate::wire::tokens::{parse_tokens, salvage};
 
 pub(super) struct Transaction {
     pub(super) context: Arc<Context>,
@@ -35,6 +37,7 @@ pub(super) struct Transaction {
     pub(super) common: Common,
     id: Code,
     metadata: Arc<Metadata>,
+    keys: Option<Arc<KeySet>>,
     conversation: Arc<dyn Conversation>,
     cancellation: Cancellation,
     busy: AtomicBool,
@@ -43,6 +46,8 @@ pub(super) struct Transaction {
     second_factor: Mutex<Option<SecondFactor>>,
 }
 
+/// No sign-in lasts longer; its connections and their thread end with it, however long the app keeps a step.
+const MAX_LIFE: Duration = Duration::from_secs(1800);
 /// An `mfa_token` is forgotten after this long (protocol.md Q3).
 const MFA_LIFE: Duration = Duration::from_secs(600);
 const PROBE: &str = "probe";
@@ -52,6 +57,7 @@ pub(super) struct Turn(Arc<Transaction>);
 
 impl Drop for Turn {
     fn drop(&mut self) {
+        self.0.on_the_wire.store(false, Ordering::SeqCst);
         self.0.busy.store(false, Ordering::SeqCst);
     }
 }
@@ -72,7 +78,7 @@ impl Transaction {
             None => Arc::from(context.env.transport.conversation().map_err(|error| fail(Kind::from(error).into()))?),
         };
         let discovered = discover(context, &*conversation).await;
-        let metadata = discovered.map_err(|failure| {
+        let (metadata, keys) = discovered.map_err(|failure| {
             report_discovery(context, &id, &failure);
             fail(error_of(context, failure))
         })?;
@@ -87,6 +93,7 @@ impl Transaction {
             username,
             id,
             metadata,
+            keys,
             conversation,
             cancellation: Cancellation::new(),
             busy: AtomicBool::new(false),
@@ -95,6 +102,7 @@ impl Transaction {
             second_factor: Mutex::new(None),
         });
         sign_ins.enter(&transaction).map_err(|kind| transaction.error(kind))?;
+        transaction.end_after(MAX_LIFE);
         Ok(transaction)
     }
 
@@ -185,6 +193,9 @@ impl Transaction {
         let deadline = self.context.env.clock.boot().plus(MFA_LIFE);
         let leg = {
             let mut second_factor = self.second_factor();
+            if self.cancellation.is_cancelled() {
+                return Err(self.error(Kind::Cancelled));
+            }
             let next = SecondFactor::next(asked, second_factor.as_ref(), deadline);
             let next = next.inspect_err(|_| *second_factor = None).map_err(|kind| self.error(kind))?;
             second_factor.insert(next).leg
@@ -199,14 +210,39 @@ impl Transaction {
 
     /// Wipes the `mfa_token` when its time is over, so that a step that is never dropped does not keep it.
     fn forget_at(self: &Arc<Self>, leg: u8) {
+        self.later(MFA_LIFE, move |transaction| {
+            transaction.second_factor().take_if(|state| state.leg == leg);
+        });
+    }
+
+    fn end_after(self: &Arc<Self>, life: Duration) {
+        self.later(life, Self::end);
+    }
+
+    /// Does something after a time, if the sign-in still exists then.
+    fn later(self: &Arc<Self>, after: Duration, then: impl FnOnce(&Self) + Send + 'static) {
         let transaction = Arc::downgrade(self);
-        let timer = self.context.env.clock.sleep(MFA_LIFE);
+        let timer = self.context.env.clock.sleep(after);
         in_background(&self.context.env, async move {
             timer.await;
             if let Some(transaction) = transaction.upgrade() {
-                transaction.second_factor().take_if(|state| state.leg == leg);
+                then(&transaction);
             }
         });
+    }
+
+    /// The server answered something else than a denial: "in a row" begins anew.
+    pub(super) fn heard_from(&self) {
+        if let Some(state) = &mut *self.second_factor() {
+            state.answered();
+        }
+    }
+
+    /// Before a code of an authenticator app is sent: it counts, until the answer says that it was not wrong.
+    pub(super) fn count_otp(&self) {
+        if let Some(state) = &mut *self.second_factor() {
+            state.count_otp();
+        }
     }
 
     /// Whether the `mfa_token` of `leg` is still the newest and still good.
@@ -276,32 +312,45 @@ impl Transaction {
         self.on_the_wire.store(true, Ordering::SeqCst);
         let (transaction, turn) = (Arc::clone(self), Arc::clone(turn));
         let result = self.context.detached(move |abandoned| {
-            let work = work(abandoned);
+            let work = work(abandoned.clone());
             async move {
                 let _turn = turn;
-                transaction.report(attempt, work).await
+                let result = transaction.report(attempt, &abandoned, work).await;
+                if abandoned.is_abandoned() && matches!(result, Err(Failure { why: Why::MoreAssurance(_), .. })) {
+                    // Nobody took the new `mfa_token`, and the old one is worthless.
+                    transaction.end();
+                }
+                result
             }
         });
-        let result = result.await;
-        result.unwrap_or_else(|| {
-            self.on_the_wire.store(false, Ordering::SeqCst);
-            Err(Failure::local(Kind::Internal))
-        })
+        // Whoever waits hears of a cancellation at once; the request ends by itself.
+        let cancelled = core::pin::pin!(self.cancellation.cancelled());
+        match select(core::pin::pin!(result), cancelled).await {
+            Either::Left((result, _)) => result.unwrap_or_else(|| Err(Failure::local(Kind::Internal))),
+            Either::Right(_) => Err(Failure::local(Kind::Cancelled)),
+        }
     }
 
-    async fn report<T>(&self, attempt: Attempt, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    async fn report<T>(
+        &self,
+        attempt: Attempt,
+        abandoned: &Abandoned,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
         let clock = &self.context.env.clock;
         let began = clock.boot();
         if attempt != Attempt::Approval {
             self.context.auditor.record(&self.id, AuditKind::AttemptStarted { attempt });
         }
-        let result = if self.cancellation.is_cancelled() { Err(Failure::local(Kind::Cancelled)) } else { work.await };
+        // A cancelled or dropped sign-in sends nothing new.
+        let gone = self.cancellation.is_cancelled() || abandoned.is_abandoned();
+        let result = if gone { Err(Failure::local(Kind::Cancelled)) } else { work.await };
         self.on_the_wire.store(false, Ordering::SeqCst);
         let pending = matches!(&result, Err(Failure { why: Why::Pending | Why::SlowDown, .. }));
         if !pending {
             let (outcome, status, request_id) = match &result {
                 Ok(_) => ("Success", Some(200), None),
-                Err(failure) => (outcome_name(&failure.why), failure.status, failure.request_id.clone()),
+                Err(failure) => (failure.why.name(), failure.status, failure.request_id.clone()),
             };
             let duration = clock.boot().since(began);
             let finished = AuditKind::AttemptFinished { attempt, outcome, status, request_id, duration };
@@ -320,16 +369,27 @@ impl Transaction {
         Ok(self.context.post(&*self.conversation, url, body, deadline).await?)
     }
 
-    /// Tokens came: validated they become a session, otherwise they are given back.
+    /// Tokens came: validated they become a session, otherwise they are given back. Either way the sign-in is over.
     async fn accept(
         &self,
-        answer: Object,
+        mut answer: Object,
         response: &HttpResponse,
         sent: (WallTime, BootInstant),
         abandoned: &Abandoned,
     ) -> Result<Session, Failure> {
         let context = &self.context;
-        let tokens = parse_tokens(answer).map_err(|kind| Failure::after(response, kind))?;
+        let refuse = |kind: Kind, token: Option<(Secret, &'static str)>| {
+            if let Kind::TokenRejected { check } = kind {
+                context.auditor.security(&self.id, SecurityEvent::TokenRejected { check });
+            }
+            self.give_back(token);
+            self.end();
+            Failure::after(response, kind)
+        };
+        let tokens = match parse_tokens(&mut answer) {
+            Ok(tokens) => tokens,
+            Err(kind) => return Err(refuse(kind, salvage(&mut answer))),
+        };
         let server = context.server_time(response);
         if server.ahead.abs() > SKEW {
             context.auditor.security(&self.id, SecurityEvent::ClockOffset { seconds: server.ahead });
@@ -337,6 +397,7 @@ impl Transaction {
         let openid = self.common.scopes.contains("openid");
         let occasion = Occasion {
             metadata: &self.metadata,
+            keys: self.keys.clone(),
             server,
             received: context.env.clock.boot(),
             id_token_required: openid,
@@ -345,23 +406,16 @@ impl Transaction {
         };
         let claims = match validation::validate(context, &*self.conversation, &tokens, &occasion).await {
             Ok(claims) => claims,
-            Err(kind) => {
-                if let Kind::TokenRejected { check } = kind {
-                    context.auditor.security(&self.id, SecurityEvent::TokenRejected { check });
-                }
-                self.give_back(tokens);
-                return Err(Failure::after(response, kind));
-            }
+            Err(kind) => return Err(refuse(kind, Some(session::newest(tokens)))),
         };
-        if abandoned.is_abandoned() || self.cancellation.is_cancelled() {
-            context.auditor.security(&self.id, SecurityEvent::LateTokensRevoked);
-            self.give_back(tokens);
-            self.end();
-            return Err(Failure::after(response, Kind::Cancelled));
-        }
         // The connection saw the secrets; it is gone before the app hears of the session.
+        let cancelled = self.cancellation.is_cancelled();
         self.end();
         self.conversation.close().await;
+        if abandoned.is_abandoned() || cancelled || self.cancellation.is_cancelled() {
+            context.auditor.security(&self.id, SecurityEvent::LateTokensRevoked);
+            return Err(refuse(Kind::Cancelled, Some(session::newest(tokens))));
+        }
         let new = NewSession {
             tokens,
             claims,
@@ -374,15 +428,16 @@ impl Transaction {
         session::establish(context, new).await.map_err(|kind| Failure::after(response, kind))
     }
 
-    fn give_back(&self, tokens: TokenAnswer) {
+    fn give_back(&self, token: Option<(Secret, &'static str)>) {
+        let Some((token, hint)) = token else { return };
         let (context, metadata) = (Arc::clone(&self.context), Arc::clone(&self.metadata));
         in_background(&self.context.env, async move {
-            let (token, hint) = session::newest(tokens);
             let _ = session::revoke(&context, &metadata, &token, hint).await;
         });
     }
 
-    fn end(&self) {
+    /// Over: nothing is sent any more, and the secrets are wiped.
+    pub(super) fn end(&self) {
         self.finished.store(true, Ordering::SeqCst);
         self.second_factor().take();
         self.sign_ins.leave(self);
@@ -397,23 +452,31 @@ impl Transaction {
 
 /// Whether the store can be written at all, asked before a credential is spent (docs/sessions.md §4).
 ///
-/// Under a key of its own: sign-ins of several users, and of several processes, probe at the same time.
-async fn probe(context: &Context, id: &Code) -> Result<(), Kind> {
-    if context.config.when_storage_fails == crate::config::WhenStorageFails::KeepInMemory {
+/// Under a key of its own: sign-ins of several users, and of several processes, probe at the same time. On a task of its
+/// own: a caller that goes away leaves no key behind.
+async fn probe(context: &Arc<Context>, id: &Code) -> Result<(), Kind> {
+    if context.config.when_storage_fails == WhenStorageFails::KeepInMemory {
         return Ok(());
     }
     let key = StorageKey::parse(&format!("{PROBE}.{id}")).ok_or(Kind::Internal)?;
-    context.store_and_check(&key, Blob::new(PROBE.into())).await.map_err(storage)?;
-    context.delete_and_check(&key).await.map_err(storage)
+    let probing = Arc::clone(context);
+    let probed = context.detached(move |_| async move {
+        probing.store_and_check(&key, Blob::new(PROBE.into()), ()).await?;
+        probing.delete_and_check(&key, ()).await
+    });
+    probed.await.unwrap_or(Err(StoreProblem::Transient)).map_err(storage)
 }
 
+type Discovered = (Arc<Metadata>, Option<Arc<KeySet>>);
+
 /// Metadata, and keys beforehand: a sign-in whose answer could not be validated would spend an attempt (row 214).
-async fn discover(context: &Context, via: &dyn Conversation) -> Result<Arc<Metadata>, Failure> {
+async fn discover(context: &Context, via: &dyn Conversation) -> Result<Discovered, Failure> {
     let metadata = context.discovery.metadata(context, via).await?;
-    if context.config.scopes.contains("openid") {
-        context.discovery.keys(context, via, &metadata).await?;
-    }
-    Ok(metadata)
+    let keys = match context.config.scopes.contains("openid") {
+        true => Some(context.discovery.keys(context, via, &metadata).await?),
+        false => None,
+    };
+    Ok((metadata, keys))
 }
 
 fn report_discovery(context: &Context, id: &Code, failure: &Failure) {
@@ -430,19 +493,6 @@ fn report_discovery(context: &Context, id: &Code, failure: &Failure) {
 fn error_of(context: &Context, failure: Failure) -> Error {
     let kind = failure.why.into_kind(context.env.clock.wall());
     Error::from(kind).with_request_id(failure.request_id)
-}
-
-fn outcome_name(why: &Why) -> &'static str {
-    match why {
-        Why::Pending => "Pending",
-        Why::SlowDown => "SlowDown",
-        Why::MoreAssurance(_) => "MoreAssurance",
-        Why::Refused => "Refused",
-        Why::Denied(_) => "NotAllowed",
-        Why::Expired => "Expired",
-        Why::RateLimited(_) => "RateLimited",
-        Why::NoAnswer { kind, .. } | Why::Fatal(kind) => kind.name(),
-    }
 }
 
 /// Prepares a connection, the metadata and the keys for the next sign-in.

@@ -5,6 +5,7 @@
 //! claim that is `null` is absent; a date is a number within ±2^53, its fraction cut off.
 
 use core::fmt;
+use std::sync::Arc;
 
 use data_encoding::BASE64URL_NOPAD;
 use ring::digest::{SHA256, digest};
@@ -57,6 +58,7 @@ pub(crate) enum Age {
 }
 
 /// The claims of a valid ID token. Names and addresses are the server's text, not checked in any way (row 256).
+#[derive(Clone)]
 pub(crate) struct IdTokenClaims {
     pub(crate) issuer: String,
     pub(crate) subject: String,
@@ -65,7 +67,7 @@ pub(crate) struct IdTokenClaims {
     pub(crate) auth_time: Option<i64>,
     pub(crate) nonce: Option<String>,
     /// Every claim.
-    pub(crate) raw: Object,
+    pub(crate) raw: Arc<Object>,
 }
 
 impl IdTokenClaims {
@@ -79,7 +81,7 @@ impl IdTokenClaims {
             issued_at: date(&payload, "iat")?,
             auth_time: date(&payload, "auth_time"),
             nonce: text("nonce"),
-            raw: payload,
+            raw: Arc::new(payload),
         })
     }
 }

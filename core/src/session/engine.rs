@@ -6,16 +6,18 @@ use core::time::Duration;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt;
-use futures_util::future::Shared;
-use futures_util::lock::Mutex as AsyncMutex;
+use futures_util::future::{Either, Shared, select};
+use futures_util::lock::{Mutex as AsyncMutex, OwnedMutexGuard};
 
-use super::record::{Mark, Record, Rotation, TokenSet, Writer, hash};
+use super::ServerSignOut;
+use super::record::{Mark, Record, Rotation, TokenHash, TokenSet, Writer, hash};
 use super::rules::{self, Freshness, MaySend, Now, OKTA, Stored};
 use crate::audit::{Attempt, AuditKind, SecurityEvent};
-use crate::context::{Context, in_background, storage};
+use crate::context::{Context, STORE_DEADLINE, in_background, storage};
 use crate::env::{BootInstant, BoxFuture, HttpResponse, StorageKey};
 use crate::error::{Code, EndReason, Error, Kind, NetworkProblem, StoreProblem, TokenCheck};
 use crate::jose::id_token::IdTokenClaims;
+use crate::jose::jwks::KeySet;
 use crate::jose::jws;
 use crate::secret::Secret;
 use crate::validation::{self, Occasion};
@@ -30,8 +32,8 @@ pub(crate) struct Engine {
     writer: Writer,
     state: Mutex<State>,
     running: Mutex<Option<Running>>,
-    /// One storage write at a time; an async lock, held by the task that writes.
-    writes: AsyncMutex<()>,
+    /// One storage write at a time; held by the task that writes until its last call has returned, however late.
+    writes: Arc<AsyncMutex<()>>,
 }
 
 type Running = Shared<BoxFuture<'static, Result<(), Error>>>;
@@ -40,10 +42,18 @@ struct State {
     record: Arc<Record>,
     /// The claims of the newest validated ID token.
     claims: Option<Arc<IdTokenClaims>>,
+    /// Whether `record` is what the store holds.
     persisted: bool,
+    /// Whether the store ever held a record of this session: then a refresh needs its mark stored.
+    was_stored: bool,
+    /// Whether a task is under way that writes `record` again and again until it is stored.
+    rewriting: bool,
     ended: Option<EndReason>,
+    /// What the server was told at sign-out, and whether the record is gone.
+    signed_out: Option<(ServerSignOut, bool)>,
     last_refresh: Option<(BootInstant, Option<Error>)>,
-    last_write: BootInstant,
+    /// The refresh token whose one retry has been used.
+    retried: Option<TokenHash>,
 }
 
 /// What a session holds at one moment.
@@ -51,10 +61,30 @@ pub(crate) struct Snapshot {
     pub(crate) record: Arc<Record>,
     pub(crate) claims: Option<Arc<IdTokenClaims>>,
     pub(crate) persisted: bool,
+    pub(crate) ended: Option<EndReason>,
 }
 
-/// After a write that failed, the next try comes no sooner (docs/sessions.md §4).
-const REWRITE_AFTER: Duration = Duration::from_secs(30);
+/// What became of a write.
+enum Written {
+    Stored,
+    /// The store did not take it; memory stands.
+    Kept(StoreProblem),
+    /// The record is gone: the session was ended by somebody who knows.
+    Gone,
+    /// Another process had written a newer set, which is ours now.
+    Superseded,
+}
+
+/// The answer to a refresh token.
+struct Sent {
+    answer: Result<(TokenAnswer, HttpResponse), Failure>,
+    /// Whether the server may have acted on a send whose answer never came.
+    unknown: bool,
+}
+
+/// A record that could not be stored is tried again after this long, then after twice as long, and so on.
+const REWRITE_FIRST: Duration = Duration::from_secs(1);
+const REWRITE_LAST: Duration = Duration::from_secs(60);
 
 impl Engine {
     pub(crate) fn new(
@@ -66,58 +96,79 @@ impl Engine {
     ) -> Option<Arc<Self>> {
         let key = Record::key(&record.id)?;
         let claims = claims.or_else(|| claims_of(&record)).map(Arc::new);
-        let last_write = context.env.clock.boot();
-        let state = State { record: Arc::new(record), claims, persisted, ended: None, last_refresh: None, last_write };
+        let state = State {
+            record: Arc::new(record),
+            claims,
+            persisted,
+            was_stored: persisted,
+            rewriting: false,
+            ended: None,
+            signed_out: None,
+            last_refresh: None,
+            retried: None,
+        };
         Some(Arc::new(Self {
             context: Arc::clone(context),
             key,
             writer,
             state: Mutex::new(state),
             running: Mutex::new(None),
-            writes: AsyncMutex::new(()),
+            writes: Arc::default(),
         }))
-    }
-
-    pub(crate) fn context(&self) -> &Arc<Context> {
-        &self.context
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
         let state = self.state();
-        Snapshot { record: Arc::clone(&state.record), claims: state.claims.clone(), persisted: state.persisted }
+        Snapshot {
+            record: Arc::clone(&state.record),
+            claims: state.claims.clone(),
+            persisted: state.persisted,
+            ended: state.ended,
+        }
     }
 
     /// Stores a new session; what cannot be stored lives in memory and is said so.
-    pub(crate) async fn first_write(&self) {
-        let record = self.state().record.duplicate();
-        self.write(record).await;
+    pub(crate) async fn first_write(self: &Arc<Self>) {
+        if let Written::Kept(_) = self.persist().await {
+            self.rewrite_later();
+        }
     }
 
     /// The access token, refreshed if need be. 1 of the contract.
     pub(crate) async fn access_token(self: &Arc<Self>) -> Result<Secret, Error> {
         self.alive()?;
-        self.persist_later();
         match self.freshness() {
             Freshness::Fresh => {}
-            Freshness::Due => {
-                if self.may_refresh(OKTA.automatic_spacing).is_ok() && self.can_refresh() {
-                    // Started by this call, waited for by nobody.
-                    drop(self.start());
-                }
-            }
+            // Started by this call, waited for by nobody; too early for another is no news.
+            Freshness::Due => drop(self.start(OKTA.automatic_spacing, Some(Freshness::Fresh))),
             Freshness::Expired => {
-                self.may_refresh(OKTA.waiting_spacing)?;
-                self.start().await?;
+                if let Some(running) = self.start(OKTA.waiting_spacing, Some(Freshness::Due))? {
+                    running.await?;
+                }
             }
         }
         self.alive()?;
         Ok(self.state().record.set.access_token.duplicate())
     }
 
-    /// A refresh now, or the one that is under way.
+    /// A refresh now, or the one that is under way, or the one of a moment ago.
     pub(crate) async fn refresh(self: &Arc<Self>) -> Result<(), Error> {
         self.alive()?;
-        self.start().await
+        let just_now = {
+            let now = self.context.env.clock.boot();
+            let state = self.state();
+            state
+                .last_refresh
+                .as_ref()
+                .is_some_and(|(at, error)| error.is_none() && now.since(*at) < OKTA.waiting_spacing)
+        };
+        if just_now {
+            return Ok(());
+        }
+        match self.start(OKTA.waiting_spacing, None)? {
+            Some(running) => running.await,
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn can_refresh(&self) -> bool {
@@ -125,7 +176,7 @@ impl Engine {
     }
 
     /// Marks the session ended in memory; no call, write or refresh starts any more. Gives the newest refresh token, or the
-    /// access token if there is none, and what kind it is.
+    /// access token if there is none, and what kind it is; `None` if it had ended already.
     pub(crate) fn end(&self, reason: EndReason) -> Option<(Secret, &'static str)> {
         let mut state = self.state();
         if state.ended.is_some() {
@@ -141,11 +192,21 @@ impl Engine {
 
     /// Removes the record, after whatever write is under way.
     pub(crate) async fn delete(&self) -> Result<(), StoreProblem> {
-        let _writes = self.writes.lock().await;
-        self.context.delete_and_check(&self.key).await
+        let writing = self.writing().await?;
+        self.context.delete_and_check(&self.key, writing).await
     }
 
-    fn alive(&self) -> Result<(), Error> {
+    /// Remembers how a sign-out went, so that one whose deletion failed can be repeated.
+    pub(crate) fn signed_out(&self, server: ServerSignOut, deleted: bool) {
+        self.state().signed_out = Some((server, deleted));
+    }
+
+    /// What the server was told by a sign-out that could not delete the record.
+    pub(crate) fn unfinished_sign_out(&self) -> Option<ServerSignOut> {
+        self.state().signed_out.filter(|(_, deleted)| !deleted).map(|(server, _)| server)
+    }
+
+    pub(crate) fn alive(&self) -> Result<(), Error> {
         match self.state().ended {
             Some(reason) => Err(Kind::SessionEnded { reason }.into()),
             None => Ok(()),
@@ -160,154 +221,178 @@ impl Engine {
         rules::freshness(self.state().record.set.life, self.now())
     }
 
-    /// The last refresh's error again while it is too early for another, unless one is running.
-    fn may_refresh(&self, spacing: Duration) -> Result<(), Error> {
-        if self.running().is_some() {
-            return Ok(());
-        }
-        let now = self.context.env.clock.boot();
-        match &self.state().last_refresh {
-            Some((at, error)) if now.since(*at) < spacing => match error {
-                Some(error) => Err(error.clone()),
-                None => {
-                    Err(Kind::RateLimited { retry_at: self.context.env.clock.wall().plus(spacing).to_system_time() }
-                        .into())
-                }
-            },
-            _ => Ok(()),
-        }
-    }
-
-    /// The refresh that is running, or a new one. It runs to its end whoever waits.
-    fn start(self: &Arc<Self>) -> Running {
+    /// The refresh that is running, or a new one; `None` if the token is meanwhile as fresh as `enough`. It runs to its end
+    /// whoever waits. While it is too early for another, the last one's error again.
+    fn start(self: &Arc<Self>, spacing: Duration, enough: Option<Freshness>) -> Result<Option<Running>, Error> {
+        // Held throughout: a refresh that has just ended is seen either as running or by its result.
         let mut running = self.running();
         if let Some(running) = &*running {
-            return running.clone();
+            return Ok(Some(running.clone()));
+        }
+        if enough.is_some_and(|enough| self.freshness() <= enough) {
+            return Ok(None);
+        }
+        if !self.can_refresh() {
+            return Err(Kind::ReauthRequired { reason: Code::of("no_refresh_token") }.into());
+        }
+        let now = self.now();
+        if let Some((at, error)) = &self.state().last_refresh
+            && now.boot.since(*at) < spacing
+        {
+            let wait = at.plus(spacing).since(now.boot);
+            let too_early = || Kind::RateLimited { retry_at: now.wall.plus(wait).to_system_time() }.into();
+            return Err(error.clone().unwrap_or_else(too_early));
         }
         let engine = Arc::clone(self);
         let task = self.context.detached(move |_| async move {
+            let done = Done(Arc::clone(&engine));
             let began = engine.context.env.clock.boot();
             let result = engine.refresh_once().await;
             engine.state().last_refresh = Some((began, result.as_ref().err().cloned()));
-            *engine.running() = None;
+            drop(done);
             result
         });
         let task: BoxFuture<'static, Result<(), Error>> =
             Box::pin(async move { task.await.unwrap_or_else(|| Err(Kind::Internal.into())) });
         let task = task.shared();
         *running = Some(task.clone());
-        task
+        Ok(Some(task))
     }
 
     /// Refreshes the session once.
-    async fn refresh_once(&self) -> Result<(), Error> {
+    async fn refresh_once(self: &Arc<Self>) -> Result<(), Error> {
         let id = self.context.random_id().ok_or(Kind::Internal)?;
-        let tagged = |error: Error| error.with_transaction_id(&id);
+        self.refresh_as(&id).await.map_err(|error| error.with_transaction_id(&id))
+    }
+
+    async fn refresh_as(self: &Arc<Self>, id: &Code) -> Result<(), Error> {
         // 2: what another process may have done meanwhile
-        if self.adopt_newer().await.map_err(tagged)? && self.freshness() == Freshness::Fresh {
+        if self.adopt_newer().await? && self.freshness() == Freshness::Fresh {
             return Ok(());
         }
-        let record = Arc::clone(&self.state().record);
-        let Some(token) = record.set.refresh_token.as_ref() else {
-            return Err(tagged(Kind::ReauthRequired { reason: Code::of("no_refresh_token") }.into()));
+        let presented = Arc::clone(&self.state().record);
+        let Some(token) = presented.set.refresh_token.as_ref() else {
+            return Err(Kind::ReauthRequired { reason: Code::of("no_refresh_token") }.into());
         };
-        let (metadata, _keys) = self.discover().await.map_err(|failure| tagged(self.error(failure)))?;
+        let may_send = self.may_send(&presented, token)?;
+        let (metadata, keys) = self.discover().await.map_err(|failure| self.error(failure))?;
         // 3: the mark, or no send
-        let record = self.mark(&record, token).await.map_err(tagged)?;
+        self.mark(&presented, token, may_send).await?;
         // 4
-        let sent = self.now();
-        self.context.auditor.record(&id, AuditKind::AttemptStarted { attempt: Attempt::Refresh });
-        let answer = self.send(&metadata, token, &record.scope).await;
-        self.report(&id, &answer, sent.boot);
+        let began = self.now();
+        self.context.auditor.record(id, AuditKind::AttemptStarted { attempt: Attempt::Refresh });
+        let sent = self.send(&metadata, token, &presented.scope, may_send).await;
+        self.report(id, &sent.answer, began.boot);
         // 5 to 7
-        let result = match answer {
-            Ok((tokens, response)) => self.apply(&id, &metadata, &record, tokens, &response, sent).await,
-            Err(failure) => self.refused(&id, &record, failure).await,
-        };
-        result.map_err(tagged)
+        match sent.answer {
+            Ok((tokens, response)) => {
+                let new = Answered { metadata: &metadata, keys, tokens, response: &response, sent: began };
+                self.apply(id, &presented, new).await
+            }
+            Err(failure) => {
+                let surely_unused = may_send == MaySend::First && presented.mark.is_none() && !sent.unknown;
+                self.refused(id, failure, surely_unused).await
+            }
+        }
+    }
+
+    fn may_send(&self, record: &Record, token: &Secret) -> Result<MaySend, Error> {
+        let hash = hash(token);
+        let retried = self.state().retried == Some(hash);
+        match rules::may_send(record.mark.as_ref(), &hash, retried, self.freshness(), self.now()) {
+            MaySend::NotNow => Err(Kind::Network { kind: NetworkProblem::Interrupted, maybe_sent: true }.into()),
+            allowed => Ok(allowed),
+        }
     }
 
     /// Reads the record again; `true` if another process had refreshed, and its set is ours now.
     async fn adopt_newer(&self) -> Result<bool, Error> {
-        let (known, persisted) = {
-            let state = self.state();
-            (Arc::clone(&state.record), state.persisted)
-        };
-        if !persisted {
+        if !self.state().persisted {
             return Ok(false);
         }
-        let found = match self.context.load(&self.key).await.map_err(storage)? {
-            Some(blob) => Some(Record::decode(&blob).map_err(storage)?),
-            None => None,
-        };
-        match rules::compare(&known, found.as_ref()) {
+        let found = self.context.load(&self.key).await.map_err(storage)?;
+        let found = found.map(|blob| Record::decode(&blob)).transpose().map_err(storage)?;
+        match self.compare(found) {
             Stored::Unchanged => Ok(false),
-            Stored::Gone => {
-                self.state().ended.get_or_insert(EndReason::SignedOut);
-                Err(Kind::SessionEnded { reason: EndReason::SignedOut }.into())
-            }
-            Stored::Newer => {
-                if let Some(found) = found {
-                    let claims = claims_of(&found).map(Arc::new);
-                    let mut state = self.state();
-                    state.record = Arc::new(found);
-                    state.claims = claims;
-                }
-                Ok(true)
-            }
+            Stored::Newer => Ok(true),
+            Stored::Gone => Err(Kind::SessionEnded { reason: EndReason::SignedOut }.into()),
         }
     }
 
-    async fn discover(&self) -> Result<(Arc<Metadata>, ()), Failure> {
+    /// Holds a record that was read against memory, and takes over what is newer, or the end.
+    fn compare(&self, found: Option<Record>) -> Stored {
+        let mut state = self.state();
+        let verdict = rules::compare(&state.record, &self.writer, found.as_ref());
+        match (verdict, found) {
+            (Stored::Newer, Some(found)) => {
+                state.claims = claims_of(&found).map(Arc::new).or_else(|| state.claims.clone());
+                state.record = Arc::new(found);
+                state.persisted = true;
+            }
+            (Stored::Gone, _) => {
+                state.ended.get_or_insert(EndReason::SignedOut);
+            }
+            _ => {}
+        }
+        verdict
+    }
+
+    async fn discover(&self) -> Result<(Arc<Metadata>, Option<Arc<KeySet>>), Failure> {
         let background = self.context.env.transport.background();
         let metadata = self.context.discovery.metadata(&self.context, &*background).await?;
         // Keys before the send: an answer that cannot be validated helps nobody.
-        if self.wants_id_token() {
-            self.context.discovery.keys(&self.context, &*background, &metadata).await?;
-        }
-        Ok((metadata, ()))
-    }
-
-    fn wants_id_token(&self) -> bool {
-        self.state().record.scope.split(' ').any(|scope| scope == "openid")
-    }
-
-    /// Writes the mark that bounds a second send, unless the refresh token never changes.
-    async fn mark(&self, record: &Arc<Record>, token: &Secret) -> Result<Arc<Record>, Error> {
-        let now = self.now();
-        let token_hash = hash(token);
-        let mark = match rules::may_send(record.mark.as_ref(), &token_hash, self.freshness(), now) {
-            MaySend::First => Mark { first_wall: now.wall, first_boot: now.boot, token: token_hash },
-            MaySend::Again => return Ok(Arc::clone(record)),
-            MaySend::NotNow => {
-                return Err(Kind::Network { kind: NetworkProblem::Interrupted, maybe_sent: true }.into());
-            }
+        let keys = match self.wants_id_token() {
+            true => Some(self.context.discovery.keys(&self.context, &*background, &metadata).await?),
+            false => None,
         };
-        if record.rotation == Rotation::Static || !self.state().persisted {
-            return Ok(Arc::clone(record));
-        }
-        let marked = Arc::new(self.next(record.with_mark(Some(mark))));
-        let _writes = self.writes.lock().await;
-        self.alive()?;
-        self.context.store_and_check(&self.key, marked.encode()).await.map_err(storage)?;
-        self.state().record = Arc::clone(&marked);
-        Ok(marked)
+        Ok((metadata, keys))
     }
 
-    /// Sends, and once more at once if the answer was lost (not if the server said no).
-    async fn send(
-        &self,
-        metadata: &Metadata,
-        token: &Secret,
-        scope: &str,
-    ) -> Result<(TokenAnswer, HttpResponse), Failure> {
-        let first = self.send_once(metadata, token, scope).await;
-        match &first {
-            Err(Failure { why: Why::NoAnswer { maybe_acted: true, .. }, .. }) if self.alive().is_ok() => {
-                self.send_once(metadata, token, scope).await
-            }
-            _ => first,
+    /// Whether ID tokens are validated and kept: asked for, or there already. Not by the granted scope, which an answer
+    /// can narrow.
+    fn wants_id_token(&self) -> bool {
+        self.context.config.scopes.contains("openid") || self.state().claims.is_some()
+    }
+
+    /// Notes the first send of a refresh token, which bounds the second; in the store too, unless the token never changes
+    /// or nothing of this session is stored. What cannot be noted is not sent.
+    async fn mark(&self, presented: &Record, token: &Secret, may_send: MaySend) -> Result<(), Error> {
+        if may_send == MaySend::Again {
+            self.state().retried = Some(hash(token));
+            return Ok(());
         }
+        let now = self.now();
+        let mark = Mark { first_wall: now.wall, first_boot: now.boot, token: hash(token) };
+        let before = presented.mark;
+        self.commit(|record| record.with_mark(Some(mark)))?;
+        self.state().retried = None;
+        let in_memory_only = presented.rotation == Rotation::Static || !self.state().was_stored;
+        if in_memory_only {
+            return Ok(());
+        }
+        match self.persist().await {
+            Written::Stored => Ok(()),
+            Written::Kept(problem) => {
+                // Nothing was sent under this mark.
+                let _ = self.commit(|record| record.with_mark(before));
+                Err(storage(problem).into())
+            }
+            Written::Gone => Err(Kind::SessionEnded { reason: EndReason::SignedOut }.into()),
+            Written::Superseded => Err(Kind::Network { kind: NetworkProblem::Interrupted, maybe_sent: false }.into()),
+        }
+    }
+
+    /// Sends, and once more at once if the answer was lost and the time for it is not over.
+    async fn send(&self, metadata: &Metadata, token: &Secret, scope: &str, may_send: MaySend) -> Sent {
+        let began = self.context.env.clock.boot();
+        let first = self.send_once(metadata, token, scope).await;
+        let unknown = matches!(first, Err(Failure { why: Why::NoAnswer { maybe_acted: true, .. }, .. }));
+        let in_time = self.context.env.clock.boot().since(began) < OKTA.window;
+        if !unknown || may_send == MaySend::Again || !in_time || self.alive().is_err() {
+            return Sent { answer: first, unknown };
+        }
+        self.state().retried = Some(hash(token));
+        Sent { answer: self.send_once(metadata, token, scope).await, unknown }
     }
 
     async fn send_once(
@@ -320,31 +405,21 @@ impl Engine {
         // EXPOSE: written into the request body, which wipes itself after its one send.
         let body = requests::refresh(&self.context.config.client_id, token.expose(), scope);
         let url = metadata.token_endpoint.as_str();
-        let response = self.context.post(&*background, url, body, OKTA.answer).await?;
-        let answer = answer::read(&response, Leg::Refresh)?;
-        // A 200 that cannot be used is a lost answer.
-        let lost = |kind| Failure {
-            why: Why::NoAnswer { kind, maybe_acted: true },
-            ..Failure::after(&response, Kind::Internal)
-        };
-        let tokens = parse_tokens(answer).map_err(lost)?;
+        let response = self.context.post(&*background, url, body, OKTA.answer).await;
+        let response = response.map_err(|error| Failure::from(error).lost_if_unusable())?;
+        let mut answer = answer::read(&response, Leg::Refresh).map_err(Failure::lost_if_unusable)?;
+        let tokens = parse_tokens(&mut answer).map_err(|kind| Failure::after(&response, kind).lost())?;
         Ok((tokens, response))
     }
 
     /// 5 and 6: the answer belongs to a session that is still the same, or is given back.
-    async fn apply(
-        &self,
-        id: &Code,
-        metadata: &Arc<Metadata>,
-        presented: &Record,
-        tokens: TokenAnswer,
-        response: &HttpResponse,
-        sent: Now,
-    ) -> Result<(), Error> {
+    async fn apply(self: &Arc<Self>, id: &Code, presented: &Record, new: Answered<'_>) -> Result<(), Error> {
+        let Answered { metadata, keys, tokens, response, sent } = new;
         let background = self.context.env.transport.background();
         let previous = self.state().claims.clone();
         let occasion = Occasion {
             metadata,
+            keys,
             server: self.context.server_time(response),
             received: self.context.env.clock.boot(),
             id_token_required: false,
@@ -352,83 +427,61 @@ impl Engine {
             previous: previous.as_deref(),
         };
         let validated = validation::validate(&self.context, &*background, &tokens, &occasion).await;
-        let other_user =
-            previous.is_some() && matches!(validated, Err(Kind::TokenRejected { check: TokenCheck::Subject }));
-        if let Err(reason) = self.still_ours(presented).await {
-            self.give_back(metadata, tokens);
-            return Err(Kind::SessionEnded { reason }.into());
+        if let Err(Kind::TokenRejected { check }) = validated {
+            self.context.auditor.security(id, SecurityEvent::TokenRejected { check });
+            if check == TokenCheck::Subject && previous.is_some() {
+                self.context.auditor.security(id, SecurityEvent::SubjectChanged);
+                self.give_back(metadata, super::newest(tokens));
+                self.end(EndReason::SubjectChanged);
+                let _ = self.delete().await;
+                return Err(Kind::SessionEnded { reason: EndReason::SubjectChanged }.into());
+            }
         }
-        if other_user {
-            self.context.auditor.security(id, SecurityEvent::SubjectChanged);
-            self.give_back(metadata, tokens);
-            self.end(EndReason::SubjectChanged);
-            let _ = self.delete().await;
-            return Err(Kind::SessionEnded { reason: EndReason::SubjectChanged }.into());
-        }
-        let record = self.next(merge(presented, tokens, validated.is_ok(), sent));
-        if record.rotation == Rotation::Static && presented.rotation != Rotation::Static {
+        // For the case that the session has ended meanwhile and nobody else knows this token.
+        let received = super::newest_of(&tokens);
+        let next = merge(presented, tokens, &validated, sent);
+        if next.rotation == Rotation::Static && presented.rotation != Rotation::Static {
             self.context.auditor.security(id, SecurityEvent::StaticBearerSession);
         }
-        if self.write(record).await == Written::Ended {
-            return Err(Kind::SessionEnded { reason: EndReason::SignedOut }.into());
+        let claims = validated.as_ref().ok().and_then(Clone::clone).map(Arc::new);
+        if let Err(ended) = self.commit_with(|_| next, claims) {
+            self.give_back(metadata, received);
+            return Err(ended);
         }
-        if !self.state().persisted {
-            self.context.auditor.security(id, SecurityEvent::NotPersisted);
-        }
-        match validated {
-            Ok(Some(claims)) => {
-                self.state().claims = Some(Arc::new(claims));
-                Ok(())
+        match self.persist().await {
+            Written::Stored => {}
+            Written::Kept(_) => {
+                self.context.auditor.security(id, SecurityEvent::NotPersisted);
+                self.rewrite_later();
             }
-            Ok(None) => Ok(()),
-            Err(kind) => {
-                if let Kind::TokenRejected { check } = kind {
-                    self.context.auditor.security(id, SecurityEvent::TokenRejected { check });
-                }
-                Err(kind.into())
+            Written::Gone => {
+                self.give_back(metadata, received);
+                return Err(Kind::SessionEnded { reason: EndReason::SignedOut }.into());
             }
+            // The other process holds a token of the same grant: giving this one back would end that one too.
+            Written::Superseded => return Ok(()),
         }
-    }
-
-    /// Whether the session still is what was presented: not ended, and the record still holds that refresh token.
-    async fn still_ours(&self, presented: &Record) -> Result<(), EndReason> {
-        if let Some(reason) = self.state().ended {
-            return Err(reason);
-        }
-        if !self.state().persisted {
-            return Ok(());
-        }
-        let found = match self.context.load(&self.key).await {
-            Ok(Some(blob)) => match Record::decode(&blob) {
-                Ok(record) => Some(record),
-                // Unreadable counts as unchanged.
-                Err(_) => return Ok(()),
-            },
-            Ok(None) => None,
-            Err(_) => return Ok(()),
-        };
-        match rules::compare(presented, found.as_ref()) {
-            Stored::Unchanged => Ok(()),
-            Stored::Newer if found.is_some_and(|found| found.refresh_hash() == presented.refresh_hash()) => Ok(()),
-            Stored::Newer => Err(EndReason::Replaced),
-            Stored::Gone => Err(EndReason::SignedOut),
-        }
+        self.alive()?;
+        validated.map(drop).map_err(Error::from)
     }
 
     /// 7 and every other "no".
-    async fn refused(&self, id: &Code, presented: &Record, failure: Failure) -> Result<(), Error> {
+    async fn refused(&self, id: &Code, failure: Failure, surely_unused: bool) -> Result<(), Error> {
         let request_id = failure.request_id.clone();
-        let maybe_acted = matches!(failure.why, Why::NoAnswer { maybe_acted: true, .. });
         if !matches!(failure.why, Why::Refused) {
-            if !maybe_acted {
-                self.clear_mark(presented).await;
+            if surely_unused {
+                // The server did not act: the next refresh is like a first one.
+                let _ = self.commit(|record| record.with_mark(None));
+                if self.state().was_stored {
+                    let _ = self.persist().await;
+                }
             }
             return Err(self.error(failure));
         }
-        // If the store cannot be read, nothing ends; if a newer token is there, it is used by the next call.
+        // If the store cannot be read, nothing ends; if a newer token is there, it is used.
         if self.adopt_newer().await? {
-            return Err(Error::from(Kind::Server { status: 400, code: Some(Code::of("invalid_grant")) })
-                .with_request_id(request_id));
+            let retry = Kind::Network { kind: NetworkProblem::Interrupted, maybe_sent: false };
+            return if self.freshness() == Freshness::Fresh { Ok(()) } else { Err(retry.into()) };
         }
         self.context.auditor.security(id, SecurityEvent::RefreshTokenRefused);
         self.end(EndReason::RefreshTokenRefused);
@@ -436,63 +489,112 @@ impl Engine {
         Err(Error::from(Kind::SessionEnded { reason: EndReason::RefreshTokenRefused }).with_request_id(request_id))
     }
 
-    /// The server surely did not act: the next refresh is like a first one.
-    async fn clear_mark(&self, presented: &Record) {
-        if presented.mark.is_some() && self.state().persisted {
-            let _ = self.write(self.next(presented.with_mark(None))).await;
-        }
-    }
-
     fn error(&self, failure: Failure) -> Error {
         let kind = failure.why.into_kind(self.context.env.clock.wall());
         Error::from(kind).with_request_id(failure.request_id)
     }
 
-    /// The record that follows: a higher generation than any that was read, by this writer.
-    fn next(&self, record: Record) -> Record {
-        let known = self.state().record.generation;
-        Record { generation: known.max(record.generation).saturating_add(1), writer: self.writer, ..record }
+    /// The next record in memory: by this writer, at a higher generation than any that was read. An ended session has none.
+    fn commit(&self, make: impl FnOnce(&Record) -> Record) -> Result<(), Error> {
+        self.commit_with(make, None)
     }
 
-    /// Memory first, then the store: what cannot be stored is used from memory and written again later.
-    async fn write(&self, record: Record) -> Written {
-        let record = Arc::new(record);
-        let _writes = self.writes.lock().await;
-        {
-            let mut state = self.state();
-            if state.ended.is_some() {
-                return Written::Ended;
-            }
-            state.record = Arc::clone(&record);
-        }
-        let stored = self.context.store_and_check(&self.key, record.encode()).await.is_ok();
+    fn commit_with(
+        &self,
+        make: impl FnOnce(&Record) -> Record,
+        claims: Option<Arc<IdTokenClaims>>,
+    ) -> Result<(), Error> {
         let mut state = self.state();
-        state.persisted = stored;
-        state.last_write = self.context.env.clock.boot();
-        Written::Kept
+        if let Some(reason) = state.ended {
+            return Err(Kind::SessionEnded { reason }.into());
+        }
+        let generation = state.record.generation.saturating_add(1);
+        let next = Record { generation, writer: self.writer, ..make(&state.record) };
+        state.record = Arc::new(next);
+        if claims.is_some() {
+            state.claims = claims;
+        }
+        Ok(())
     }
 
-    /// A set that could not be stored is tried again by later calls.
-    fn persist_later(self: &Arc<Self>) {
-        let due = {
-            let state = self.state();
-            let since = self.context.env.clock.boot().since(state.last_write);
-            !state.persisted && since >= REWRITE_AFTER
+    /// Stores what memory holds, after a look at what is there (docs/sessions.md §4).
+    async fn persist(&self) -> Written {
+        let writing = match self.writing().await {
+            Ok(writing) => writing,
+            Err(problem) => return self.not_stored(problem),
         };
-        if due {
-            self.state().last_write = self.context.env.clock.boot();
-            let engine = Arc::clone(self);
-            in_background(&self.context.env, async move {
-                let record = engine.next(engine.state().record.duplicate());
-                engine.write(record).await;
-            });
+        if self.state().was_stored {
+            let found = match self.context.load(&self.key).await {
+                Ok(found) => found.map(|blob| Record::decode(&blob)).transpose(),
+                Err(problem) => Err(problem),
+            };
+            match found.map(|found| self.compare(found)) {
+                Ok(Stored::Unchanged) => {}
+                Ok(Stored::Newer) => return Written::Superseded,
+                Ok(Stored::Gone) => return Written::Gone,
+                // No write for a record that cannot be read.
+                Err(problem) => return self.not_stored(problem),
+            }
+        }
+        let record = {
+            let state = self.state();
+            if state.ended.is_some() {
+                return Written::Gone;
+            }
+            Arc::clone(&state.record)
+        };
+        match self.context.store_and_check(&self.key, record.encode(), writing).await {
+            Ok(()) => {
+                let mut state = self.state();
+                state.was_stored = true;
+                state.persisted = state.record.generation == record.generation;
+                Written::Stored
+            }
+            Err(problem) => self.not_stored(problem),
         }
     }
 
-    fn give_back(&self, metadata: &Arc<Metadata>, tokens: TokenAnswer) {
+    fn not_stored(&self, problem: StoreProblem) -> Written {
+        self.state().persisted = false;
+        Written::Kept(problem)
+    }
+
+    /// The right to write. Not waited for without end: a store call may hang.
+    async fn writing(&self) -> Result<OwnedMutexGuard<()>, StoreProblem> {
+        let lock = core::pin::pin!(Arc::clone(&self.writes).lock_owned());
+        match select(lock, self.context.env.clock.sleep(STORE_DEADLINE)).await {
+            Either::Left((guard, _)) => Ok(guard),
+            Either::Right(_) => Err(StoreProblem::Transient),
+        }
+    }
+
+    /// Writes again until it works or the session ends. The task keeps the engine alive: a set that is only in memory must
+    /// not go with the last `Session` of the app.
+    fn rewrite_later(self: &Arc<Self>) {
+        if core::mem::replace(&mut self.state().rewriting, true) {
+            return;
+        }
+        let engine = Arc::clone(self);
+        in_background(&self.context.env, async move {
+            let mut pause = REWRITE_FIRST;
+            loop {
+                engine.context.env.clock.sleep(pause).await;
+                pause = pause.saturating_mul(2).min(REWRITE_LAST);
+                let done = {
+                    let state = engine.state();
+                    state.persisted || state.ended.is_some()
+                };
+                if done || !matches!(engine.persist().await, Written::Kept(_)) {
+                    break;
+                }
+            }
+            engine.state().rewriting = false;
+        });
+    }
+
+    fn give_back(&self, metadata: &Arc<Metadata>, (token, hint): (Secret, &'static str)) {
         let (context, metadata) = (Arc::clone(&self.context), Arc::clone(metadata));
         in_background(&self.context.env, async move {
-            let (token, hint) = super::newest(tokens);
             let _ = super::revoke(&context, &metadata, &token, hint).await;
         });
     }
@@ -500,15 +602,8 @@ impl Engine {
     fn report(&self, id: &Code, answer: &Result<(TokenAnswer, HttpResponse), Failure>, began: BootInstant) {
         let duration = self.context.env.clock.boot().since(began);
         let (outcome, status, request_id) = match answer {
-            Ok((_, response)) => ("Refreshed", Some(response.status), answer::request_id(response)),
-            Err(failure) => {
-                let outcome = match &failure.why {
-                    Why::NoAnswer { kind, .. } | Why::Fatal(kind) => kind.name(),
-                    Why::RateLimited(_) => "RateLimited",
-                    _ => "Refused",
-                };
-                (outcome, failure.status, failure.request_id.clone())
-            }
+            Ok((_, response)) => ("Success", Some(response.status), answer::request_id(response)),
+            Err(failure) => (failure.why.name(), failure.status, failure.request_id.clone()),
         };
         let attempt = Attempt::Refresh;
         let finished = AuditKind::AttemptFinished { attempt, outcome, status, request_id, duration };
@@ -524,14 +619,31 @@ impl Engine {
     }
 }
 
-#[derive(PartialEq, Eq)]
-enum Written {
-    Kept,
-    Ended,
+/// The answer to a refresh and what it is validated with.
+struct Answered<'a> {
+    metadata: &'a Arc<Metadata>,
+    keys: Option<Arc<KeySet>>,
+    tokens: TokenAnswer,
+    response: &'a HttpResponse,
+    sent: Now,
+}
+
+/// The refresh is over, also if it panicked.
+struct Done(Arc<Engine>);
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        *self.0.running() = None;
+    }
 }
 
 /// The set after a refresh: what the answer omits is carried over; what was not validated is not released (6).
-fn merge(presented: &Record, tokens: TokenAnswer, validated: bool, sent: Now) -> Record {
+fn merge(
+    presented: &Record,
+    tokens: TokenAnswer,
+    validated: &Result<Option<IdTokenClaims>, Kind>,
+    sent: Now,
+) -> Record {
     let old = presented.duplicate();
     let rotated = tokens.refresh_token.as_ref().map(|new| Some(hash(new)) != presented.refresh_hash());
     let rotation = match rotated {
@@ -540,18 +652,17 @@ fn merge(presented: &Record, tokens: TokenAnswer, validated: bool, sent: Now) ->
         None => old.rotation,
     };
     let refresh_token = tokens.refresh_token.or(old.set.refresh_token);
-    let set = if validated {
-        TokenSet {
+    let set = match validated {
+        Ok(claims) => TokenSet {
             access_token: tokens.access_token,
             life: super::record::Life { sent_wall: sent.wall, sent_boot: sent.boot, secs: tokens.lifetime_secs },
-            id_token: tokens.id_token.or(old.set.id_token),
+            id_token: claims.as_ref().and(tokens.id_token).or(old.set.id_token),
             refresh_token,
-        }
-    } else {
-        TokenSet { refresh_token, ..old.set }
+        },
+        Err(_) => TokenSet { refresh_token, ..old.set },
     };
     let scope = match tokens.scope {
-        Some(scope) if validated => scope.join(" "),
+        Some(scope) if validated.is_ok() => scope.join(" "),
         _ => old.scope,
     };
     Record { set, rotation, scope, mark: None, ..old }

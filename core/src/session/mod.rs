@@ -9,6 +9,8 @@ use core::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use futures_util::future::join;
+
 pub use claims::Claims;
 use engine::Engine;
 use record::{Life, Record, Rotation, TokenSet};
@@ -32,6 +34,8 @@ use crate::wire::tokens::TokenAnswer;
 #[derive(Clone)]
 pub struct Session {
     engine: Arc<Engine>,
+    /// Of the client that this handle came from: it decides where tokens may go.
+    context: Arc<Context>,
 }
 
 impl Session {
@@ -45,9 +49,10 @@ impl Session {
         self.engine.snapshot().record.username.clone()
     }
 
-    /// The claims of the newest validated ID token; `None` if `openid` was not among the scopes.
+    /// The claims of the newest validated ID token; `None` if `openid` was not among the scopes, or the session has ended.
     pub fn claims(&self) -> Option<Claims> {
-        self.engine.snapshot().claims.map(Claims::new)
+        let snapshot = self.engine.snapshot();
+        snapshot.claims.filter(|_| snapshot.ended.is_none()).map(Claims::new)
     }
 
     /// The scopes that the server granted, which may be fewer than asked for (RFC 6749 §3.3).
@@ -87,12 +92,14 @@ impl Session {
         self.engine.access_token().await
     }
 
-    /// The newest validated ID token in its compact form.
+    /// The newest validated ID token in its compact form; `None` as for [`claims`](Session::claims).
     pub fn id_token(&self) -> Option<Secret> {
-        self.engine.snapshot().record.set.id_token.as_ref().map(Secret::duplicate)
+        let snapshot = self.engine.snapshot();
+        snapshot.record.set.id_token.as_ref().filter(|_| snapshot.ended.is_none()).map(Secret::duplicate)
     }
 
-    /// Refreshes now (protocol.md §1.7), or waits for the refresh that is under way.
+    /// Refreshes now (protocol.md §1.7), or waits for the refresh that is under way. One that succeeded less than five
+    /// seconds ago is enough; one that failed so recently gives its error again.
     ///
     /// # Errors
     /// As [`access_token`](Session::access_token).
@@ -109,7 +116,7 @@ impl Session {
     /// (protocol.md TOK-9). Otherwise as [`access_token`](Session::access_token).
     pub async fn authorize(&self, method: &str, url: &str) -> Result<AuthorizationHeaders, Error> {
         let _ = method;
-        if !self.engine.context().config.may_receive_tokens(url) {
+        if !self.context.config.may_receive_tokens(url) {
             return Err(Kind::Configuration { what: ConfigurationProblem::OriginNotAllowed }.into());
         }
         let token = self.engine.access_token().await?;
@@ -122,14 +129,21 @@ impl Session {
     /// [`Kind::TokenRejected`]: its `sub` is not this session's (row 306). [`Kind::Unsupported`]: the server has no such
     /// endpoint. Otherwise as [`access_token`](Session::access_token).
     pub async fn user_info(&self) -> Result<Claims, Error> {
-        let context = self.engine.context();
+        let context = &self.context;
         let via = context.env.transport.background();
-        let wall = || context.env.clock.wall();
-        let fail = |failure: Failure| Error::from(failure.why.into_kind(wall())).with_request_id(failure.request_id);
+        let fail = |failure: Failure| {
+            Error::from(failure.why.into_kind(context.env.clock.wall())).with_request_id(failure.request_id)
+        };
         let metadata = context.discovery.metadata(context, &*via).await.map_err(fail)?;
         let url = metadata.userinfo.as_ref().ok_or(Kind::Unsupported { what: Unsupported::UserInfo })?;
         let token = self.engine.access_token().await?;
-        let response = context.get(&*via, url.as_str(), Some(&token)).await.map_err(Kind::from)?;
+        let mut response = context.get(&*via, url.as_str(), Some(&token)).await.map_err(Kind::from)?;
+        if response.status == 401 {
+            // Perhaps the token was revoked before its time: one refresh, one more try (row 308).
+            self.engine.refresh().await?;
+            let token = self.engine.access_token().await?;
+            response = context.get(&*via, url.as_str(), Some(&token)).await.map_err(Kind::from)?;
+        }
         let answer = answer::read(&response, Leg::Elsewhere).map_err(fail)?;
         let subject = self.engine.snapshot().claims.map(|claims| claims.subject.clone());
         match answer.str("sub") {
@@ -138,22 +152,30 @@ impl Session {
         }
     }
 
-    /// Signs out: nothing of the session is used any more, its refresh token is revoked (which revokes its access token),
-    /// its record is deleted. Works offline; the result then says that the server was not told.
+    /// Signs out: nothing of the session is used any more, its record is deleted, and its refresh token is revoked (which
+    /// revokes its access token). Works offline; the result then says that the server was not told.
     ///
     /// # Errors
-    /// [`Kind::SessionEnded`]: it had ended already. [`Kind::StorageUnavailable`]: the record could not be deleted; the
-    /// tokens were revoked if the server could be reached.
+    /// [`Kind::StorageUnavailable`]: the record could not be deleted (the tokens were revoked if the server could be
+    /// reached); call it again. [`Kind::SessionEnded`]: it had ended already.
     pub async fn sign_out(&self) -> Result<SignOut, Error> {
-        let Some((token, hint)) = self.engine.end(EndReason::SignedOut) else {
-            return Err(Kind::SessionEnded { reason: EndReason::SignedOut }.into());
-        };
-        let engine = Arc::clone(&self.engine);
-        let context = Arc::clone(self.engine.context());
-        // A caller that goes away does not stop it half way.
-        let done = self.engine.context().detached(move |_| async move {
-            let server = revoke_newest(&context, &token, hint).await;
-            (server, engine.delete().await)
+        let token = self.engine.end(EndReason::SignedOut);
+        let earlier = self.engine.unfinished_sign_out();
+        if token.is_none() && earlier.is_none() {
+            self.engine.alive()?;
+        }
+        let (engine, context) = (Arc::clone(&self.engine), Arc::clone(&self.context));
+        // A caller that goes away does not stop it half way; the deletion does not wait for the network.
+        let done = self.context.detached(move |_| async move {
+            let server = async {
+                match token {
+                    Some((token, hint)) => revoke_newest(&context, &token, hint).await,
+                    None => earlier.unwrap_or(ServerSignOut::Failed),
+                }
+            };
+            let (server, device) = join(server, engine.delete()).await;
+            engine.signed_out(server, device.is_ok());
+            (server, device)
         });
         match done.await {
             Some((server, Ok(()))) => Ok(SignOut { server }),
@@ -221,15 +243,19 @@ pub(crate) struct NewSession {
 
 /// Stores a new session in the place of the one that was there. From the store call on it exists, whoever is waiting.
 pub(crate) async fn establish(context: &Arc<Context>, new: NewSession) -> Result<Session, Kind> {
-    let id = context.random_id().ok_or(Kind::Internal)?;
     let mut writer = [0; 16];
-    if !context.env.randomness.fill(&mut writer) {
+    let id = context.random_id().filter(|_| context.env.randomness.fill(&mut writer));
+    let Some(id) = id else {
+        let (token, hint) = newest(new.tokens);
+        let _ = revoke(context, &new.metadata, &token, hint).await;
         return Err(Kind::Internal);
-    }
+    };
+    let others = stored(context).await.map(|stored| stored.records).unwrap_or_default();
     let granted = new.tokens.scope.clone().unwrap_or_else(|| split(new.requested.as_str()));
     if granted.iter().any(|scope| !new.requested.contains(scope)) {
         context.auditor.security(&new.transaction_id, SecurityEvent::ScopeWidened);
     }
+    let highest = others.iter().map(|record| record.use_counter).max().unwrap_or(i64::MIN);
     let record = Record {
         generation: 1,
         writer,
@@ -238,7 +264,8 @@ pub(crate) async fn establish(context: &Arc<Context>, new: NewSession) -> Result
         client_id: context.config.client_id.as_str().to_owned(),
         subject: new.claims.as_ref().map(|claims| claims.subject.clone()),
         username: new.username,
-        use_counter: context.env.clock.wall().as_millis(),
+        // Above every other, also when the wall clock was set back.
+        use_counter: context.env.clock.wall().as_millis().max(highest.saturating_add(1)),
         scope: granted.join(" "),
         set: TokenSet {
             access_token: new.tokens.access_token,
@@ -256,40 +283,55 @@ pub(crate) async fn establish(context: &Arc<Context>, new: NewSession) -> Result
     if !engine.snapshot().persisted {
         context.auditor.security(&new.transaction_id, SecurityEvent::NotPersisted);
     }
-    replace_others(context, &id, &new.metadata).await;
-    Ok(Session { engine })
+    replace(context, others, &new.metadata).await;
+    Ok(Session { engine, context: Arc::clone(context) })
 }
 
 /// The newest session of this issuer and client in the store, or `None` if there certainly is none.
 pub(crate) async fn restore(context: &Arc<Context>) -> Result<Option<Session>, Error> {
-    let mut records = stored(context).await?;
-    records.sort_by_key(|record| record.use_counter);
-    let Some(record) = records.pop() else { return Ok(None) };
-    let mut writer = [0; 16];
-    if !context.env.randomness.fill(&mut writer) {
-        return Err(Kind::Internal.into());
+    let Stored { mut records, problem } = stored(context).await?;
+    records.sort_by_key(|record| core::cmp::Reverse(record.use_counter));
+    // What cannot be read now may be newer than what can; what can never be read again is not waited for.
+    match problem {
+        Some(problem) if problem.is_temporary() || records.is_empty() => return Err(storage(problem).into()),
+        _ => {}
     }
-    let id = record.id.clone();
-    let engine = Engine::new(context, record, None, true, writer).ok_or(Kind::Internal)?;
-    let engine = context.env.sessions.get_or_insert(id.as_str(), || engine);
-    Ok(Some(Session { engine }))
-}
-
-/// The readable records of this issuer and client. If none can be read but some are there, that is an error, not absence.
-async fn stored(context: &Context) -> Result<Vec<Record>, Error> {
-    let mut records = Vec::new();
-    let mut problem: Option<StoreProblem> = None;
-    for key in context.stored_keys().await.map_err(storage)?.iter().filter(|key| Record::is_key(key)) {
-        match context.load(key).await.and_then(|blob| blob.map(|blob| Record::decode(&blob)).transpose()) {
-            Ok(Some(record)) if is_ours(context, &record) => records.push(record),
-            Ok(_) => {}
-            Err(found) => problem = Some(found),
+    for record in records {
+        let mut writer = [0; 16];
+        if !context.env.randomness.fill(&mut writer) {
+            return Err(Kind::Internal.into());
+        }
+        let id = record.id.clone();
+        let engine = Engine::new(context, record, None, true, writer).ok_or(Kind::Internal)?;
+        let engine = context.env.sessions.get_or_insert(id.as_str(), || engine);
+        // One that was signed out and could not be deleted is none.
+        if engine.alive().is_ok() {
+            return Ok(Some(Session { engine, context: Arc::clone(context) }));
         }
     }
-    match problem {
-        Some(problem) if records.is_empty() => Err(storage(problem).into()),
-        _ => Ok(records),
+    Ok(None)
+}
+
+/// The records of this issuer and client that can be read, and why others cannot.
+struct Stored {
+    records: Vec<Record>,
+    problem: Option<StoreProblem>,
+}
+
+async fn stored(context: &Context) -> Result<Stored, Error> {
+    let mut found = Stored { records: Vec::new(), problem: None };
+    for key in context.stored_keys().await.map_err(storage)?.iter().filter(|key| Record::is_key(key)) {
+        match context.load(key).await.and_then(|blob| blob.map(|blob| Record::decode(&blob)).transpose()) {
+            Ok(Some(record)) if is_ours(context, &record) && Record::key(&record.id).as_ref() == Some(key) => {
+                found.records.push(record);
+            }
+            Ok(_) => {}
+            // A temporary problem is the one to tell.
+            Err(_) if found.problem.is_some_and(StoreProblem::is_temporary) => {}
+            Err(problem) => found.problem = Some(problem),
+        }
     }
+    Ok(found)
 }
 
 /// A record names its issuer and client; a client configured otherwise neither sends, changes nor deletes it.
@@ -298,13 +340,14 @@ fn is_ours(context: &Context, record: &Record) -> bool {
 }
 
 /// A sign-in replaces whatever session of this client was there; its tokens are revoked.
-async fn replace_others(context: &Arc<Context>, id: &Code, metadata: &Arc<Metadata>) {
-    let Ok(records) = stored(context).await else { return };
-    for record in records.into_iter().filter(|record| record.id != *id) {
+async fn replace(context: &Arc<Context>, others: Vec<Record>, metadata: &Arc<Metadata>) {
+    for record in others {
+        let id = record.id.clone();
         let Some(engine) = Engine::new(context, record, None, true, [0; 16]) else { continue };
-        let old = context.env.sessions.get_or_insert(engine.snapshot().record.id.clone().as_str(), || engine);
-        let Some((token, hint)) = old.end(EndReason::Replaced) else { continue };
+        let old = context.env.sessions.get_or_insert(id.as_str(), || engine);
+        let token = old.end(EndReason::Replaced);
         let _ = old.delete().await;
+        let Some((token, hint)) = token else { continue };
         let (background, metadata) = (Arc::clone(context), Arc::clone(metadata));
         in_background(&context.env, async move {
             let _ = revoke(&background, &metadata, &token, hint).await;
@@ -317,6 +360,14 @@ pub(crate) fn newest(tokens: TokenAnswer) -> (Secret, &'static str) {
     match tokens.refresh_token {
         Some(token) => (token, "refresh_token"),
         None => (tokens.access_token, "access_token"),
+    }
+}
+
+/// As [`newest`], of tokens that are still needed.
+pub(crate) fn newest_of(tokens: &TokenAnswer) -> (Secret, &'static str) {
+    match &tokens.refresh_token {
+        Some(token) => (token.duplicate(), "refresh_token"),
+        None => (tokens.access_token.duplicate(), "access_token"),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::record::{Life, Mark, Record, TokenHash};
+use super::record::{Life, Mark, Record, TokenHash, Writer};
 use crate::env::{BootInstant, WallTime};
 
 /// The constants of docs/sessions.md §5 for the Okta profile.
@@ -31,8 +31,8 @@ pub(crate) struct Now {
     pub(crate) boot: BootInstant,
 }
 
-/// How usable an access token is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How usable an access token is; less is fresher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Freshness {
     /// Use it.
     Fresh,
@@ -79,11 +79,11 @@ pub(crate) enum MaySend {
     NotNow,
 }
 
-/// docs/sessions.md §5 item 4 and its last paragraph.
-pub(crate) fn may_send(mark: Option<&Mark>, token: &TokenHash, access: Freshness, now: Now) -> MaySend {
+/// docs/sessions.md §5 item 4 and its last paragraph. `retried`: this process has used the token's one retry.
+pub(crate) fn may_send(mark: Option<&Mark>, token: &TokenHash, retried: bool, access: Freshness, now: Now) -> MaySend {
     let Some(mark) = mark.filter(|mark| mark.token == *token) else { return MaySend::First };
     let since = age(mark.first_wall, mark.first_boot, now);
-    if since.is_some_and(|since| since < OKTA.window) {
+    if !retried && since.is_some_and(|since| since < OKTA.window) {
         MaySend::Again
     } else if access == Freshness::Expired {
         MaySend::First
@@ -104,11 +104,11 @@ pub(crate) enum Stored {
 }
 
 /// *Newer* is what another writer wrote at a higher generation than this process knows (docs/sessions.md §4).
-pub(crate) fn compare(known: &Record, found: Option<&Record>) -> Stored {
+pub(crate) fn compare(known: &Record, own: &Writer, found: Option<&Record>) -> Stored {
     match found {
         None => Stored::Gone,
         Some(found) if found.id != known.id => Stored::Gone,
-        Some(found) if found.writer != known.writer && found.generation > known.generation => Stored::Newer,
+        Some(found) if found.writer != *own && found.generation > known.generation => Stored::Newer,
         Some(_) => Stored::Unchanged,
     }
 }
@@ -177,9 +177,11 @@ mod tests {
             (Some(mark), Fresh, 3000, MaySend::NotNow),
             (Some(mark), Expired, 25, MaySend::First),
         ] {
-            assert_eq!(may_send(mark.as_ref(), &token, access, now(at)), expected, "{access:?} at {at}");
+            assert_eq!(may_send(mark.as_ref(), &token, false, access, now(at)), expected, "{access:?} at {at}");
         }
         let rebooted = Now { boot: BootInstant::from_boot(Duration::ZERO), ..now(5) };
-        assert_eq!(may_send(Some(&mark), &token, Expired, rebooted), MaySend::First);
+        assert_eq!(may_send(Some(&mark), &token, false, Expired, rebooted), MaySend::First);
+        assert_eq!(may_send(Some(&mark), &token, true, Due, now(5)), MaySend::NotNow);
+        assert_eq!(may_send(Some(&mark), &token, true, Expired, now(5)), MaySend::First);
     }
 }

@@ -116,8 +116,10 @@ pub(crate) enum Why {
     MoreAssurance(MoreAssurance),
     /// `invalid_grant`: the credential, the code, the prompt or the refresh token.
     Refused,
-    /// `access_denied`.
+    /// `access_denied`: the factor, or the whole sign-in; the wire cannot tell.
     Denied(Code),
+    /// A code that surely speaks of a policy.
+    Policy(Code),
     /// `expired_token`.
     Expired,
     /// 429, or a wait without one; how long, if the server said so.
@@ -151,6 +153,21 @@ impl Failure {
         Self { why: Why::Fatal(kind), request_id: None, status: None }
     }
 
+    /// An answer that came and cannot be used is a lost answer (docs/sessions.md §5): the server may have acted.
+    pub(crate) fn lost_if_unusable(self) -> Self {
+        let came = matches!(self.status, None | Some(200..=299));
+        if came && matches!(self.why, Why::Fatal(Kind::InvalidResponse { .. })) { self.lost() } else { self }
+    }
+
+    /// The server has acted, and what it answered is lost.
+    pub(crate) fn lost(self) -> Self {
+        let why = match self.why {
+            Why::Fatal(kind) => Why::NoAnswer { kind, maybe_acted: true },
+            why => why,
+        };
+        Self { why, ..self }
+    }
+
     /// The answer was well-formed, but a later rule refused it.
     pub(crate) fn after(response: &HttpResponse, kind: Kind) -> Self {
         Self::of(response, Why::Fatal(kind))
@@ -158,6 +175,20 @@ impl Failure {
 }
 
 impl Why {
+    /// A word for the audit log.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::SlowDown => "SlowDown",
+            Self::MoreAssurance(_) => "MoreAssurance",
+            Self::Refused => "Refused",
+            Self::Denied(_) | Self::Policy(_) => "NotAllowed",
+            Self::Expired => "Expired",
+            Self::RateLimited(_) => "RateLimited",
+            Self::NoAnswer { kind, .. } | Self::Fatal(kind) => kind.name(),
+        }
+    }
+
     /// What to tell the app when no rule of the leg gives it another name.
     pub(crate) fn into_kind(self, now: WallTime) -> Kind {
         match self {
@@ -165,7 +196,7 @@ impl Why {
                 Kind::InvalidResponse { what: ResponseDefect::OutOfPlace }
             }
             Self::Refused => Kind::Rejected,
-            Self::Denied(code) => Kind::NotAllowed { code },
+            Self::Denied(code) | Self::Policy(code) => Kind::NotAllowed { code },
             Self::Expired => Kind::Expired,
             Self::RateLimited(delay) => {
                 let delay = delay.unwrap_or(DEFAULT_WAIT);
@@ -271,7 +302,7 @@ fn client_error(response: &HttpResponse, leg: Leg) -> Why {
         Expired => Why::Expired,
         Reauth => Why::Fatal(Kind::ReauthRequired { reason: shown.unwrap_or_else(|| Code::of("unknown")) }),
         Browser => Why::Fatal(Kind::BrowserRequired { reason: shown.unwrap_or_else(|| Code::of("unknown")) }),
-        Policy => Why::Denied(shown.unwrap_or_else(|| Code::of("unknown"))),
+        Policy => Why::Policy(shown.unwrap_or_else(|| Code::of("unknown"))),
         Failing => Why::NoAnswer { kind: Kind::Server { status: response.status, code: shown }, maybe_acted: false },
         Client => configuration(ConfigurationProblem::Client),
         Grant => configuration(ConfigurationProblem::Grant),

@@ -19,6 +19,7 @@ fn word(response: &HttpResponse, leg: Leg) -> String {
         Err(Why::MoreAssurance(mfa)) => format!("mfa {:?}", mfa.challenge_types),
         Err(Why::Refused) => "refused".to_owned(),
         Err(Why::Denied(code)) => format!("denied {code}"),
+        Err(Why::Policy(code)) => format!("policy {code}"),
         Err(Why::Expired) => "expired".to_owned(),
         Err(Why::RateLimited(delay)) => format!("rate limited {delay:?}"),
         Err(Why::NoAnswer { kind, maybe_acted }) => format!("no answer ({kind}) acted:{maybe_acted}"),
@@ -114,7 +115,7 @@ fn the_table_of_the_specification() {
             "no answer (the server answered with an error (status 400, temporarily_unavailable)) acted:false",
         ),
         (r#"{"error":"consent_required"}"#, &[Entered], "fatal (the server asks for a browser (consent_required))"),
-        (r#"{"error":"unmet_authentication_requirements"}"#, &[Entered], "denied unmet_authentication_requirements"),
+        (r#"{"error":"unmet_authentication_requirements"}"#, &[Entered], "policy unmet_authentication_requirements"),
         (
             r#"{"error":"brand_new_code"}"#,
             &[Poll, Entered, Start, Refresh, Elsewhere],

@@ -119,7 +119,9 @@ pub(crate) fn refresh(client_id: &ClientId, refresh_token: &str, granted: &str) 
     let mut form = Form::new();
     form.push("grant_type", "refresh_token");
     form.push("refresh_token", refresh_token);
-    form.push("scope", granted);
+    if !granted.is_empty() {
+        form.push("scope", granted);
+    }
     form.push("client_id", client_id.as_str());
     form.encode()
 }

@@ -21,43 +21,67 @@ const UNKNOWN_LIFETIME: i64 = 300;
 /// Ten years; more is as good as that (row 45).
 const MAX_LIFETIME: i64 = 10 * 365 * 24 * 3600;
 
-/// Reads a 200 of the token endpoint.
-pub(crate) fn parse_tokens(mut answer: Object) -> Result<TokenAnswer, Kind> {
+/// Reads a 200 of the token endpoint. Takes the tokens out only if all is well.
+pub(crate) fn parse_tokens(answer: &mut Object) -> Result<TokenAnswer, Kind> {
     let rejected = |check| Kind::TokenRejected { check };
     // No proof is ever sent, so a DPoP token could not be used (row 90).
     let bearer = answer.str("token_type").is_some_and(|kind| kind.eq_ignore_ascii_case("bearer"));
     if !bearer {
         return Err(rejected(TokenCheck::TokenType));
     }
-    let access_token = match answer.take("access_token") {
-        Some(Value::String(token)) if is_b64token(token.as_str()) => token.into_secret(),
-        _ => return Err(rejected(TokenCheck::AccessToken)),
-    };
-    let refresh_token = match answer.take("refresh_token") {
-        None | Some(Value::Null) => None,
-        Some(Value::String(token)) if is_vschar(token.as_str()) => Some(token.into_secret()),
-        Some(_) => return Err(rejected(TokenCheck::RefreshToken)),
-    };
-    let id_token = match answer.take("id_token") {
-        None | Some(Value::Null) => None,
-        Some(Value::String(token)) if token.as_str().len() <= MAX_TOKEN => Some(token.into_secret()),
-        Some(_) => return Err(rejected(TokenCheck::Malformed)),
-    };
+    if !answer.str("access_token").is_some_and(is_b64token) {
+        return Err(rejected(TokenCheck::AccessToken));
+    }
+    if !is_absent_or(answer.get("refresh_token"), is_vschar) {
+        return Err(rejected(TokenCheck::RefreshToken));
+    }
+    if !is_absent_or(answer.get("id_token"), |token| token.len() <= MAX_TOKEN) {
+        return Err(rejected(TokenCheck::Malformed));
+    }
     let scope = match answer.get("scope") {
         None | Some(Value::Null) => None,
         Some(Value::String(scope)) => Some(parse_scope(scope).ok_or_else(bad_scope)?),
         Some(_) => return Err(bad_scope()),
     };
-    Ok(TokenAnswer { access_token, lifetime_secs: lifetime(answer.get("expires_in")), id_token, refresh_token, scope })
+    let lifetime_secs = lifetime(answer.get("expires_in"));
+    let access_token = take(answer, "access_token").ok_or(rejected(TokenCheck::AccessToken))?;
+    Ok(TokenAnswer {
+        access_token,
+        lifetime_secs,
+        id_token: take(answer, "id_token"),
+        refresh_token: take(answer, "refresh_token"),
+        scope,
+    })
+}
+
+/// A token of an answer that cannot be used, to be given back: whoever issued it has a grant to end.
+pub(crate) fn salvage(answer: &mut Object) -> Option<(Secret, &'static str)> {
+    ["refresh_token", "access_token"].into_iter().find_map(|name| {
+        let usable = answer.str(name).is_some_and(is_vschar);
+        usable.then(|| take(answer, name)).flatten().map(|token| (token, name))
+    })
+}
+
+fn take(answer: &mut Object, name: &str) -> Option<Secret> {
+    match answer.take(name) {
+        Some(Value::String(token)) => Some(token.into_secret()),
+        _ => None,
+    }
+}
+
+fn is_absent_or(value: Option<&Value>, good: impl FnOnce(&str) -> bool) -> bool {
+    match value {
+        None | Some(Value::Null) => true,
+        Some(Value::String(text)) => good(text.as_str()),
+        Some(_) => false,
+    }
 }
 
 /// Rows 44–46. Anything that is no positive whole number of seconds means: expired already, refresh before use.
 fn lifetime(value: Option<&Value>) -> i64 {
     let number = match value {
         None | Some(Value::Null) => return UNKNOWN_LIFETIME,
-        Some(Value::Number(number)) => {
-            number.as_i64().unwrap_or(if number.as_f64() >= 1e10 { MAX_LIFETIME } else { 0 })
-        }
+        Some(Value::Number(number)) => number.as_i64().unwrap_or_else(|| whole(number.as_f64())),
         Some(Value::String(text)) if (1..=10).contains(&text.as_str().len()) => {
             if !text.as_str().bytes().all(|b| b.is_ascii_digit()) {
                 return UNKNOWN_LIFETIME;
@@ -67,6 +91,17 @@ fn lifetime(value: Option<&Value>) -> i64 {
         Some(_) => return UNKNOWN_LIFETIME,
     };
     number.clamp(0, MAX_LIFETIME)
+}
+
+/// A number that is not written as an integer: `3600.0` is one all the same, a fraction is none.
+fn whole(number: f64) -> i64 {
+    if number >= 1e10 {
+        MAX_LIFETIME
+    } else if number.fract() == 0.0 && number > 0.0 {
+        number as i64
+    } else {
+        0
+    }
 }
 
 /// RFC 6749 §3.3: separated by single spaces; more of them are forgiven, other characters are not (row 99).
@@ -105,7 +140,7 @@ mod tests {
     use crate::wire::answer::parse;
 
     fn tokens(json: &str) -> Result<TokenAnswer, Kind> {
-        parse_tokens(parse(json.as_bytes()).unwrap())
+        parse_tokens(&mut parse(json.as_bytes()).unwrap())
     }
 
     fn with(members: &str) -> Result<TokenAnswer, Kind> {
@@ -173,6 +208,7 @@ mod tests {
             (45, r#","expires_in":-1"#, 0),
             (45, r#","expires_in":0"#, 0),
             (45, r#","expires_in":3600.5"#, 0),
+            (45, r#","expires_in":3600.0"#, 3600),
             (45, r#","expires_in":1e400"#, MAX_LIFETIME),
             (45, r#","expires_in":99999999999"#, MAX_LIFETIME),
             (46, "", 300),

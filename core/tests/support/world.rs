@@ -273,8 +273,8 @@ impl Spawner for World {
         self.0.bell.heard.notify_all();
     }
 
-    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
-        work();
+    fn spawn_blocking(&self, task: BoxFuture<'static, ()>) {
+        self.spawn(task);
     }
 }
 

@@ -1,0 +1,272 @@
+//! One refresh, stopped at every effect, with every single event: nothing of it may lose the session, except the losses
+//! that no client can heal (docs/sessions.md §1, §11).
+//!
+//! The real library runs on a simulated device and server. `CASE='…'` replays the case that a violation names.
+
+mod support;
+
+use std::time::Duration;
+
+use directauth::{Client, Error, Kind, Session};
+use support::simulator::{Device, Event, Fault, LIFE};
+
+/// What the app does while the event happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scenario {
+    /// The token has expired, and somebody asks for one.
+    Expired,
+    /// The token soon expires, and somebody asks for one: the refresh runs in the background.
+    Early,
+    /// The app refreshes by itself, twice.
+    Twice,
+    /// Three callers at once with an expired token.
+    Callers,
+    /// The first call of a process that was just started.
+    Restored,
+    /// Sign-out.
+    SignOut,
+}
+
+const SCENARIOS: [Scenario; 6] =
+    [Scenario::Expired, Scenario::Early, Scenario::Twice, Scenario::Callers, Scenario::Restored, Scenario::SignOut];
+
+const EVENTS: [Event; 11] = [
+    Event::Crash,
+    Event::StoreFails(Fault::Locked),
+    Event::StoreFails(Fault::Transient),
+    Event::StoreFails(Fault::KeyMissing),
+    Event::StoreFailsAfterEffect,
+    Event::StoreLies,
+    Event::RequestLost,
+    Event::AnswerLost,
+    Event::Answer(429),
+    Event::Answer(503),
+    Event::OtherProcess,
+];
+
+/// When the next process starts after this one.
+const PAUSES: [u64; 4] = [0, 29, 31, 8 * 3600];
+const LEEWAYS: [u64; 3] = [0, 30, 60];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Case {
+    scenario: Scenario,
+    leeway: u64,
+    event: Event,
+    point: usize,
+    pause: u64,
+    reboot: bool,
+}
+
+#[test]
+fn no_single_event_at_any_point_loses_a_session() {
+    let only = std::env::var("CASE").ok();
+    let (mut cases, mut points_seen, mut violations) = (0, 0, Vec::new());
+    for scenario in SCENARIOS {
+        for leeway in LEEWAYS {
+            let points =
+                play(Case { scenario, leeway, event: Event::Crash, point: usize::MAX, pause: 0, reboot: false });
+            let points = points.expect("nothing happens, nothing is lost");
+            points_seen += points;
+            for event in EVENTS {
+                for point in 0..points {
+                    for (pause, reboot) in PAUSES.into_iter().flat_map(|pause| [(pause, false), (pause, true)]) {
+                        let case = Case { scenario, leeway, event, point, pause, reboot };
+                        if only.as_ref().is_some_and(|only| *only != format!("{case:?}")) {
+                            continue;
+                        }
+                        cases += 1;
+                        if let Err(violation) = play(case) {
+                            violations.push(format!("{violation}\n    CASE='{case:?}'"));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    println!("{cases} cases at {points_seen} points, {} violations", violations.len());
+    assert!(cases > 0, "no case was played");
+    let shown = violations.len().min(20);
+    assert!(violations.is_empty(), "{} violations\n{}", violations.len(), violations[..shown].join("\n"));
+}
+
+/// Plays one case; gives the number of points, or the first violation.
+fn play(case: Case) -> Result<usize, String> {
+    let device = Device::new(case.leeway);
+    let first = device.process(true);
+    let mut client = first.clone();
+    let mut session = device.sign_in(&first);
+    device.settle();
+    match case.scenario {
+        Scenario::Expired | Scenario::Callers => device.world.advance(Duration::from_secs(LIFE + 1)),
+        Scenario::Early => device.world.advance(Duration::from_secs(LIFE - 60)),
+        Scenario::Twice | Scenario::SignOut => device.world.advance(Duration::from_secs(100)),
+        Scenario::Restored => {
+            drop(session);
+            drop(first);
+            device.restart(Duration::from_secs(LIFE + 1), false);
+            client = device.process(true);
+            session = restored(&device, &client)?.ok_or("nothing was restored")?;
+        }
+    }
+    device.plan(case.point, case.event);
+    let result = act(&device, case.scenario, &session);
+    device.settle();
+    let points = device.points().len();
+    if let Some(result) = &result {
+        judge_result(case, &device, result)?;
+    }
+    if case.scenario != Scenario::SignOut && !device.is_dead() {
+        // The process lives on: half a minute later everything works again.
+        device.world.advance(Duration::from_secs(31));
+        let again = device.world.run(session.access_token());
+        device.settle();
+        judge_token(case, &device, again.map(|token| device.accepts(token.expose())))?;
+    }
+    // Then, or because it died, a new process.
+    drop(session);
+    drop(client);
+    device.restart(Duration::from_secs(case.pause), case.reboot);
+    let next = device.process(false);
+    judge_next(case, &device, &next)?;
+    judge_history(case, &device)?;
+    Ok(points)
+}
+
+/// What the scenario's calls gave: accepted tokens, or the first error. `None` if the process died.
+fn act(device: &Device, scenario: Scenario, session: &Session) -> Option<Result<bool, Error>> {
+    match scenario {
+        Scenario::Expired | Scenario::Early | Scenario::Restored => {
+            let token = device.run(session.access_token())?;
+            device.settle();
+            if device.is_dead() {
+                return None;
+            }
+            Some(token.map(|token| device.accepts(token.expose())))
+        }
+        Scenario::Callers => {
+            let calls = [session.access_token(), session.access_token(), session.access_token()];
+            let results = device.run(futures_util::future::join_all(calls))?;
+            let tokens: Result<Vec<_>, _> = results.into_iter().collect();
+            Some(tokens.map(|tokens| tokens.iter().all(|token| device.accepts(token.expose()))))
+        }
+        Scenario::Twice => {
+            let first = device.run(session.refresh())?;
+            device.settle();
+            let second = device.run(session.refresh())?;
+            Some(first.and(second).map(|()| true))
+        }
+        Scenario::SignOut => Some(device.run(session.sign_out())?.map(|_| true)),
+    }
+}
+
+fn judge_result(case: Case, device: &Device, result: &Result<bool, Error>) -> Result<(), String> {
+    match result {
+        Ok(false) => Err("a token was handed out that the server refuses".to_owned()),
+        Ok(true) => Ok(()),
+        Err(error) if !device.happened() => Err(format!("nothing happened, yet: {error:?}")),
+        Err(error) if case.scenario == Scenario::SignOut => match error.kind() {
+            Kind::StorageUnavailable { .. } => Ok(()),
+            other => Err(format!("sign-out: {other:?}")),
+        },
+        Err(error) => judge_error(case, device, error),
+    }
+}
+
+fn judge_token(case: Case, device: &Device, result: Result<bool, Error>) -> Result<(), String> {
+    match result {
+        Ok(true) => Ok(()),
+        Ok(false) => Err("later: a token was handed out that the server refuses".to_owned()),
+        Err(error) if loss_is_named(case, device) => judge_error(case, device, &error),
+        Err(error) => Err(format!("later: {error:?}")),
+    }
+}
+
+/// An end needs a cause that docs/sessions.md §1 names; any other error leaves the session alone.
+fn judge_error(case: Case, device: &Device, error: &Error) -> Result<(), String> {
+    match error.kind() {
+        Kind::SessionEnded { .. } if loss_is_named(case, device) => Ok(()),
+        Kind::SessionEnded { .. } => Err(format!("the session ended: {error:?}")),
+        _ => Ok(()),
+    }
+}
+
+/// The losses that no client can heal, as docs/sessions.md §1 words them, for a single event.
+fn loss_is_named(case: Case, device: &Device) -> bool {
+    let died = device.happened() && case.event == Event::Crash;
+    match case.event {
+        // A rotation whose answer was lost and could not be asked for again within 25 s; at leeway 0 any lost answer.
+        Event::AnswerLost => case.leeway == 0,
+        Event::Crash => died_after_rotation(device) && (case.leeway == 0 || case.pause >= 25 || died && case.reboot),
+        _ => false,
+    }
+}
+
+/// Whether the server rotated at least once more than the device could know.
+fn died_after_rotation(device: &Device) -> bool {
+    device.server(|server| !server.sent.is_empty())
+}
+
+/// The next process: the session is there and works, unless it was signed out or a named loss took it.
+fn judge_next(case: Case, device: &Device, next: &Client) -> Result<(), String> {
+    let session = restored(device, next)?;
+    if case.scenario == Scenario::SignOut {
+        return judge_signed_out(case, device, session.as_ref());
+    }
+    let Some(session) = session else {
+        return if loss_is_named(case, device) { Ok(()) } else { Err("the next process found no session".to_owned()) };
+    };
+    // Once the access token has expired, one call gives a usable session or a named end.
+    let first = device.world.run(session.access_token());
+    if let Ok(token) = &first
+        && !device.accepts(token.expose())
+        && !loss_is_named(case, device)
+    {
+        return Err("the next process got a token that the server refuses".to_owned());
+    }
+    device.settle();
+    device.world.advance(Duration::from_secs(LIFE + 31));
+    let later = device.world.run(session.access_token());
+    device.settle();
+    judge_token(case, device, later.map(|token| device.accepts(token.expose()))).map_err(|v| format!("next: {v}"))?;
+    if device.server(|server| server.grants.iter().filter(|grant| grant.alive).count()) == 1 && device.records() != 1 {
+        return Err(format!("{} records for a live grant", device.records()));
+    }
+    Ok(())
+}
+
+fn judge_signed_out(case: Case, device: &Device, session: Option<&Session>) -> Result<(), String> {
+    let store_fault = !matches!(case.event, Event::RequestLost | Event::AnswerLost | Event::Answer(_));
+    match session {
+        None => Ok(()),
+        // Without tombstones (a later version) a death or a store fault before the deletion leaves the record.
+        Some(_) if device.happened() && store_fault => Ok(()),
+        Some(_) => Err("a signed-out session came back".to_owned()),
+    }
+}
+
+/// What the server saw over the whole case.
+fn judge_history(case: Case, device: &Device) -> Result<(), String> {
+    if let Some(violation) = device.violations().first() {
+        return Err(violation.clone());
+    }
+    let allowed = loss_is_named(case, device);
+    device.server(|server| {
+        if server.grants.iter().any(|grant| grant.reuse_detected) && !allowed {
+            return Err("the server detected reuse of a refresh token".to_owned());
+        }
+        // Invariant 2: a process sends a refresh token at most twice within 25 s; the next process once more.
+        for (at, token) in &server.sent {
+            let near = |other: &Duration| other.abs_diff(*at) < Duration::from_secs(25);
+            let count = server.sent.iter().filter(|(other, t)| t == token && near(other)).count();
+            if count > 3 {
+                return Err(format!("{token} was sent {count} times within 25 s"));
+            }
+        }
+        Ok(())
+    })
+}
+
+fn restored(device: &Device, client: &Client) -> Result<Option<Session>, String> {
+    device.world.run(client.restore()).map_err(|error| format!("restore: {error:?}"))
+}
