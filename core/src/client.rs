@@ -54,7 +54,10 @@ impl Client {
         flow::warm_up(&self.context, &self.sign_ins).await;
     }
 
-    /// The session that an earlier run of the app left in the store, or `None` if there certainly is none. No request.
+    /// The session that an earlier run of the app left in the store, or `None` if there certainly is none.
+    ///
+    /// No request, unless that run died during a refresh less than 25 seconds ago: that refresh is taken up in the
+    /// background, while the server may still repeat its answer (docs/sessions.md §5).
     ///
     /// # Errors
     /// [`Kind::StorageUnavailable`]: the store cannot be read now; that does not mean that there is no session.

@@ -3,6 +3,8 @@
 //! The runner is small and knows no row: a row that needs a special case here is a verb that the format lacks. The
 //! format is described in `conformance/README.md`.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout, reason = "a test")]
+
 mod support;
 
 use std::collections::BTreeMap;

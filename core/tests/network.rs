@@ -1,6 +1,8 @@
 //! What a user meets when the network or the set-up is wrong, with the shipped environment: real TLS, real threads, any
 //! executor. Each failure has its own error, in bounded time, and nothing else breaks.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout, reason = "a test")]
+
 mod support;
 
 use std::sync::{Arc, Mutex};

@@ -207,7 +207,8 @@ struct Prompt {
     transaction: Arc<Transaction>,
     factor: Factor,
     leg: Option<u8>,
-    oob_code: Option<Secret>,
+    /// The number under which the sign-in keeps its `oob_code`; `None` if an authenticator app's code is asked for.
+    number: Option<u32>,
     deadline: BootInstant,
     expires_at: SystemTime,
     resend_at: SystemTime,
@@ -228,7 +229,7 @@ impl Prompt {
             transaction: Arc::clone(transaction),
             factor,
             leg,
-            oob_code: oob.map(|oob| oob.oob_code),
+            number: oob.map(|oob| transaction.keep_prompt(oob.oob_code, life)),
             deadline: now.plus(life),
             expires_at: wall.plus(life).to_system_time(),
             resend_at: wall.plus(resend.since(now)).to_system_time(),
@@ -251,6 +252,13 @@ impl Prompt {
 
     fn spend(&self) {
         self.spent.store(true, Ordering::SeqCst);
+        self.forget();
+    }
+
+    fn forget(&self) {
+        if let Some(number) = self.number {
+            self.transaction.forget_prompt(number);
+        }
     }
 
     fn is_over(&self) -> bool {
@@ -265,15 +273,12 @@ impl Prompt {
         attempt: Attempt,
         binding_code: Option<&str>,
     ) -> Result<Session, Failure> {
-        let common = &self.transaction.common;
-        // EXPOSE: written into the request body, which wipes itself.
-        let oob_code = self.oob_code.as_ref().map_or("", |code| code.expose());
-        let body = match self.leg {
-            Some(_) => {
-                self.transaction.with_mfa_token(|token| requests::oob(common, oob_code, binding_code, Some(token)))?
-            }
-            None => requests::oob(common, oob_code, binding_code, None),
-        };
+        let (transaction, common) = (&self.transaction, &self.transaction.common);
+        let number = self.number.ok_or_else(|| Failure::local(Kind::Internal))?;
+        let body = transaction.with_oob_code(number, |oob_code| match self.leg {
+            Some(_) => transaction.with_mfa_token(|token| requests::oob(common, oob_code, binding_code, Some(token))),
+            None => Ok(requests::oob(common, oob_code, binding_code, None)),
+        })?;
         self.transaction.exchange(turn, leg, attempt, body).await
     }
 
@@ -294,6 +299,12 @@ impl Prompt {
         // Until here the old code stayed valid.
         self.spend();
         Ok(step)
+    }
+}
+
+impl Drop for Prompt {
+    fn drop(&mut self) {
+        self.forget();
     }
 }
 
@@ -448,7 +459,7 @@ impl EnterCode {
             return Err(prompt.transaction.error(Kind::Expired));
         }
         let code = input::code(&code.into()).ok_or_else(|| prompt.transaction.error(Kind::Rejected))?;
-        if prompt.oob_code.is_none() {
+        if prompt.number.is_none() {
             return submit_otp(&prompt.transaction, &turn, &code).await.inspect(|_| prompt.spend());
         }
         let attempt = Attempt::Code(prompt.factor);

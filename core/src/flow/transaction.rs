@@ -44,6 +44,14 @@ pub(super) struct Transaction {
     on_the_wire: AtomicBool,
     finished: AtomicBool,
     second_factor: Mutex<Option<SecondFactor>>,
+    /// The `oob_code`s of the prompts that are still answerable, by the prompt's number.
+    prompts: Mutex<Prompts>,
+}
+
+#[derive(Default)]
+struct Prompts {
+    next: u32,
+    codes: Vec<(u32, Secret)>,
 }
 
 /// No sign-in lasts longer; its connections and their thread end with it, however long the app keeps a step.
@@ -100,6 +108,7 @@ impl Transaction {
             on_the_wire: AtomicBool::new(false),
             finished: AtomicBool::new(false),
             second_factor: Mutex::new(None),
+            prompts: Mutex::default(),
         });
         sign_ins.enter(&transaction).map_err(|kind| transaction.error(kind))?;
         transaction.end_after(MAX_LIFE);
@@ -186,6 +195,38 @@ impl Transaction {
             Some(state) if self.context.env.clock.boot() < state.deadline => Ok(build(state.mfa_token.expose())),
             _ => Err(Failure::local(Kind::Expired)),
         }
+    }
+
+    /// Keeps a prompt's code until the prompt is answered, its time is over, or the sign-in ends, however long the app keeps
+    /// the step. Gives the prompt's number.
+    pub(super) fn keep_prompt(self: &Arc<Self>, oob_code: Secret, life: Duration) -> u32 {
+        let mut prompts = self.prompts();
+        prompts.next = prompts.next.saturating_add(1);
+        let number = prompts.next;
+        prompts.codes.push((number, oob_code));
+        drop(prompts);
+        self.later(life, move |transaction| transaction.forget_prompt(number));
+        number
+    }
+
+    pub(super) fn forget_prompt(&self, number: u32) {
+        self.prompts().codes.retain(|(known, _)| *known != number);
+    }
+
+    /// Builds a body that carries a prompt's code, if the prompt is not over.
+    pub(super) fn with_oob_code(
+        &self,
+        number: u32,
+        build: impl FnOnce(&str) -> Result<Body, Failure>,
+    ) -> Result<Body, Failure> {
+        let prompts = self.prompts();
+        let code = prompts.codes.iter().find(|(known, _)| *known == number);
+        // EXPOSE: written into the request body, which wipes itself.
+        code.map_or_else(|| Err(Failure::local(Kind::Expired)), |(_, code)| build(code.expose()))
+    }
+
+    fn prompts(&self) -> MutexGuard<'_, Prompts> {
+        self.prompts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The next step after the server asked for a second factor.
@@ -440,6 +481,7 @@ impl Transaction {
     pub(super) fn end(&self) {
         self.finished.store(true, Ordering::SeqCst);
         self.second_factor().take();
+        self.prompts().codes.clear();
         self.sign_ins.leave(self);
         // A request that is on the wire ends first; nothing new is taken.
         drop(self.conversation.close());

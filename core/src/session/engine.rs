@@ -134,6 +134,20 @@ impl Engine {
         }
     }
 
+    /// Takes up a refresh that the death of an earlier process interrupted, while the server may still repeat its answer.
+    pub(crate) fn resume(self: &Arc<Self>) {
+        let record = Arc::clone(&self.state().record);
+        let interrupted = record.mark.is_some()
+            && record
+                .set
+                .refresh_token
+                .as_ref()
+                .is_some_and(|token| self.may_send(&record, token).ok() == Some(MaySend::Again));
+        if interrupted {
+            drop(self.start(Duration::ZERO, None));
+        }
+    }
+
     /// The access token, refreshed if need be. 1 of the contract.
     pub(crate) async fn access_token(self: &Arc<Self>) -> Result<Secret, Error> {
         self.alive()?;

@@ -287,7 +287,8 @@ pub(crate) async fn establish(context: &Arc<Context>, new: NewSession) -> Result
     Ok(Session { engine, context: Arc::clone(context) })
 }
 
-/// The newest session of this issuer and client in the store, or `None` if there certainly is none.
+/// The newest session of this issuer and client in the store, or `None` if there certainly is none. A refresh that was
+/// interrupted a moment ago is taken up in the background.
 pub(crate) async fn restore(context: &Arc<Context>) -> Result<Option<Session>, Error> {
     let Stored { mut records, problem } = stored(context).await?;
     records.sort_by_key(|record| core::cmp::Reverse(record.use_counter));
@@ -306,6 +307,7 @@ pub(crate) async fn restore(context: &Arc<Context>) -> Result<Option<Session>, E
         let engine = context.env.sessions.get_or_insert(id.as_str(), || engine);
         // One that was signed out and could not be deleted is none.
         if engine.alive().is_ok() {
+            engine.resume();
             return Ok(Some(Session { engine, context: Arc::clone(context) }));
         }
     }
