@@ -192,6 +192,15 @@ impl Factor {
     }
 }
 
+impl core::str::FromStr for Factor {
+    type Err = ConfigurationProblem;
+
+    /// The factor of a stable name.
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|factor| factor.name() == name).ok_or(ConfigurationProblem::Capability)
+    }
+}
+
 impl fmt::Display for Factor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

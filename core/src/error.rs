@@ -59,6 +59,12 @@ impl From<Kind> for Error {
     }
 }
 
+impl From<ConfigurationProblem> for Error {
+    fn from(what: ConfigurationProblem) -> Self {
+        Kind::Configuration { what }.into()
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.kind.fmt(f)
@@ -439,7 +445,7 @@ pub enum NetworkProblem {
     #[error("no connection to the server")]
     Connect,
     /// The TLS handshake failed: expired, self-signed or wrong certificate, or no common version (row 1).
-    #[error("the server's certificate or TLS version is not accepted")]
+    #[error("the server's certificate is not trusted, or its TLS version is too old")]
     Tls,
     /// The deadline passed (rows 16–19).
     #[error("the server did not answer in time")]

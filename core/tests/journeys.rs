@@ -275,11 +275,7 @@ impl Play {
             });
         }
         if call.remove("back").is_some() {
-            let choice = match self.step.as_deref() {
-                Some(Step::ApproveOnDevice(step)) => step.choice(),
-                Some(Step::EnterCode(step)) => step.choice(),
-                other => return Err(format!("nowhere to go back: {other:?}")),
-            };
+            let choice = self.step.as_deref().and_then(Step::choice);
             return Ok(Outcome::Step(Step::ChooseFactor(choice.ok_or("not a second factor")?)));
         }
         if call.remove("cancel").is_some() {
@@ -539,7 +535,7 @@ fn fill(text: &str, tenant: &Tenant) -> String {
 }
 
 fn factor(name: &str) -> Factor {
-    Factor::ALL.into_iter().find(|factor| factor.name() == name).expect("a factor")
+    name.parse().expect("a factor")
 }
 
 fn step_name(step: &Step) -> &'static str {

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use futures_channel::oneshot;
 use tokio::sync::mpsc;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::transport::{
     Conversation, HeaderValue, HttpRequest, HttpResponse, Method, NetworkOptions, Transport, TransportError,
@@ -196,7 +196,7 @@ impl ThreadConversation {
             .name("directauth-signin".to_owned())
             .spawn(move || {
                 run(tls, queue);
-                scrub_stack();
+                super::runtime::scrub_stack();
                 drop(slot);
                 let _ = end.send(());
             })
@@ -261,13 +261,6 @@ fn run(tls: Arc<Tls>, mut queue: mpsc::UnboundedReceiver<(HttpRequest, Reply)>) 
     });
     // Name resolution may still hold a blocking thread; it knows no secret and is not waited for.
     runtime.shutdown_background();
-}
-
-/// Overwrites the dead frames below this one: a compiler may have kept a secret's bytes in one of them.
-#[inline(never)]
-fn scrub_stack() {
-    let mut frame = [0xA5_u8; 64 * 1024];
-    frame.zeroize();
 }
 
 /// One request, one answer, one deadline for all of it.

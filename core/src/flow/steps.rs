@@ -36,6 +36,18 @@ pub enum Step {
     Unsupported(Unsupported),
 }
 
+impl Step {
+    /// Where "back" leads: the choice of second factors that this step is, or came from. `None` if there is none.
+    pub fn choice(&self) -> Option<ChooseFactor> {
+        match self {
+            Self::ChooseFactor(choice) => Some(choice.clone()),
+            Self::ApproveOnDevice(step) => step.choice(),
+            Self::EnterCode(step) => step.choice(),
+            Self::SignedIn(_) | Self::Unsupported(_) => None,
+        }
+    }
+}
+
 impl From<Step> for Error {
     /// For a step that the app has no screen for.
     fn from(step: Step) -> Self {

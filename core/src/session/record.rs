@@ -12,7 +12,7 @@ use crate::secret::Secret;
 
 /// Who wrote a record: random for each engine of each process run.
 pub(crate) type Writer = [u8; 16];
-/// SHA-256 of a refresh token.
+/// SHA-256 of a refresh token and a block of zeros.
 pub(crate) type TokenHash = [u8; 32];
 
 /// One session as it is stored.
@@ -84,23 +84,24 @@ impl Record {
 
     pub(crate) fn encode(&self) -> Blob {
         let mut body = Body::with_capacity(self.size());
-        body.bytes(1, &self.generation.to_be_bytes());
-        body.bytes(2, &self.writer);
-        body.bytes(3, self.id.as_str().as_bytes());
-        body.bytes(4, self.issuer.as_bytes());
-        body.bytes(5, self.client_id.as_bytes());
-        body.optional(6, self.subject.as_deref().map(str::as_bytes));
-        body.bytes(7, self.username.as_bytes());
-        body.bytes(8, &self.use_counter.to_be_bytes());
-        body.bytes(9, self.scope.as_bytes());
+        // The tokens first: the last block of what is hashed stays in a dead stack frame.
         // EXPOSE: into the blob, which wipes itself and which the store encrypts.
-        body.bytes(10, self.set.access_token.expose().as_bytes());
-        body.bytes(11, &moment(self.set.life.sent_wall, self.set.life.sent_boot));
-        body.bytes(12, &self.set.life.secs.to_be_bytes());
+        body.bytes(1, self.set.access_token.expose().as_bytes());
         // EXPOSE: as above.
-        body.optional(13, self.set.id_token.as_ref().map(|token| token.expose().as_bytes()));
+        body.optional(2, self.set.id_token.as_ref().map(|token| token.expose().as_bytes()));
         // EXPOSE: as above.
-        body.optional(14, self.set.refresh_token.as_ref().map(|token| token.expose().as_bytes()));
+        body.optional(3, self.set.refresh_token.as_ref().map(|token| token.expose().as_bytes()));
+        body.bytes(4, &self.generation.to_be_bytes());
+        body.bytes(5, &self.writer);
+        body.bytes(6, self.id.as_str().as_bytes());
+        body.bytes(7, self.issuer.as_bytes());
+        body.bytes(8, self.client_id.as_bytes());
+        body.optional(9, self.subject.as_deref().map(str::as_bytes));
+        body.bytes(10, self.username.as_bytes());
+        body.bytes(11, &self.use_counter.to_be_bytes());
+        body.bytes(12, self.scope.as_bytes());
+        body.bytes(13, &moment(self.set.life.sent_wall, self.set.life.sent_boot));
+        body.bytes(14, &self.set.life.secs.to_be_bytes());
         body.bytes(15, &[self.rotation as u8]);
         if let Some(mark) = &self.mark {
             body.bytes(16, &moment(mark.first_wall, mark.first_boot));
@@ -187,15 +188,19 @@ impl TokenSet {
 }
 
 pub(crate) fn hash(token: &Secret) -> TokenHash {
-    let mut out = TokenHash::default();
+    // Padded by a whole block, so that what the hash function leaves behind is not the end of the token.
+    let mut padded = Zeroizing::new(Vec::with_capacity(token.len().saturating_add(HASH_BLOCK)));
     // EXPOSE: hashed.
-    let digest = digest::digest(&digest::SHA256, token.expose().as_bytes());
-    for (to, from) in out.iter_mut().zip(digest.as_ref()) {
+    padded.extend_from_slice(token.expose().as_bytes());
+    padded.resize(token.len().saturating_add(HASH_BLOCK), 0);
+    let mut out = TokenHash::default();
+    for (to, from) in out.iter_mut().zip(digest::digest(&digest::SHA256, &padded).as_ref()) {
         *to = *from;
     }
     out
 }
 
+const HASH_BLOCK: usize = 64;
 const SUM: usize = 32;
 const HEADER: usize = MAGIC.len() + 1 + SUM;
 
@@ -257,7 +262,7 @@ impl<'a> Fields<'a> {
     }
 
     fn into_record(self) -> Option<Record> {
-        let (sent_wall, sent_boot) = self.moment(11)?;
+        let (sent_wall, sent_boot) = self.moment(13)?;
         let mark = match self.raw(16) {
             None => None,
             Some(_) => {
@@ -266,20 +271,20 @@ impl<'a> Fields<'a> {
             }
         };
         Some(Record {
-            generation: u64::from_be_bytes(self.raw(1)?.try_into().ok()?),
-            writer: self.raw(2)?.try_into().ok()?,
-            id: Code::parse(&self.text(3)?)?,
-            issuer: self.text(4)?,
-            client_id: self.text(5)?,
-            subject: if self.raw(6).is_some() { Some(self.text(6)?) } else { None },
-            username: self.text(7)?,
-            use_counter: i64::from_be_bytes(self.raw(8)?.try_into().ok()?),
-            scope: self.text(9)?,
+            generation: u64::from_be_bytes(self.raw(4)?.try_into().ok()?),
+            writer: self.raw(5)?.try_into().ok()?,
+            id: Code::parse(&self.text(6)?)?,
+            issuer: self.text(7)?,
+            client_id: self.text(8)?,
+            subject: if self.raw(9).is_some() { Some(self.text(9)?) } else { None },
+            username: self.text(10)?,
+            use_counter: i64::from_be_bytes(self.raw(11)?.try_into().ok()?),
+            scope: self.text(12)?,
             set: TokenSet {
-                access_token: self.secret(10)?,
-                life: Life { sent_wall, sent_boot, secs: i64::from_be_bytes(self.raw(12)?.try_into().ok()?) },
-                id_token: if self.raw(13).is_some() { Some(self.secret(13)?) } else { None },
-                refresh_token: if self.raw(14).is_some() { Some(self.secret(14)?) } else { None },
+                access_token: self.secret(1)?,
+                life: Life { sent_wall, sent_boot, secs: i64::from_be_bytes(self.raw(14)?.try_into().ok()?) },
+                id_token: if self.raw(2).is_some() { Some(self.secret(2)?) } else { None },
+                refresh_token: if self.raw(3).is_some() { Some(self.secret(3)?) } else { None },
             },
             rotation: match self.raw(15)? {
                 [0] => Rotation::Unknown,
