@@ -96,6 +96,8 @@ pub enum SecurityEvent {
     LateTokensRevoked,
     /// A session could not be stored.
     NotPersisted,
+    /// An earlier session could not be read at a sign-in, and is replaced later.
+    NotReplaced,
     /// A session is neither rotated nor bound to a key (TOK-2).
     StaticBearerSession,
 }

@@ -60,9 +60,20 @@ impl Client {
     /// background, while the server may still repeat its answer (docs/sessions.md §5).
     ///
     /// # Errors
-    /// [`Kind::StorageUnavailable`]: the store cannot be read now; that does not mean that there is no session.
+    /// [`Kind::StorageUnavailable`]: the store cannot be read; that does not mean that there is no session. Its reason says
+    /// whether it can be read later; if not, a new sign-in works, and [`discard_unreadable`](Client::discard_unreadable)
+    /// clears the way.
     pub async fn restore(&self) -> Result<Option<Session>, Error> {
         session::restore(&self.context).await
+    }
+
+    /// Deletes what is stored and can never be read again (damaged, a lost key, another device's), by the app's explicit
+    /// wish; gives how many records that were. Nothing that can be read, now or later, is touched. No request.
+    ///
+    /// # Errors
+    /// [`Kind::StorageUnavailable`]: the store cannot be listed, or a record cannot be deleted.
+    pub async fn discard_unreadable(&self) -> Result<usize, Error> {
+        session::discard_unreadable(&self.context).await
     }
 }
 
@@ -190,6 +201,7 @@ impl ClientBuilder {
             store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
             discovery: Discovery::default(),
             auditor,
+            establishing: Default::default(),
         };
         Ok(Client { context: Arc::new(context), sign_ins: Arc::default() })
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use futures_channel::oneshot;
 use futures_util::future::{Either, select};
+use futures_util::lock::Mutex as AsyncMutex;
 use zeroize::Zeroizing;
 
 use crate::audit::Auditor;
@@ -31,6 +32,8 @@ pub(crate) struct Context {
     pub(crate) store: Arc<dyn TokenStore>,
     pub(crate) discovery: Discovery,
     pub(crate) auditor: Auditor,
+    /// One session is established at a time.
+    pub(crate) establishing: AsyncMutex<()>,
 }
 
 impl Context {

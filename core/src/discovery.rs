@@ -27,6 +27,8 @@ struct Cache {
     metadata: Option<(Arc<Metadata>, BootInstant)>,
     keys: Option<(Arc<KeySet>, BootInstant)>,
     forced_at: Option<BootInstant>,
+    /// When the last fetch failed, and how.
+    failed: Option<(BootInstant, Kind)>,
 }
 
 /// How long a document without `Cache-Control` is kept.
@@ -40,65 +42,120 @@ const TRIES: u32 = 3;
 
 impl Discovery {
     /// The validated metadata: from memory while fresh, else one request, whoever asks meanwhile.
-    pub(crate) async fn metadata(&self, context: &Context, via: &dyn Conversation) -> Result<Arc<Metadata>, Failure> {
-        let _fetching = self.fetching.lock().await;
-        match self.known_metadata(context) {
-            Some(metadata) => Ok(metadata),
-            None => self.fetch_metadata(context, via).await,
+    pub(crate) async fn metadata(
+        context: &Arc<Context>,
+        via: &Arc<dyn Conversation>,
+    ) -> Result<Arc<Metadata>, Failure> {
+        if let Some(metadata) = context.discovery.known_metadata(context) {
+            return Ok(metadata);
         }
+        Self::alone(context, via, |context, via| async move {
+            match context.discovery.known_metadata(&context) {
+                Some(metadata) => Ok(metadata),
+                None => context.discovery.fetch_metadata(&context, &*via).await,
+            }
+        })
+        .await
     }
 
     /// Metadata anew and keys if they are stale: one or two requests, which leave an open connection.
-    pub(crate) async fn refresh(&self, context: &Context, via: &dyn Conversation) -> Result<(), Failure> {
-        let metadata = self.fetch_metadata(context, via).await?;
-        self.keys(context, via, &metadata).await.map(drop)
+    pub(crate) async fn refresh(context: &Arc<Context>, via: &Arc<dyn Conversation>) -> Result<(), Failure> {
+        let metadata =
+            Self::alone(
+                context,
+                via,
+                |context, via| async move { context.discovery.fetch_metadata(&context, &*via).await },
+            );
+        Self::keys(context, via, &metadata.await?).await.map(drop)
     }
 
     /// The keys that sign ID tokens: from memory while fresh, else one request, whoever asks meanwhile.
     pub(crate) async fn keys(
-        &self,
-        context: &Context,
-        via: &dyn Conversation,
-        metadata: &Metadata,
+        context: &Arc<Context>,
+        via: &Arc<dyn Conversation>,
+        metadata: &Arc<Metadata>,
     ) -> Result<Arc<KeySet>, Failure> {
-        let _fetching = self.fetching.lock().await;
-        let now = context.env.clock.boot();
-        if let Some((keys, until)) = &self.cache().keys
-            && now < *until
-        {
-            return Ok(Arc::clone(keys));
+        if let Some(keys) = context.discovery.known_keys(context) {
+            return Ok(keys);
         }
-        self.fetch_keys(context, via, metadata).await
+        let metadata = Arc::clone(metadata);
+        Self::alone(context, via, |context, via| async move {
+            match context.discovery.known_keys(&context) {
+                Some(keys) => Ok(keys),
+                None => context.discovery.fetch_keys(&context, &*via, &metadata).await,
+            }
+        })
+        .await
     }
 
-    /// Other keys than `checked`, because a token names one that is not among them; `None` if they were fetched a moment
-    /// ago.
+    /// Other keys than `checked`, because a token names one that is not among them; `None` if they were fetched for such a
+    /// reason a moment ago.
     pub(crate) async fn keys_anew(
-        &self,
-        context: &Context,
-        via: &dyn Conversation,
-        metadata: &Metadata,
+        context: &Arc<Context>,
+        via: &Arc<dyn Conversation>,
+        metadata: &Arc<Metadata>,
         checked: &Arc<KeySet>,
-    ) -> Option<Result<Arc<KeySet>, Failure>> {
-        let _fetching = self.fetching.lock().await;
-        let now = context.env.clock.boot();
-        {
-            let cache = self.cache();
-            // Somebody else met the same key and has fetched already.
-            if let Some((keys, _)) = &cache.keys
-                && !Arc::ptr_eq(keys, checked)
+    ) -> Result<Option<Arc<KeySet>>, Failure> {
+        let (metadata, checked) = (Arc::clone(metadata), Arc::clone(checked));
+        Self::alone(context, via, |context, via| async move {
+            let now = context.env.clock.boot();
             {
-                return Some(Ok(Arc::clone(keys)));
+                let cache = context.discovery.cache();
+                // Somebody else has fetched meanwhile.
+                if let Some((keys, _)) = &cache.keys
+                    && !Arc::ptr_eq(keys, &checked)
+                {
+                    return Ok(Some(Arc::clone(keys)));
+                }
+                if cache.forced_at.is_some_and(|at| now.since(at) < FORCED_SPACING) {
+                    return Ok(None);
+                }
             }
-            if cache.forced_at.is_some_and(|at| now.since(at) < FORCED_SPACING) {
-                return None;
+            let keys = context.discovery.fetch_keys(&context, &*via, &metadata).await?;
+            context.discovery.cache().forced_at = Some(now);
+            Ok(Some(keys))
+        })
+        .await
+    }
+
+    /// One fetch at a time, on a task of its own: a caller that stops polling holds up nobody. Who waited while one failed
+    /// hears of that failure instead of trying in turn.
+    async fn alone<T, F>(
+        context: &Arc<Context>,
+        via: &Arc<dyn Conversation>,
+        work: impl FnOnce(Arc<Context>, Arc<dyn Conversation>) -> F + Send + 'static,
+    ) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Failure>> + Send + 'static,
+    {
+        let (context, via) = (Arc::clone(context), Arc::clone(via));
+        let task = Arc::clone(&context).detached(move |_| async move {
+            let asked = context.env.clock.boot();
+            let (waited, _fetching) = match context.discovery.fetching.try_lock() {
+                Some(guard) => (false, guard),
+                None => (true, context.discovery.fetching.lock().await),
+            };
+            let failed = context.discovery.cache().failed.clone();
+            if let Some((at, kind)) = failed
+                && waited
+                && at >= asked
+            {
+                return Err(Failure::local(kind));
             }
-        }
-        let fetched = self.fetch_keys(context, via, metadata).await;
-        if fetched.is_ok() {
-            self.cache().forced_at = Some(now);
-        }
-        Some(fetched)
+            let result = work(Arc::clone(&context), via).await;
+            if let Err(failure) = &result {
+                let kind = failure.why.kind_if_final();
+                context.discovery.cache().failed = kind.map(|kind| (context.env.clock.boot(), kind));
+            }
+            result
+        });
+        task.await.unwrap_or_else(|| Err(Failure::local(Kind::Internal)))
+    }
+
+    fn known_keys(&self, context: &Context) -> Option<Arc<KeySet>> {
+        let now = context.env.clock.boot();
+        self.cache().keys.as_ref().filter(|(_, until)| now < *until).map(|(keys, _)| Arc::clone(keys))
     }
 
     fn known_metadata(&self, context: &Context) -> Option<Arc<Metadata>> {

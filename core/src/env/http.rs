@@ -28,6 +28,9 @@ const MAX_IDLE: Duration = Duration::from_secs(30);
 /// How long the kernel tries to deliver what was sent. Apple systems have no such option.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const UNDELIVERED: Duration = Duration::from_secs(12);
+/// The same for what a user waits for: longer than any request lasts.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const SIGN_IN_UNDELIVERED: Duration = Duration::from_secs(600);
 /// Longest header value that is kept.
 const MAX_HEADER_VALUE: usize = 4096;
 
@@ -43,7 +46,9 @@ impl HttpTransport {
     pub fn new(options: NetworkOptions) -> Self {
         let tls = Arc::new(Tls { options, config: Mutex::new(None) });
         Self {
-            background: Arc::new(BackgroundConversation { client: Arc::new(Mutex::new(Held::new(Arc::clone(&tls)))) }),
+            background: Arc::new(BackgroundConversation {
+                client: Arc::new(Mutex::new(Held::new(Arc::clone(&tls), WhatFor::Background))),
+            }),
             open: Arc::new(AtomicUsize::new(0)),
             tls,
         }
@@ -78,7 +83,7 @@ impl Tls {
         }
     }
 
-    fn client(&self) -> Result<reqwest::Client, TransportError> {
+    fn client(&self, what_for: WhatFor) -> Result<reqwest::Client, TransportError> {
         let config = self.config().map_err(|what| not_sent(TransportProblem::Configuration(what)))?;
         let builder = reqwest::Client::builder()
             .tls_backend_preconfigured(config)
@@ -95,21 +100,34 @@ impl Tls {
             .tcp_nodelay(true);
         // Bytes that were not acknowledged in this time are never delivered, also after the request was given up.
         #[cfg(any(target_os = "linux", target_os = "android"))]
-        let builder = builder.tcp_user_timeout(UNDELIVERED);
+        let builder = builder.tcp_user_timeout(match what_for {
+            WhatFor::Background => UNDELIVERED,
+            WhatFor::SignIn => SIGN_IN_UNDELIVERED,
+        });
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        let _ = what_for;
         builder.build().map_err(|_| not_sent(TransportProblem::Configuration(ConfigurationProblem::PlatformTrust)))
     }
+}
+
+/// Whose connections they are.
+#[derive(Clone, Copy)]
+enum WhatFor {
+    SignIn,
+    Background,
 }
 
 /// A client that is made anew when its connections were idle for too long.
 struct Held {
     tls: Arc<Tls>,
+    what_for: WhatFor,
     client: Option<reqwest::Client>,
     last_used: super::BootInstant,
 }
 
 impl Held {
-    fn new(tls: Arc<Tls>) -> Self {
-        Self { tls, client: None, last_used: super::BootInstant::from_boot(Duration::ZERO) }
+    fn new(tls: Arc<Tls>, what_for: WhatFor) -> Self {
+        Self { tls, what_for, client: None, last_used: super::BootInstant::from_boot(Duration::ZERO) }
     }
 
     fn client(&mut self) -> Result<reqwest::Client, TransportError> {
@@ -121,7 +139,7 @@ impl Held {
         match &self.client {
             Some(client) => Ok(client.clone()),
             None => {
-                let client = self.tls.client()?;
+                let client = self.tls.client(self.what_for)?;
                 self.client = Some(client.clone());
                 Ok(client)
             }
@@ -242,7 +260,7 @@ fn run(tls: Arc<Tls>, mut queue: mpsc::UnboundedReceiver<(HttpRequest, Reply)>) 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(2).build();
     let Ok(runtime) = runtime else { return };
     runtime.block_on(async {
-        let mut held = Held::new(tls);
+        let mut held = Held::new(tls, WhatFor::SignIn);
         while let Some((request, reply)) = queue.recv().await {
             // Whoever asked went away before a byte of it was sent.
             if reply.is_canceled() {

@@ -15,7 +15,7 @@ use super::BoxFuture;
 
 /// Runs tasks that outlive their caller.
 pub trait Spawner: Send + Sync {
-    /// Runs `task` to its end, whoever waits for it.
+    /// Runs `task` to its end, whoever waits for it. Must neither poll it nor block before it returns.
     fn spawn(&self, task: BoxFuture<'static, ()>);
     /// Runs `task`, whose polls may block (a keystore that waits for the user), away from every other task.
     fn spawn_blocking(&self, task: BoxFuture<'static, ()>);

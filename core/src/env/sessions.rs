@@ -40,6 +40,14 @@ impl SessionTable {
     }
 }
 
+impl SessionTable {
+    /// All live engines.
+    pub(crate) fn live<T: Any + Send + Sync>(&self) -> Vec<Arc<T>> {
+        let engines = self.engines.lock().unwrap_or_else(PoisonError::into_inner);
+        engines.values().filter_map(|engine| engine.upgrade()?.downcast().ok()).collect()
+    }
+}
+
 impl fmt::Debug for SessionTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionTable").finish_non_exhaustive()

@@ -20,6 +20,11 @@ impl StorageKey {
         ((1..=64).contains(&text.len()) && text.bytes().all(allowed)).then(|| Self(text.to_owned()))
     }
 
+    /// The name of a session's record; both parts have only allowed characters.
+    pub(crate) fn of_session(prefix: &str, id: &crate::error::Code) -> Self {
+        Self(format!("{prefix}{id}"))
+    }
+
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,32 +1,78 @@
-//! One sign-in's "stop now", heard by whoever waits.
+//! One sign-in's "stop now", heard by whoever waits, until the point of no return.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_channel::oneshot;
 use futures_util::FutureExt;
 use futures_util::future::Shared;
-use std::sync::{Mutex, PoisonError};
 
+/// Running, then cancelled or committed, for good.
 pub(super) struct Cancellation {
-    switch: Mutex<Option<oneshot::Sender<()>>>,
+    switch: Mutex<Switch>,
     heard: Shared<oneshot::Receiver<()>>,
+}
+
+enum Switch {
+    Running(oneshot::Sender<()>),
+    Cancelled,
+    /// The session is being stored; its sender stays, so that nobody hears of a cancellation.
+    Committed(oneshot::Sender<()>),
 }
 
 impl Cancellation {
     pub(super) fn new() -> Self {
         let (switch, heard) = oneshot::channel();
-        Self { switch: Mutex::new(Some(switch)), heard: heard.shared() }
+        Self { switch: Mutex::new(Switch::Running(switch)), heard: heard.shared() }
     }
 
-    /// For good; again does nothing.
+    /// Cancels what is still running.
     pub(super) fn cancel(&self) {
-        self.switch.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut switch = self.switch();
+        if let Switch::Running(_) = *switch {
+            *switch = Switch::Cancelled;
+        }
+    }
+
+    /// The point of no return: `false` if it was cancelled before.
+    pub(super) fn commit(&self) -> bool {
+        let mut switch = self.switch();
+        match core::mem::replace(&mut *switch, Switch::Cancelled) {
+            Switch::Running(sender) | Switch::Committed(sender) => {
+                *switch = Switch::Committed(sender);
+                true
+            }
+            Switch::Cancelled => false,
+        }
     }
 
     pub(super) fn is_cancelled(&self) -> bool {
-        self.switch.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+        matches!(*self.switch(), Switch::Cancelled)
     }
 
     /// Completes when cancelled.
     pub(super) async fn cancelled(&self) {
         let _ = self.heard.clone().await;
+    }
+
+    fn switch(&self) -> MutexGuard<'_, Switch> {
+        self.switch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_committed_cannot_be_cancelled_and_the_other_way_round() {
+        let it = Cancellation::new();
+        assert!(it.commit());
+        it.cancel();
+        assert!(!it.is_cancelled() && it.cancelled().now_or_never().is_none());
+
+        let it = Cancellation::new();
+        it.cancel();
+        assert!(it.is_cancelled() && it.cancelled().now_or_never().is_some());
+        assert!(!it.commit() && it.is_cancelled());
     }
 }

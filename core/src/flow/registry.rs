@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::throttle::Sends;
 use super::transaction::Transaction;
+use crate::config::Factor;
 use crate::context::{Context, in_background};
 use crate::env::{BootInstant, Conversation};
 use crate::error::Kind;
@@ -63,6 +64,16 @@ impl SignIns {
                 lock(&this.warm).take_if(|(_, its)| *its == until);
             }
         });
+    }
+
+    /// Whether `factor` may be sent to the user now.
+    pub(super) fn may_send(&self, context: &Context, username: &str, factor: Factor) -> Result<(), Kind> {
+        let (now, wall) = (context.env.clock.boot(), context.env.clock.wall());
+        let allowed_at = self.sends().allowed_at(username, factor, now);
+        if allowed_at > now {
+            return Err(Kind::RateLimited { retry_at: wall.plus(allowed_at.since(now)).to_system_time() });
+        }
+        Ok(())
     }
 
     pub(super) fn sends(&self) -> MutexGuard<'_, Sends> {

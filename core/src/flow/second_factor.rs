@@ -66,8 +66,11 @@ impl SecondFactor {
     }
 
     /// Counts a code from an authenticator app before it is sent: a caller that goes away must not get one for nothing.
-    pub(super) fn count_otp(&mut self) {
-        self.otp_attempts = self.otp_attempts.saturating_add(1);
+    /// `false` if there have been too many already.
+    pub(super) fn count_otp(&mut self) -> bool {
+        let allowed = self.otp_attempts < MAX_ATTEMPTS;
+        self.otp_attempts = self.otp_attempts.saturating_add(u8::from(allowed));
+        allowed
     }
 
     /// The server answered something else than a denial.
@@ -171,13 +174,14 @@ mod tests {
     fn five_wrong_codes_are_too_many() {
         let mut state = state(None);
         for _ in 0..4 {
-            state.count_otp();
+            assert!(state.count_otp());
             assert_eq!(state.after_otp(Why::Refused, kind), Verdict::Stay(Kind::Rejected), "row 152");
         }
         let offline = Why::NoAnswer { kind: Kind::Server { status: 503, code: None }, maybe_acted: true };
-        state.count_otp();
+        assert!(state.count_otp());
         assert!(matches!(state.after_otp(offline, kind), Verdict::Stay(_)), "nothing was judged");
-        state.count_otp();
+        assert!(state.count_otp());
+        assert!(!state.count_otp(), "a sixth is not sent, also if nobody heard of the fifth");
         assert_eq!(state.after_otp(Why::Refused, kind), Verdict::Over(Kind::TooManyAttempts), "row 152");
     }
 

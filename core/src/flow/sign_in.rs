@@ -117,13 +117,18 @@ impl SignIn {
         if !self.context.config.capabilities.contains(&factor) {
             return Err(Kind::Configuration { what: ConfigurationProblem::Capability }.into());
         }
+        // Before the sign-in in hand, whose code is on its way, is cancelled for nothing.
+        self.sign_ins.may_send(&self.context, &self.username()?, factor)?;
         let transaction = self.begin().await?;
         let turn = transaction.turn()?;
         steps::start(&transaction, &turn, factor, None).await
     }
 
     async fn begin(&self) -> Result<Arc<Transaction>, Error> {
-        let username = input::username(&self.username, self.context.config.trim_usernames).ok_or(Kind::Rejected)?;
-        Transaction::begin(&self.context, &self.sign_ins, username).await
+        Transaction::begin(&self.context, &self.sign_ins, self.username()?).await
+    }
+
+    fn username(&self) -> Result<String, Kind> {
+        input::username(&self.username, self.context.config.trim_usernames).ok_or(Kind::Rejected)
     }
 }

@@ -153,7 +153,7 @@ async fn submit_otp(transaction: &Arc<Transaction>, turn: &Arc<Turn>, code: &Sec
     // EXPOSE: written into the request body, which wipes itself after its one send.
     let body = transaction.with_mfa_token(|token| requests::mfa_otp(&transaction.common, token, code.expose()));
     let body = body.map_err(|failure| transaction.failed(failure))?;
-    transaction.count_otp();
+    transaction.count_otp()?;
     match transaction.exchange(turn, Leg::Entered, Attempt::SecondFactorOtp, body).await {
         Ok(session) => Ok(Step::SignedIn(session)),
         Err(Failure { why: Why::MoreAssurance(asked), .. }) => transaction.more_assurance(asked),
@@ -168,17 +168,14 @@ pub(super) async fn start(
     factor: Factor,
     leg: Option<u8>,
 ) -> Result<Step, Error> {
-    let clock = &transaction.context.env.clock;
-    let (now, wall) = (clock.boot(), clock.wall());
-    let allowed_at = transaction.sign_ins.sends().allowed_at(&transaction.username, factor, now);
-    if allowed_at > now {
-        let retry_at = wall.plus(allowed_at.since(now)).to_system_time();
-        return Err(transaction.error(Kind::RateLimited { retry_at }));
-    }
+    let now = transaction.context.env.clock.boot();
+    transaction
+        .sign_ins
+        .may_send(&transaction.context, &transaction.username, factor)
+        .map_err(|k| transaction.error(k))?;
     transaction.sign_ins.sends().remember(&transaction.username, factor, now);
     let answer = transaction.send_prompt(turn, factor, leg.is_some()).await.map_err(|failure| {
-        // Only a definite no means that nothing went out.
-        if !matches!(failure.why, Why::NoAnswer { maybe_acted: true, .. }) && failure.status != Some(200) {
+        if failure.surely_nothing_sent() {
             transaction.sign_ins.sends().forget(&transaction.username, factor, now);
         }
         match leg {
@@ -306,6 +303,10 @@ impl Prompt {
     }
 
     async fn resend(&self) -> Result<Step, Error> {
+        if self.number.is_none() {
+            // A code of an authenticator app is not sent by anybody.
+            return Err(self.transaction.error(Kind::Unsupported { what: Unsupported::Challenge }));
+        }
         let turn = self.turn()?;
         let step = start(&self.transaction, &turn, self.factor, self.leg).await?;
         // Until here the old code stayed valid.
@@ -517,8 +518,8 @@ impl EnterCode {
     /// Sends a new code; the old one stays valid until that succeeded, then this step is spent and the new one replaces it.
     ///
     /// # Errors
-    /// [`Kind::RateLimited`] before [`resend_at`](EnterCode::resend_at) (nothing was sent); otherwise as the method that
-    /// led here.
+    /// [`Kind::RateLimited`] before [`resend_at`](EnterCode::resend_at) (nothing was sent); [`Kind::Unsupported`] for a code of
+    /// an authenticator app, which nobody sends; otherwise as the method that led here.
     pub async fn resend(&self) -> Result<Step, Error> {
         self.prompt.resend().await
     }

@@ -16,12 +16,13 @@ use super::steps::{ChooseFactor, Step};
 use crate::audit::{Attempt, AuditKind, SecurityEvent};
 use crate::config::{Factor, WhenStorageFails};
 use crate::context::{Abandoned, Context, in_background, storage};
+use crate::discovery::Discovery;
 use crate::env::{Blob, BootInstant, Conversation, HttpResponse, StorageKey, WallTime};
 use crate::error::{Code, ConfigurationProblem, Error, Kind, ResponseDefect, StoreProblem, Unsupported};
 use crate::jose::id_token::SKEW;
 use crate::jose::jwks::KeySet;
 use crate::secret::Secret;
-use crate::session::{self, NewSession, Session};
+use crate::session::{self, Established, NewSession, Session};
 use crate::validation::{self, Occasion};
 use crate::wire::answer::{self, Failure, Leg, MoreAssurance, Why};
 use crate::wire::form::Body;
@@ -85,7 +86,7 @@ impl Transaction {
             Some(warm) => warm,
             None => Arc::from(context.env.transport.conversation().map_err(|error| fail(Kind::from(error).into()))?),
         };
-        let discovered = discover(context, &*conversation).await;
+        let discovered = discover(context, &conversation).await;
         let (metadata, keys) = discovered.map_err(|failure| {
             report_discovery(context, &id, &failure);
             fail(error_of(context, failure))
@@ -237,6 +238,9 @@ impl Transaction {
             if self.cancellation.is_cancelled() {
                 return Err(self.error(Kind::Cancelled));
             }
+            if self.finished.load(Ordering::SeqCst) {
+                return Err(self.error(Kind::Expired));
+            }
             let next = SecondFactor::next(asked, second_factor.as_ref(), deadline);
             let next = next.inspect_err(|_| *second_factor = None).map_err(|kind| self.error(kind))?;
             second_factor.insert(next).leg
@@ -280,10 +284,9 @@ impl Transaction {
     }
 
     /// Before a code of an authenticator app is sent: it counts, until the answer says that it was not wrong.
-    pub(super) fn count_otp(&self) {
-        if let Some(state) = &mut *self.second_factor() {
-            state.count_otp();
-        }
+    pub(super) fn count_otp(&self) -> Result<(), Error> {
+        let allowed = self.second_factor().as_mut().is_none_or(SecondFactor::count_otp);
+        if allowed { Ok(()) } else { Err(self.error(Kind::TooManyAttempts)) }
     }
 
     /// Whether the `mfa_token` of `leg` is still the newest and still good.
@@ -445,18 +448,13 @@ impl Transaction {
             id_token_wanted: openid,
             previous: None,
         };
-        let claims = match validation::validate(context, &*self.conversation, &tokens, &occasion).await {
+        let claims = match validation::validate(context, &self.conversation, &tokens, &occasion).await {
             Ok(claims) => claims,
             Err(kind) => return Err(refuse(kind, Some(session::newest(tokens)))),
         };
         // The connection saw the secrets; it is gone before the app hears of the session.
-        let cancelled = self.cancellation.is_cancelled();
         self.end();
         self.conversation.close().await;
-        if abandoned.is_abandoned() || cancelled || self.cancellation.is_cancelled() {
-            context.auditor.security(&self.id, SecurityEvent::LateTokensRevoked);
-            return Err(refuse(Kind::Cancelled, Some(session::newest(tokens))));
-        }
         let new = NewSession {
             tokens,
             claims,
@@ -466,7 +464,16 @@ impl Transaction {
             sent,
             transaction_id: self.id.clone(),
         };
-        session::establish(context, new).await.map_err(|kind| Failure::after(response, kind))
+        // The start of the store call: cancelled or dropped before it means given back, after it means signed in.
+        let commit = || !abandoned.is_abandoned() && self.cancellation.commit();
+        match session::establish(context, new, commit).await {
+            Established::Session(session) => Ok(session),
+            Established::NotWanted(tokens) => {
+                context.auditor.security(&self.id, SecurityEvent::LateTokensRevoked);
+                Err(refuse(Kind::Cancelled, Some(session::newest(tokens))))
+            }
+            Established::Failed(tokens) => Err(refuse(Kind::Internal, Some(session::newest(tokens)))),
+        }
     }
 
     fn give_back(&self, token: Option<(Secret, &'static str)>) {
@@ -512,10 +519,10 @@ async fn probe(context: &Arc<Context>, id: &Code) -> Result<(), Kind> {
 type Discovered = (Arc<Metadata>, Option<Arc<KeySet>>);
 
 /// Metadata, and keys beforehand: a sign-in whose answer could not be validated would spend an attempt (row 214).
-async fn discover(context: &Context, via: &dyn Conversation) -> Result<Discovered, Failure> {
-    let metadata = context.discovery.metadata(context, via).await?;
+async fn discover(context: &Arc<Context>, via: &Arc<dyn Conversation>) -> Result<Discovered, Failure> {
+    let metadata = Discovery::metadata(context, via).await?;
     let keys = match context.config.scopes.contains("openid") {
-        true => Some(context.discovery.keys(context, via, &metadata).await?),
+        true => Some(Discovery::keys(context, via, &metadata).await?),
         false => None,
     };
     Ok((metadata, keys))
@@ -541,7 +548,7 @@ fn error_of(context: &Context, failure: Failure) -> Error {
 pub(super) async fn warm_up(context: &Arc<Context>, sign_ins: &Arc<SignIns>) {
     let Ok(conversation) = context.env.transport.conversation() else { return };
     let conversation: Arc<dyn Conversation> = Arc::from(conversation);
-    if context.discovery.refresh(context, &*conversation).await.is_ok() {
+    if Discovery::refresh(context, &conversation).await.is_ok() {
         sign_ins.keep_warm(context, conversation);
     }
 }

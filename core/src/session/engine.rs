@@ -14,6 +14,7 @@ use super::record::{Mark, Record, Rotation, TokenHash, TokenSet, Writer, hash};
 use super::rules::{self, Freshness, MaySend, Now, OKTA, Stored};
 use crate::audit::{Attempt, AuditKind, SecurityEvent};
 use crate::context::{Context, STORE_DEADLINE, in_background, storage};
+use crate::discovery::Discovery;
 use crate::env::{BootInstant, BoxFuture, HttpResponse, StorageKey};
 use crate::error::{Code, EndReason, Error, Kind, NetworkProblem, StoreProblem, TokenCheck};
 use crate::jose::id_token::IdTokenClaims;
@@ -39,7 +40,12 @@ pub(crate) struct Engine {
 type Running = Shared<BoxFuture<'static, Result<(), Error>>>;
 
 struct State {
+    /// The newest set and its mark, stored or not.
     record: Arc<Record>,
+    /// The set that is handed out: it was read back equal, or could not be stored.
+    serving: Arc<Record>,
+    /// The highest generation that was read, or written and read back.
+    seen: u64,
     /// The claims of the newest validated ID token.
     claims: Option<Arc<IdTokenClaims>>,
     /// Whether `record` is what the store holds.
@@ -48,6 +54,8 @@ struct State {
     was_stored: bool,
     /// Whether a task is under way that writes `record` again and again until it is stored.
     rewriting: bool,
+    /// Whether a caller has set off a write of its own.
+    persisting: bool,
     ended: Option<EndReason>,
     /// What the server was told at sign-out, and whether the record is gone.
     signed_out: Option<(ServerSignOut, bool)>,
@@ -89,42 +97,51 @@ const REWRITE_LAST: Duration = Duration::from_secs(60);
 impl Engine {
     pub(crate) fn new(
         context: &Arc<Context>,
+        key: StorageKey,
         record: Record,
         claims: Option<IdTokenClaims>,
         persisted: bool,
         writer: Writer,
-    ) -> Option<Arc<Self>> {
-        let key = Record::key(&record.id)?;
+    ) -> Arc<Self> {
         let claims = claims.or_else(|| claims_of(&record)).map(Arc::new);
+        let record = Arc::new(record);
         let state = State {
-            record: Arc::new(record),
+            serving: Arc::clone(&record),
+            seen: if persisted { record.generation } else { 0 },
+            record,
             claims,
             persisted,
             was_stored: persisted,
             rewriting: false,
+            persisting: false,
             ended: None,
             signed_out: None,
             last_refresh: None,
             retried: None,
         };
-        Some(Arc::new(Self {
+        Arc::new(Self {
             context: Arc::clone(context),
             key,
             writer,
             state: Mutex::new(state),
             running: Mutex::new(None),
             writes: Arc::default(),
-        }))
+        })
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
         let state = self.state();
         Snapshot {
-            record: Arc::clone(&state.record),
+            record: Arc::clone(&state.serving),
             claims: state.claims.clone(),
             persisted: state.persisted,
             ended: state.ended,
         }
+    }
+
+    /// Whether it is a session of this very client.
+    pub(crate) fn belongs_to(&self, context: &Arc<Context>) -> bool {
+        Arc::ptr_eq(&self.context, context)
     }
 
     /// Stores a new session; what cannot be stored lives in memory and is said so.
@@ -151,6 +168,7 @@ impl Engine {
     /// The access token, refreshed if need be. 1 of the contract.
     pub(crate) async fn access_token(self: &Arc<Self>) -> Result<Secret, Error> {
         self.alive()?;
+        self.persist_now();
         match self.freshness() {
             Freshness::Fresh => {}
             // Started by this call, waited for by nobody; too early for another is no news.
@@ -162,12 +180,13 @@ impl Engine {
             }
         }
         self.alive()?;
-        Ok(self.state().record.set.access_token.duplicate())
+        Ok(self.state().serving.set.access_token.duplicate())
     }
 
     /// A refresh now, or the one that is under way, or the one of a moment ago.
     pub(crate) async fn refresh(self: &Arc<Self>) -> Result<(), Error> {
         self.alive()?;
+        self.persist_now();
         let just_now = {
             let now = self.context.env.clock.boot();
             let state = self.state();
@@ -232,7 +251,7 @@ impl Engine {
     }
 
     fn freshness(&self) -> Freshness {
-        rules::freshness(self.state().record.set.life, self.now())
+        rules::freshness(self.state().serving.set.life, self.now())
     }
 
     /// The refresh that is running, or a new one; `None` if the token is meanwhile as fresh as `enough`. It runs to its end
@@ -257,17 +276,20 @@ impl Engine {
             let too_early = || Kind::RateLimited { retry_at: now.wall.plus(wait).to_system_time() }.into();
             return Err(error.clone().unwrap_or_else(too_early));
         }
-        let engine = Arc::clone(self);
+        let (engine, cleaner) = (Arc::clone(self), Arc::clone(self));
         let task = self.context.detached(move |_| async move {
-            let done = Done(Arc::clone(&engine));
-            let began = engine.context.env.clock.boot();
-            let result = engine.refresh_once().await;
-            engine.state().last_refresh = Some((began, result.as_ref().err().cloned()));
-            drop(done);
+            let mut done = Done { engine, began: now.boot, error: Some(Kind::Internal.into()) };
+            let result = done.engine.refresh_once().await;
+            done.error = result.as_ref().err().cloned();
             result
         });
-        let task: BoxFuture<'static, Result<(), Error>> =
-            Box::pin(async move { task.await.unwrap_or_else(|| Err(Kind::Internal.into())) });
+        let task: BoxFuture<'static, Result<(), Error>> = Box::pin(async move {
+            task.await.unwrap_or_else(|| {
+                // It panicked, or could not be run at all.
+                *cleaner.running() = None;
+                Err(Kind::Internal.into())
+            })
+        });
         let task = task.shared();
         *running = Some(task.clone());
         Ok(Some(task))
@@ -288,8 +310,11 @@ impl Engine {
         let Some(token) = presented.set.refresh_token.as_ref() else {
             return Err(Kind::ReauthRequired { reason: Code::of("no_refresh_token") }.into());
         };
-        let may_send = self.may_send(&presented, token)?;
+        // What may not be sent anyway costs no request.
+        self.may_send(&presented, token)?;
         let (metadata, keys) = self.discover().await.map_err(|failure| self.error(failure))?;
+        // Limits are checked at the send: the network may have been slow, the process may have slept.
+        let may_send = self.may_send(&presented, token)?;
         // 3: the mark, or no send
         self.mark(&presented, token, may_send).await?;
         // 4
@@ -321,7 +346,7 @@ impl Engine {
 
     /// Reads the record again; `true` if another process had refreshed, and its set is ours now.
     async fn adopt_newer(&self) -> Result<bool, Error> {
-        if !self.state().persisted {
+        if !self.state().was_stored {
             return Ok(false);
         }
         let found = self.context.load(&self.key).await.map_err(storage)?;
@@ -336,11 +361,13 @@ impl Engine {
     /// Holds a record that was read against memory, and takes over what is newer, or the end.
     fn compare(&self, found: Option<Record>) -> Stored {
         let mut state = self.state();
-        let verdict = rules::compare(&state.record, &self.writer, found.as_ref());
+        let verdict = rules::compare(&state.record.id, state.seen, &self.writer, found.as_ref());
         match (verdict, found) {
             (Stored::Newer, Some(found)) => {
                 state.claims = claims_of(&found).map(Arc::new).or_else(|| state.claims.clone());
+                state.seen = found.generation;
                 state.record = Arc::new(found);
+                state.serving = Arc::clone(&state.record);
                 state.persisted = true;
             }
             (Stored::Gone, _) => {
@@ -353,10 +380,10 @@ impl Engine {
 
     async fn discover(&self) -> Result<(Arc<Metadata>, Option<Arc<KeySet>>), Failure> {
         let background = self.context.env.transport.background();
-        let metadata = self.context.discovery.metadata(&self.context, &*background).await?;
+        let metadata = Discovery::metadata(&self.context, &background).await?;
         // Keys before the send: an answer that cannot be validated helps nobody.
         let keys = match self.wants_id_token() {
-            true => Some(self.context.discovery.keys(&self.context, &*background, &metadata).await?),
+            true => Some(Discovery::keys(&self.context, &background, &metadata).await?),
             false => None,
         };
         Ok((metadata, keys))
@@ -370,7 +397,7 @@ impl Engine {
 
     /// Notes the first send of a refresh token, which bounds the second; in the store too, unless the token never changes
     /// or nothing of this session is stored. What cannot be noted is not sent.
-    async fn mark(&self, presented: &Record, token: &Secret, may_send: MaySend) -> Result<(), Error> {
+    async fn mark(self: &Arc<Self>, presented: &Record, token: &Secret, may_send: MaySend) -> Result<(), Error> {
         if may_send == MaySend::Again {
             self.state().retried = Some(hash(token));
             return Ok(());
@@ -389,6 +416,7 @@ impl Engine {
             Written::Kept(problem) => {
                 // Nothing was sent under this mark.
                 let _ = self.commit(|record| record.with_mark(before));
+                self.rewrite_later();
                 Err(storage(problem).into())
             }
             Written::Gone => Err(Kind::SessionEnded { reason: EndReason::SignedOut }.into()),
@@ -440,7 +468,7 @@ impl Engine {
             id_token_wanted: self.wants_id_token(),
             previous: previous.as_deref(),
         };
-        let validated = validation::validate(&self.context, &*background, &tokens, &occasion).await;
+        let validated = validation::validate(&self.context, &background, &tokens, &occasion).await;
         if let Err(Kind::TokenRejected { check }) = validated {
             self.context.auditor.security(id, SecurityEvent::TokenRejected { check });
             if check == TokenCheck::Subject && previous.is_some() {
@@ -457,8 +485,7 @@ impl Engine {
         if next.rotation == Rotation::Static && presented.rotation != Rotation::Static {
             self.context.auditor.security(id, SecurityEvent::StaticBearerSession);
         }
-        let claims = validated.as_ref().ok().and_then(Clone::clone).map(Arc::new);
-        if let Err(ended) = self.commit_with(|_| next, claims) {
+        if let Err(ended) = self.commit(|_| next) {
             self.give_back(metadata, received);
             return Err(ended);
         }
@@ -473,29 +500,46 @@ impl Engine {
                 return Err(Kind::SessionEnded { reason: EndReason::SignedOut }.into());
             }
             // The other process holds a token of the same grant: giving this one back would end that one too.
-            Written::Superseded => return Ok(()),
+            Written::Superseded => return self.superseded(),
         }
-        self.alive()?;
-        validated.map(drop).map_err(Error::from)
+        self.serve(validated?)
+    }
+
+    /// Hands out the newest set from now on.
+    fn serve(&self, claims: Option<IdTokenClaims>) -> Result<(), Error> {
+        let mut state = self.state();
+        state.serving = Arc::clone(&state.record);
+        if let Some(claims) = claims {
+            state.claims = Some(Arc::new(claims));
+        }
+        drop(state);
+        self.alive()
+    }
+
+    /// Another process's set was taken over: good, or worth another refresh.
+    fn superseded(&self) -> Result<(), Error> {
+        match self.freshness() {
+            Freshness::Fresh => Ok(()),
+            _ => Err(Kind::Network { kind: NetworkProblem::Interrupted, maybe_sent: false }.into()),
+        }
     }
 
     /// 7 and every other "no".
-    async fn refused(&self, id: &Code, failure: Failure, surely_unused: bool) -> Result<(), Error> {
+    async fn refused(self: &Arc<Self>, id: &Code, failure: Failure, surely_unused: bool) -> Result<(), Error> {
         let request_id = failure.request_id.clone();
         if !matches!(failure.why, Why::Refused) {
             if surely_unused {
                 // The server did not act: the next refresh is like a first one.
                 let _ = self.commit(|record| record.with_mark(None));
-                if self.state().was_stored {
-                    let _ = self.persist().await;
+                if self.state().was_stored && matches!(self.persist().await, Written::Kept(_)) {
+                    self.rewrite_later();
                 }
             }
             return Err(self.error(failure));
         }
         // If the store cannot be read, nothing ends; if a newer token is there, it is used.
         if self.adopt_newer().await? {
-            let retry = Kind::Network { kind: NetworkProblem::Interrupted, maybe_sent: false };
-            return if self.freshness() == Freshness::Fresh { Ok(()) } else { Err(retry.into()) };
+            return self.superseded();
         }
         self.context.auditor.security(id, SecurityEvent::RefreshTokenRefused);
         self.end(EndReason::RefreshTokenRefused);
@@ -510,24 +554,13 @@ impl Engine {
 
     /// The next record in memory: by this writer, at a higher generation than any that was read. An ended session has none.
     fn commit(&self, make: impl FnOnce(&Record) -> Record) -> Result<(), Error> {
-        self.commit_with(make, None)
-    }
-
-    fn commit_with(
-        &self,
-        make: impl FnOnce(&Record) -> Record,
-        claims: Option<Arc<IdTokenClaims>>,
-    ) -> Result<(), Error> {
         let mut state = self.state();
         if let Some(reason) = state.ended {
             return Err(Kind::SessionEnded { reason }.into());
         }
-        let generation = state.record.generation.saturating_add(1);
+        let generation = state.seen.max(state.record.generation).saturating_add(1);
         let next = Record { generation, writer: self.writer, ..make(&state.record) };
         state.record = Arc::new(next);
-        if claims.is_some() {
-            state.claims = claims;
-        }
         Ok(())
     }
 
@@ -561,6 +594,7 @@ impl Engine {
             Ok(()) => {
                 let mut state = self.state();
                 state.was_stored = true;
+                state.seen = state.seen.max(record.generation);
                 state.persisted = state.record.generation == record.generation;
                 Written::Stored
             }
@@ -582,8 +616,8 @@ impl Engine {
         }
     }
 
-    /// Writes again until it works or the session ends. The task keeps the engine alive: a set that is only in memory must
-    /// not go with the last `Session` of the app.
+    /// Writes again until it works, the session ends, or the store says that it never will. The task keeps the engine alive:
+    /// a set that is only in memory must not go with the last `Session` of the app.
     fn rewrite_later(self: &Arc<Self>) {
         if core::mem::replace(&mut self.state().rewriting, true) {
             return;
@@ -591,18 +625,39 @@ impl Engine {
         let engine = Arc::clone(self);
         in_background(&self.context.env, async move {
             let mut pause = REWRITE_FIRST;
+            let mut hopeless = false;
             loop {
+                {
+                    // Decided and noted in one: who comes later starts a task of its own.
+                    let mut state = engine.state();
+                    if state.persisted || state.ended.is_some() || hopeless {
+                        state.rewriting = false;
+                        return;
+                    }
+                }
                 engine.context.env.clock.sleep(pause).await;
                 pause = pause.saturating_mul(2).min(REWRITE_LAST);
-                let done = {
-                    let state = engine.state();
-                    state.persisted || state.ended.is_some()
-                };
-                if done || !matches!(engine.persist().await, Written::Kept(_)) {
-                    break;
-                }
+                hopeless = matches!(engine.persist().await, Written::Kept(problem) if !problem.is_temporary());
             }
-            engine.state().rewriting = false;
+        });
+    }
+
+    /// A caller is there, so perhaps the device is unlocked now: an unstored set is written at once, in the background.
+    fn persist_now(self: &Arc<Self>) {
+        {
+            let mut state = self.state();
+            if state.persisted || state.persisting {
+                return;
+            }
+            state.persisting = true;
+        }
+        let engine = Arc::clone(self);
+        in_background(&self.context.env, async move {
+            let written = engine.persist().await;
+            engine.state().persisting = false;
+            if matches!(written, Written::Kept(_)) {
+                engine.rewrite_later();
+            }
         });
     }
 
@@ -642,12 +697,17 @@ struct Answered<'a> {
     sent: Now,
 }
 
-/// The refresh is over, also if it panicked.
-struct Done(Arc<Engine>);
+/// The refresh is over, also if it panicked: first its result is there, then it no longer runs.
+struct Done {
+    engine: Arc<Engine>,
+    began: BootInstant,
+    error: Option<Error>,
+}
 
 impl Drop for Done {
     fn drop(&mut self) {
-        *self.0.running() = None;
+        self.engine.state().last_refresh = Some((self.began, self.error.take()));
+        *self.engine.running() = None;
     }
 }
 

@@ -18,7 +18,8 @@ use record::{Life, Record, Rotation, TokenSet};
 use crate::audit::SecurityEvent;
 use crate::config::Scopes;
 use crate::context::{Context, bearer_header, in_background, storage};
-use crate::env::{BootInstant, WallTime};
+use crate::discovery::Discovery;
+use crate::env::{BootInstant, StorageKey, WallTime};
 use crate::error::{Code, ConfigurationProblem, EndReason, Error, Kind, StoreProblem, TokenCheck, Unsupported};
 use crate::jose::id_token::IdTokenClaims;
 use crate::secret::Secret;
@@ -134,7 +135,7 @@ impl Session {
         let fail = |failure: Failure| {
             Error::from(failure.why.into_kind(context.env.clock.wall())).with_request_id(failure.request_id)
         };
-        let metadata = context.discovery.metadata(context, &*via).await.map_err(fail)?;
+        let metadata = Discovery::metadata(context, &via).await.map_err(fail)?;
         let url = metadata.userinfo.as_ref().ok_or(Kind::Unsupported { what: Unsupported::UserInfo })?;
         let token = self.engine.access_token().await?;
         let mut response = context.get(&*via, url.as_str(), Some(&token)).await.map_err(Kind::from)?;
@@ -241,16 +242,36 @@ pub(crate) struct NewSession {
     pub(crate) transaction_id: Code,
 }
 
-/// Stores a new session in the place of the one that was there. From the store call on it exists, whoever is waiting.
-pub(crate) async fn establish(context: &Arc<Context>, new: NewSession) -> Result<Session, Kind> {
+/// What became of validated tokens.
+pub(crate) enum Established {
+    Session(Session),
+    /// Nobody wants the session any more; its tokens are to be given back.
+    NotWanted(TokenAnswer),
+    /// The system has no randomness.
+    Failed(TokenAnswer),
+}
+
+/// Stores a new session in the place of the one that was there. From `commit` on it exists, whoever is waiting.
+pub(crate) async fn establish(
+    context: &Arc<Context>,
+    new: NewSession,
+    commit: impl FnOnce() -> bool + Send,
+) -> Established {
+    // One after another: of two sign-ins at once the later one replaces the earlier.
+    let _establishing = context.establishing.lock().await;
     let mut writer = [0; 16];
     let id = context.random_id().filter(|_| context.env.randomness.fill(&mut writer));
-    let Some(id) = id else {
-        let (token, hint) = newest(new.tokens);
-        let _ = revoke(context, &new.metadata, &token, hint).await;
-        return Err(Kind::Internal);
-    };
-    let others = stored(context).await.map(|stored| stored.records).unwrap_or_default();
+    let Some(id) = id else { return Established::Failed(new.tokens) };
+    let Some(key) = Record::key(&id) else { return Established::Failed(new.tokens) };
+    let found = stored(context).await;
+    if !matches!(found, Ok(Stored { problem: None, .. })) {
+        // What cannot be read now is replaced by the next restore that can.
+        context.auditor.security(&new.transaction_id, SecurityEvent::NotReplaced);
+    }
+    let others = found.map(|stored| stored.records).unwrap_or_default();
+    if !commit() {
+        return Established::NotWanted(new.tokens);
+    }
     let granted = new.tokens.scope.clone().unwrap_or_else(|| split(new.requested.as_str()));
     if granted.iter().any(|scope| !new.requested.contains(scope)) {
         context.auditor.security(&new.transaction_id, SecurityEvent::ScopeWidened);
@@ -277,14 +298,32 @@ pub(crate) async fn establish(context: &Arc<Context>, new: NewSession) -> Result
         rotation: Rotation::Unknown,
         mark: None,
     };
-    let engine = Engine::new(context, record, new.claims, false, writer).ok_or(Kind::Internal)?;
+    let engine = Engine::new(context, key, record, new.claims, false, writer);
     let engine = context.env.sessions.get_or_insert(id.as_str(), || engine);
     engine.first_write().await;
     if !engine.snapshot().persisted {
         context.auditor.security(&new.transaction_id, SecurityEvent::NotPersisted);
     }
-    replace(context, others, &new.metadata).await;
-    Ok(Session { engine, context: Arc::clone(context) })
+    // Also those that were never stored.
+    let live = context.env.sessions.live::<Engine>();
+    let others = others.into_iter().map(|record| open(context, record));
+    let others = others.chain(live.into_iter().filter(|live| live.belongs_to(context)));
+    replace(context, others.filter(|other| other.snapshot().record.id != id).collect(), &new.metadata).await;
+    Established::Session(Session { engine, context: Arc::clone(context) })
+}
+
+/// The engine of a stored record: the live one, or a new one.
+fn open(context: &Arc<Context>, record: Record) -> Arc<Engine> {
+    let mut writer = [0; 16];
+    if !context.env.randomness.fill(&mut writer) {
+        // Without randomness another record's writer is taken for a stranger, which is safe.
+        writer = [0xFF; 16];
+    }
+    let id = record.id.clone();
+    context.env.sessions.get_or_insert(id.as_str(), || {
+        let key = Record::key_of(&record);
+        Engine::new(context, key, record, None, true, writer)
+    })
 }
 
 /// The newest session of this issuer and client in the store, or `None` if there certainly is none. A refresh that was
@@ -297,21 +336,42 @@ pub(crate) async fn restore(context: &Arc<Context>) -> Result<Option<Session>, E
         Some(problem) if problem.is_temporary() || records.is_empty() => return Err(storage(problem).into()),
         _ => {}
     }
-    for record in records {
-        let mut writer = [0; 16];
-        if !context.env.randomness.fill(&mut writer) {
-            return Err(Kind::Internal.into());
-        }
-        let id = record.id.clone();
-        let engine = Engine::new(context, record, None, true, writer).ok_or(Kind::Internal)?;
-        let engine = context.env.sessions.get_or_insert(id.as_str(), || engine);
-        // One that was signed out and could not be deleted is none.
-        if engine.alive().is_ok() {
-            engine.resume();
-            return Ok(Some(Session { engine, context: Arc::clone(context) }));
+    let mut sessions = records.into_iter().map(|record| open(context, record));
+    // One that was signed out and could not be deleted is none.
+    let newest = sessions.by_ref().find(|engine| engine.alive().is_ok());
+    let older: Vec<_> = sessions.collect();
+    let Some(engine) = newest else { return Ok(None) };
+    if !older.is_empty() {
+        // A sign-in could not read or delete them; they were replaced all the same.
+        let (background, via) = (Arc::clone(context), context.env.transport.background());
+        in_background(&context.env, async move {
+            if let Ok(metadata) = Discovery::metadata(&background, &via).await {
+                replace(&background, older, &metadata).await;
+            }
+        });
+    }
+    engine.resume();
+    Ok(Some(Session { engine, context: Arc::clone(context) }))
+}
+
+/// Deletes the records of this client that no later call can ever read. Gives how many.
+pub(crate) async fn discard_unreadable(context: &Context) -> Result<usize, Error> {
+    let mut discarded = 0;
+    for key in context.stored_keys().await.map_err(storage)?.iter().filter(|key| Record::is_key(key)) {
+        let hopeless = match read(context, key).await {
+            Err(problem) => !problem.is_temporary(),
+            Ok(_) => false,
+        };
+        if hopeless {
+            context.delete_and_check(key, ()).await.map_err(storage)?;
+            discarded += 1;
         }
     }
-    Ok(None)
+    Ok(discarded)
+}
+
+async fn read(context: &Context, key: &StorageKey) -> Result<Option<Record>, StoreProblem> {
+    context.load(key).await?.map(|blob| Record::decode(&blob)).transpose()
 }
 
 /// The records of this issuer and client that can be read, and why others cannot.
@@ -323,7 +383,7 @@ struct Stored {
 async fn stored(context: &Context) -> Result<Stored, Error> {
     let mut found = Stored { records: Vec::new(), problem: None };
     for key in context.stored_keys().await.map_err(storage)?.iter().filter(|key| Record::is_key(key)) {
-        match context.load(key).await.and_then(|blob| blob.map(|blob| Record::decode(&blob)).transpose()) {
+        match read(context, key).await {
             Ok(Some(record)) if is_ours(context, &record) && Record::key(&record.id).as_ref() == Some(key) => {
                 found.records.push(record);
             }
@@ -342,11 +402,8 @@ fn is_ours(context: &Context, record: &Record) -> bool {
 }
 
 /// A sign-in replaces whatever session of this client was there; its tokens are revoked.
-async fn replace(context: &Arc<Context>, others: Vec<Record>, metadata: &Arc<Metadata>) {
-    for record in others {
-        let id = record.id.clone();
-        let Some(engine) = Engine::new(context, record, None, true, [0; 16]) else { continue };
-        let old = context.env.sessions.get_or_insert(id.as_str(), || engine);
+async fn replace(context: &Arc<Context>, others: Vec<Arc<Engine>>, metadata: &Arc<Metadata>) {
+    for old in others {
         let token = old.end(EndReason::Replaced);
         let _ = old.delete().await;
         let Some((token, hint)) = token else { continue };
@@ -390,9 +447,9 @@ pub(crate) async fn revoke(
     }
 }
 
-async fn revoke_newest(context: &Context, token: &Secret, hint: &'static str) -> ServerSignOut {
+async fn revoke_newest(context: &Arc<Context>, token: &Secret, hint: &'static str) -> ServerSignOut {
     let via = context.env.transport.background();
-    match context.discovery.metadata(context, &*via).await {
+    match Discovery::metadata(context, &via).await {
         Ok(metadata) => revoke(context, &metadata, token, hint).await,
         Err(_) => ServerSignOut::Failed,
     }

@@ -77,6 +77,11 @@ impl Record {
         StorageKey::parse(&format!("{PREFIX}{id}"))
     }
 
+    /// Where this record is stored.
+    pub(crate) fn key_of(&self) -> StorageKey {
+        StorageKey::of_session(PREFIX, &self.id)
+    }
+
     /// Whether a storage key is one of a session.
     pub(crate) fn is_key(key: &StorageKey) -> bool {
         key.as_str().starts_with(PREFIX)
@@ -318,4 +323,4 @@ impl<'a> Fields<'a> {
 
 #[cfg(test)]
 #[path = "record_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -1,7 +1,7 @@
 use super::*;
 use core::time::Duration;
 
-fn record() -> Record {
+pub(crate) fn record() -> Record {
     Record {
         generation: 7,
         writer: [9; 16],

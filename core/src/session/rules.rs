@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use super::record::{Life, Mark, Record, TokenHash, Writer};
 use crate::env::{BootInstant, WallTime};
+use crate::error::Code;
 
 /// The constants of docs/sessions.md §5 for the Okta profile.
 pub(crate) struct Timing {
@@ -103,12 +104,13 @@ pub(crate) enum Stored {
     Gone,
 }
 
-/// *Newer* is what another writer wrote at a higher generation than this process knows (docs/sessions.md §4).
-pub(crate) fn compare(known: &Record, own: &Writer, found: Option<&Record>) -> Stored {
+/// *Newer* is what another writer wrote at a higher generation than this process has read or read back; memory's own
+/// generation, stored or not, says nothing (docs/sessions.md §4).
+pub(crate) fn compare(id: &Code, seen: u64, own: &Writer, found: Option<&Record>) -> Stored {
     match found {
         None => Stored::Gone,
-        Some(found) if found.id != known.id => Stored::Gone,
-        Some(found) if found.writer != *own && found.generation > known.generation => Stored::Newer,
+        Some(found) if found.id != *id => Stored::Gone,
+        Some(found) if found.writer != *own && found.generation > seen => Stored::Newer,
         Some(_) => Stored::Unchanged,
     }
 }
@@ -183,5 +185,26 @@ mod tests {
         assert_eq!(may_send(Some(&mark), &token, false, Expired, rebooted), MaySend::First);
         assert_eq!(may_send(Some(&mark), &token, true, Due, now(5)), MaySend::NotNow);
         assert_eq!(may_send(Some(&mark), &token, true, Expired, now(5)), MaySend::First);
+    }
+
+    #[test]
+    fn what_the_stored_record_says() {
+        let record = |id: &str, writer: u8, generation: u64| Record {
+            id: Code::parse(id).unwrap(),
+            writer: [writer; 16],
+            generation,
+            ..crate::session::record::tests::record()
+        };
+        let (ours, id) = ([1; 16], Code::parse("s").unwrap());
+        for (found, seen, expected) in [
+            (None, 5, Stored::Gone),
+            (Some(record("other", 1, 5)), 5, Stored::Gone),
+            (Some(record("s", 1, 9)), 5, Stored::Unchanged),
+            (Some(record("s", 2, 5)), 5, Stored::Unchanged),
+            (Some(record("s", 2, 4)), 5, Stored::Unchanged),
+            (Some(record("s", 2, 6)), 5, Stored::Newer),
+        ] {
+            assert_eq!(compare(&id, seen, &ours, found.as_ref()), expected, "seen {seen}");
+        }
     }
 }

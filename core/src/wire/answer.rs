@@ -159,6 +159,15 @@ impl Failure {
         if came && matches!(self.why, Why::Fatal(Kind::InvalidResponse { .. })) { self.lost() } else { self }
     }
 
+    /// Whether a prompt or code that was asked for surely did not go out: the server said no, or never heard of it.
+    pub(crate) fn surely_nothing_sent(&self) -> bool {
+        match &self.why {
+            Why::NoAnswer { maybe_acted, .. } => !maybe_acted,
+            Why::RateLimited(_) | Why::Refused | Why::Denied(_) | Why::Policy(_) | Why::Expired => true,
+            _ => matches!(self.status, Some(400..=499)),
+        }
+    }
+
     /// The server has acted, and what it answered is lost.
     pub(crate) fn lost(self) -> Self {
         let why = match self.why {
@@ -175,6 +184,14 @@ impl Failure {
 }
 
 impl Why {
+    /// The kind of a failure that does not depend on the moment.
+    pub(crate) fn kind_if_final(&self) -> Option<Kind> {
+        match self {
+            Self::NoAnswer { kind, .. } | Self::Fatal(kind) => Some(kind.clone()),
+            _ => None,
+        }
+    }
+
     /// A word for the audit log.
     pub(crate) fn name(&self) -> &'static str {
         match self {

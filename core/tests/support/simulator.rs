@@ -36,6 +36,9 @@ pub enum Event {
     Answer(u16),
     /// Another process of the device asks for a token.
     OtherProcess,
+    /// The app cancels the sign-in, or drops its future.
+    Cancel,
+    Drop,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,6 +63,11 @@ struct Inner {
     plan: Option<(usize, Event)>,
     names: Vec<&'static str>,
     dead: bool,
+    /// Whether the newest refresh token was nowhere but in the process that died.
+    lost: bool,
+    /// What `Cancel` and `Drop` do.
+    on_cancel: Option<Box<dyn Fn() + Send>>,
+    dropped: bool,
     /// Whether the planned event found its point to be one it can happen at.
     happened: bool,
     store_calls_under_way: usize,
@@ -94,11 +102,31 @@ impl Device {
             plan: None,
             names: Vec::new(),
             dead: false,
+            lost: false,
+            on_cancel: None,
+            dropped: false,
             happened: false,
             store_calls_under_way: 0,
             violations: Vec::new(),
         };
         Self { world: World::new(), inner: Arc::new(Mutex::new(inner)) }
+    }
+
+    /// Whether the process that died took the newest refresh token along.
+    pub fn lost(&self) -> bool {
+        self.lock().lost
+    }
+
+    pub fn was_dropped(&self) -> bool {
+        self.lock().dropped
+    }
+
+    pub fn on_cancel(&self, cancel: impl Fn() + Send + 'static) {
+        self.lock().on_cancel = Some(Box::new(cancel));
+    }
+
+    pub fn live_grants(&self) -> usize {
+        self.server(|server| server.grants.iter().filter(|grant| grant.alive).count())
     }
 
     /// A new process: its own session table and caches, the same store and server.
@@ -211,9 +239,25 @@ impl Device {
         inner.point += 1;
         inner.names.push(name);
         let event = inner.plan.filter(|(at, _)| *at == point).map(|(_, event)| event)?;
-        if event == Event::Crash {
-            inner.dead = true;
-            inner.happened = true;
+        match event {
+            Event::Crash => {
+                inner.dead = true;
+                inner.happened = true;
+                inner.lost = inner.newest_is_only_in_memory();
+            }
+            Event::Drop => {
+                inner.dropped = true;
+                inner.happened = true;
+            }
+            Event::Cancel => {
+                inner.happened = true;
+                let cancel = inner.on_cancel.take();
+                drop(inner);
+                if let Some(cancel) = cancel {
+                    cancel();
+                }
+            }
+            _ => {}
         }
         Some(event)
     }
@@ -240,6 +284,15 @@ impl Device {
                 self.lock().violations.push("the other process got a token that the server refuses".to_owned());
             }
         }
+    }
+}
+
+impl Inner {
+    fn newest_is_only_in_memory(&self) -> bool {
+        self.server.grants.iter().filter(|grant| grant.alive).any(|grant| {
+            let token = grant.current.as_bytes();
+            !self.blobs.values().any(|blob| blob.windows(token.len()).any(|window| window == token))
+        })
     }
 }
 
@@ -405,7 +458,10 @@ impl Server {
                     r#"{{"issuer":"{ISSUER}","token_endpoint":"{ISSUER}/v1/token","jwks_uri":"{ISSUER}/v1/keys","revocation_endpoint":"{ISSUER}/v1/revoke"}}"#
                 ),
             ),
-            "/oauth2/default/v1/token" if field("grant_type") == "password" => self.begin(now),
+            "/oauth2/default/v1/primary-authenticate" => {
+                json(200, r#"{"oob_code":"o","channel":"sms","binding_method":"prompt","expires_in":300}"#)
+            }
+            "/oauth2/default/v1/token" if field("grant_type") != "refresh_token" => self.begin(now),
             "/oauth2/default/v1/token" => self.refresh(&field("refresh_token"), now),
             "/oauth2/default/v1/revoke" => {
                 self.revoke(&field("token"));
