@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use directauth::env::Clock;
 use directauth::{Client, Error, Kind, Session, Step};
+use futures_util::FutureExt;
 use support::simulator::{Device, Event, Fault, LIFE};
 
 /// What the app does while the event happens.
@@ -34,7 +35,7 @@ enum Scenario {
 const SCENARIOS: [Scenario; 6] =
     [Scenario::Expired, Scenario::Early, Scenario::Twice, Scenario::Callers, Scenario::Restored, Scenario::SignOut];
 
-const EVENTS: [Event; 11] = [
+const EVENTS: [Event; 12] = [
     Event::Crash,
     Event::StoreFails(Fault::Locked),
     Event::StoreFails(Fault::Transient),
@@ -46,6 +47,7 @@ const EVENTS: [Event; 11] = [
     Event::Answer(429),
     Event::Answer(503),
     Event::OtherProcess,
+    Event::Act,
 ];
 
 /// When the next process starts after this one.
@@ -124,6 +126,16 @@ fn play(case: Case) -> Result<usize, String> {
             session = restored(&device, &client)?.ok_or("nothing was restored")?;
         }
     }
+    // Invariant 4: a token is handed out only after its set was read back, or as not persisted.
+    let (asked, by) = (device.clone(), session.clone());
+    device.on_act(move || {
+        if let Some(Ok(token)) = by.access_token().now_or_never()
+            && by.is_persisted()
+            && !asked.was_stored(token.expose())
+        {
+            asked.violated("a token was handed out that is not stored");
+        }
+    });
     device.plan(case.point, case.event);
     let result = act(&device, case.scenario, &session);
     device.settle();
@@ -280,7 +292,7 @@ fn judge_history(case: Case, device: &Device) -> Result<(), String> {
 #[test]
 fn a_sign_in_that_is_given_up_is_signed_in_wholly_or_not_at_all() {
     let mut cases = 0;
-    for event in [Event::Cancel, Event::Drop, Event::Crash, Event::StoreFails(Fault::Locked), Event::StoreLies] {
+    for event in [Event::Act, Event::Drop, Event::Crash, Event::StoreFails(Fault::Locked), Event::StoreLies] {
         let points = sign_in(event, usize::MAX).expect("nothing happens");
         for point in 0..points {
             cases += 1;
@@ -304,7 +316,7 @@ fn sign_in(event: Event, point: usize) -> Result<usize, String> {
     let Ok(Step::EnterCode(code)) = step else { panic!("{step:?}") };
     let code = Arc::new(code);
     let cancel = Arc::clone(&code);
-    device.on_cancel(move || cancel.cancel());
+    device.on_act(move || cancel.cancel());
     device.plan(point, event);
     let result = device.world.try_run(code.submit("123456"), || device.is_dead() || device.was_dropped());
     let result = if device.is_dead() { None } else { result };
@@ -325,7 +337,7 @@ fn sign_in(event: Event, point: usize) -> Result<usize, String> {
         };
     }
     let told = matches!(result, Some(Ok(Step::SignedIn(_))));
-    let store_fault = !matches!(event, Event::Cancel | Event::Drop);
+    let store_fault = !matches!(event, Event::Act | Event::Drop);
     drop(client);
     if store_fault {
         // Refused before the credential, or signed in, perhaps from memory; rewritten meanwhile.

@@ -36,8 +36,9 @@ pub enum Event {
     Answer(u16),
     /// Another process of the device asks for a token.
     OtherProcess,
-    /// The app cancels the sign-in, or drops its future.
-    Cancel,
+    /// The app does something: cancels the sign-in, or asks for a token meanwhile.
+    Act,
+    /// The app drops the future that it waits for.
     Drop,
 }
 
@@ -57,6 +58,8 @@ pub struct Device {
 
 struct Inner {
     blobs: BTreeMap<StorageKey, Vec<u8>>,
+    /// Every blob that was ever read.
+    ever: Vec<Vec<u8>>,
     server: Server,
     /// Points counted since the case began; only the first process's count.
     point: usize,
@@ -65,8 +68,8 @@ struct Inner {
     dead: bool,
     /// Whether the newest refresh token was nowhere but in the process that died.
     lost: bool,
-    /// What `Cancel` and `Drop` do.
-    on_cancel: Option<Box<dyn Fn() + Send>>,
+    /// What `Act` does.
+    on_act: Option<Box<dyn Fn() + Send>>,
     dropped: bool,
     /// Whether the planned event found its point to be one it can happen at.
     happened: bool,
@@ -97,13 +100,14 @@ impl Device {
     pub fn new(leeway: u64) -> Self {
         let inner = Inner {
             blobs: BTreeMap::new(),
+            ever: Vec::new(),
             server: Server { leeway, ..Server::default() },
             point: 0,
             plan: None,
             names: Vec::new(),
             dead: false,
             lost: false,
-            on_cancel: None,
+            on_act: None,
             dropped: false,
             happened: false,
             store_calls_under_way: 0,
@@ -121,8 +125,18 @@ impl Device {
         self.lock().dropped
     }
 
-    pub fn on_cancel(&self, cancel: impl Fn() + Send + 'static) {
-        self.lock().on_cancel = Some(Box::new(cancel));
+    pub fn on_act(&self, act: impl Fn() + Send + 'static) {
+        self.lock().on_act = Some(Box::new(act));
+    }
+
+    /// Whether a token is or was in the store.
+    pub fn was_stored(&self, token: &str) -> bool {
+        let inner = self.lock();
+        inner.ever.iter().any(|blob| blob.windows(token.len()).any(|window| window == token.as_bytes()))
+    }
+
+    pub fn violated(&self, what: &str) {
+        self.lock().violations.push(what.to_owned());
     }
 
     pub fn live_grants(&self) -> usize {
@@ -249,12 +263,12 @@ impl Device {
                 inner.dropped = true;
                 inner.happened = true;
             }
-            Event::Cancel => {
+            Event::Act => {
                 inner.happened = true;
-                let cancel = inner.on_cancel.take();
+                let act = inner.on_act.take();
                 drop(inner);
-                if let Some(cancel) = cancel {
-                    cancel();
+                if let Some(act) = act {
+                    act();
                 }
             }
             _ => {}
@@ -344,6 +358,11 @@ impl SimStore {
             }
             _ => Ok(effect(&mut device.lock().blobs)),
         };
+        if !writes {
+            let mut inner = device.lock();
+            let now: Vec<_> = inner.blobs.values().cloned().collect();
+            inner.ever.extend(now);
+        }
         let event = device.point(names[1], self.counted);
         device.unless_dead().await;
         if writes && self.counted {
