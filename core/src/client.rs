@@ -54,7 +54,8 @@ impl Client {
         flow::warm_up(&self.context, &self.sign_ins).await;
     }
 
-    /// The session that an earlier run of the app left in the store, or `None` if there certainly is none.
+    /// The session that is signed in: the one that lives in this process, else the one that an earlier run of the app left
+    /// in the store; `None` if there certainly is none.
     ///
     /// No request, unless that run died during a refresh less than 25 seconds ago: that refresh is taken up in the
     /// background, while the server may still repeat its answer (docs/sessions.md §5).
@@ -67,8 +68,9 @@ impl Client {
         session::restore(&self.context).await
     }
 
-    /// Deletes what is stored and can never be read again (damaged, a lost key, another device's), by the app's explicit
-    /// wish; gives how many records that were. Nothing that can be read, now or later, is touched. No request.
+    /// Deletes stored sessions that can never be read again (damaged, a destroyed key, another device's), of whatever client:
+    /// what cannot be read names no owner. By the app's explicit wish only; gives how many. A session that lives in this
+    /// process is written anew from memory. Nothing that can be read, now or later, is touched. No request.
     ///
     /// # Errors
     /// [`Kind::StorageUnavailable`]: the store cannot be listed, or a record cannot be deleted.

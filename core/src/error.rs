@@ -441,7 +441,7 @@ impl StoreProblem {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NetworkProblem {
-    /// No connection: offline, name not found, refused.
+    /// No connection: offline, name not found (a typo in the issuer's host looks like that too), refused.
     #[error("no connection to the server")]
     Connect,
     /// The TLS handshake failed: expired, self-signed or wrong certificate, or no common version (row 1).

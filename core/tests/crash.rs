@@ -338,13 +338,28 @@ fn sign_in(event: Event, point: usize) -> Result<usize, String> {
     }
     let told = matches!(result, Some(Ok(Step::SignedIn(_))));
     let store_fault = !matches!(event, Event::Act | Event::Drop);
-    drop(client);
     if store_fault {
+        // In this process what was told is the truth, stored or not.
+        if let (true, Ok(found)) = (told, device.world.run(client.restore()))
+            && found.as_ref().map(Session::username).as_deref() != Some("cleo")
+        {
+            return Err(format!("in the same process: {found:?}"));
+        }
         // Refused before the credential, or signed in, perhaps from memory; rewritten meanwhile.
         device.world.run(device.world.sleep(Duration::from_secs(5)));
         device.settle();
     }
+    drop(client);
     let stored = stored(&device)?;
+    if store_fault && told && stored.as_deref() == Some("cleo") {
+        // The other session may still be there; it must not come back when this one is signed out.
+        let next = device.process(false);
+        let session = restored(&device, &next)?.ok_or("gone")?;
+        let out = device.world.run(session.sign_out());
+        device.settle();
+        let left = (restored(&device, &device.process(false))?.is_some(), device.live_grants());
+        return if left == (false, 0) { Ok(points) } else { Err(format!("after {out:?}: {left:?} is left")) };
+    }
     match (told, stored.as_deref()) {
         (true, Some("cleo")) if device.live_grants() == 1 => Ok(points),
         (false, Some("cleo")) if event == Event::Drop && device.live_grants() == 1 => Ok(points),

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use directauth::env::{HttpTransport, NetworkOptions};
+use directauth::env::{Clock, HttpTransport, NetworkOptions};
 use directauth::{Client, Error, Factor, MemoryStore, Remedy, Session, SignIn, Step};
 use directauth_emulator::{PushReaction, Rule, Settings, Tenant};
 use serde::Deserialize;
@@ -195,6 +195,7 @@ impl Play {
         let mut call = call.clone();
         let gives = call.remove("gives").map(|v| v.as_str().expect("text").to_owned());
         let remedy = call.remove("remedy").map(|v| v.as_str().expect("text").to_owned());
+        let retry_in_s = call.remove("retry_in_s").map(|v| v.as_u64().expect("seconds"));
         let says = call.remove("says").map(|v| v.as_str().expect("text").to_owned());
         let outcome = self.act(&mut call)?;
         self.world.settle();
@@ -214,6 +215,10 @@ impl Play {
         }
         if let (Some(remedy), Some(error)) = (remedy, &error) {
             equal("remedy", &remedy_name(error.remedy()), &remedy)?;
+        }
+        if let (Some(seconds), Some(error)) = (retry_in_s, &error) {
+            let Remedy::Wait(Some(at)) = error.remedy() else { return Err("no time to wait until".into()) };
+            equal("retry in", &self.seconds_until(at), &seconds)?;
         }
         if let (Some(says), Some(error)) = (says, &error) {
             let text = error.to_string();
@@ -301,6 +306,21 @@ impl Play {
                 let shown = pending.iter().any(|push| push.number.as_deref() == Some(number));
                 equal("the number is the one on the device", &shown, &true)?;
             }
+            return Ok(Outcome::Done);
+        }
+        if let Some(expected) = call.remove("expires_in_s") {
+            let at = match (self.step.as_deref(), &self.session) {
+                (Some(Step::ApproveOnDevice(step)), _) => step.expires_at(),
+                (Some(Step::EnterCode(step)), _) => step.expires_at(),
+                (None, Some(session)) => session.expires_at(),
+                other => return Err(format!("nothing expires: {other:?}")),
+            };
+            equal("expires in", &Value::from(self.seconds_until(at)), &expected)?;
+            return Ok(Outcome::Done);
+        }
+        if let Some(expected) = call.remove("resend_in_s") {
+            let Some(Step::EnterCode(step)) = self.step.as_deref() else { return Err("no code step".into()) };
+            equal("resend in", &Value::from(self.seconds_until(step.resend_at())), &expected)?;
             return Ok(Outcome::Done);
         }
         if let Some(expected) = call.remove("attempts_left") {
@@ -455,6 +475,11 @@ impl Play {
             }
             other => return Err(format!("unknown verb {other}")),
         })
+    }
+
+    fn seconds_until(&self, at: std::time::SystemTime) -> u64 {
+        let now = self.world.wall().to_system_time();
+        at.duration_since(now).map_or(0, |left| left.as_secs())
     }
 
     fn fill_code(&self, code: &str) -> String {

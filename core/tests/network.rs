@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use directauth::audit::{AuditEvent, AuditKind, AuditSink, SecurityEvent, SinkError};
-use directauth::error::{ConfigurationProblem, IssuerProblem, NetworkProblem};
-use directauth::{Client, Error, Kind, Remedy, Step, Trust};
+use directauth::env::{Blob, BoxFuture, StorageKey};
+use directauth::error::{ConfigurationProblem, IssuerProblem, NetworkProblem, StoreProblem};
+use directauth::{Client, Error, Kind, MemoryStore, Remedy, Step, TokenStore, Trust, WhenStorageFails};
 use directauth_emulator::{Answer, BadTlsKind, Fault, PushReaction, Rule};
 use futures_executor::block_on;
 use support::net::{at, builder, client};
@@ -88,9 +89,6 @@ fn nobody_at_the_address() {
     let error = block_on(client.sign_in("ben").password("x")).expect_err("nobody there");
     assert_eq!(error.remedy(), Remedy::CheckConnection);
     assert_eq!(network(Err(error)), (NetworkProblem::Connect, false));
-    let client = at("https://no-such-host.invalid", trust());
-    let result = block_on(client.sign_in("ben").password("x"));
-    assert_eq!(network(result), (NetworkProblem::Connect, false));
 }
 
 #[test]
@@ -201,6 +199,70 @@ fn the_number_of_sign_ins_is_bounded() {
         std::thread::yield_now();
     }
     assert_eq!((tenant.journal().count("token"), refused), (16, 4));
+}
+
+/// A store that never works.
+struct Broken;
+
+impl TokenStore for Broken {
+    fn load<'a>(&'a self, _: &'a StorageKey) -> BoxFuture<'a, Result<Option<Blob>, StoreProblem>> {
+        Box::pin(std::future::ready(Err(StoreProblem::Locked)))
+    }
+    fn store<'a>(&'a self, _: &'a StorageKey, _: &'a Blob) -> BoxFuture<'a, Result<(), StoreProblem>> {
+        Box::pin(std::future::ready(Err(StoreProblem::Locked)))
+    }
+    fn delete<'a>(&'a self, _: &'a StorageKey) -> BoxFuture<'a, Result<(), StoreProblem>> {
+        Box::pin(std::future::ready(Err(StoreProblem::Locked)))
+    }
+    fn keys(&self) -> BoxFuture<'_, Result<Vec<StorageKey>, StoreProblem>> {
+        Box::pin(std::future::ready(Err(StoreProblem::Locked)))
+    }
+}
+
+#[test]
+fn a_store_that_cannot_be_written_refuses_the_sign_in_before_the_password_is_sent() {
+    let tenant = emulator().tenant();
+    let client = builder(&tenant).store(Broken).build().expect("valid");
+    let error = block_on(client.sign_in("ben@example.com").password(PASSWORD)).expect_err("locked");
+    assert_eq!(error.kind(), &Kind::StorageUnavailable { reason: StoreProblem::Locked });
+    assert_eq!(error.remedy(), Remedy::Unlock);
+    assert!(tenant.journal().is_empty(), "{:?}", tenant.journal().operations());
+
+    let careless = builder(&tenant).store(Broken).when_storage_fails(WhenStorageFails::KeepInMemory);
+    let client = careless.build().expect("valid");
+    let Ok(Step::SignedIn(session)) = block_on(client.sign_in("ben@example.com").password(PASSWORD)) else { panic!() };
+    assert!(!session.is_persisted());
+    block_on(session.refresh()).expect("works from memory");
+    let same = block_on(client.restore()).expect("it lives here").expect("a session");
+    assert_eq!(same.id(), session.id());
+    let error = block_on(session.sign_out()).expect_err("the record may still be there");
+    assert_eq!(error.kind(), &Kind::StorageUnavailable { reason: StoreProblem::Locked });
+    assert_eq!(tenant.live_grants(), 0, "revoked all the same");
+    assert!(block_on(session.access_token()).is_err());
+}
+
+#[test]
+fn what_can_never_be_read_again_is_told_and_discarded_by_wish_only() {
+    let tenant = emulator().tenant();
+    let store = MemoryStore::new();
+    let key = StorageKey::parse("session.0").expect("a key");
+    block_on(store.store(&key, &Blob::new(b"rubbish".to_vec()))).expect("memory");
+    let client = builder(&tenant).store(store.clone()).build().expect("valid");
+    let error = block_on(client.restore()).expect_err("not None");
+    assert_eq!(error.kind(), &Kind::StorageUnavailable { reason: StoreProblem::Corrupt });
+    let Ok(Step::SignedIn(session)) = block_on(client.sign_in("ben@example.com").password(PASSWORD)) else { panic!() };
+    assert!(session.is_persisted(), "a new sign-in is always allowed");
+    assert!(block_on(store.load(&key)).expect("memory").is_some(), "and leaves it alone");
+    assert_eq!(block_on(client.discard_unreadable()).expect("memory"), 1);
+    assert_eq!(block_on(client.discard_unreadable()).expect("memory"), 0);
+
+    // The live session's own record is damaged: memory has what the store has lost.
+    let own = StorageKey::parse(&format!("session.{}", session.id())).expect("a key");
+    block_on(store.store(&own, &Blob::new(b"rubbish".to_vec()))).expect("memory");
+    assert_eq!(block_on(client.discard_unreadable()).expect("memory"), 1);
+    assert!(session.is_persisted());
+    block_on(session.refresh()).expect("the session goes on");
+    assert!(block_on(client.restore()).expect("readable").is_some());
 }
 
 #[derive(Default, Clone)]

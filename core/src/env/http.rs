@@ -28,9 +28,6 @@ const MAX_IDLE: Duration = Duration::from_secs(30);
 /// How long the kernel tries to deliver what was sent. Apple systems have no such option.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const UNDELIVERED: Duration = Duration::from_secs(12);
-/// The same for what a user waits for: longer than any request lasts.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-const SIGN_IN_UNDELIVERED: Duration = Duration::from_secs(600);
 /// Longest header value that is kept.
 const MAX_HEADER_VALUE: usize = 4096;
 
@@ -100,10 +97,11 @@ impl Tls {
             .tcp_nodelay(true);
         // Bytes that were not acknowledged in this time are never delivered, also after the request was given up.
         #[cfg(any(target_os = "linux", target_os = "android"))]
-        let builder = builder.tcp_user_timeout(match what_for {
-            WhatFor::Background => UNDELIVERED,
-            WhatFor::SignIn => SIGN_IN_UNDELIVERED,
-        });
+        let builder = match what_for {
+            WhatFor::Background => builder.tcp_user_timeout(UNDELIVERED),
+            // reqwest's own 30 s: what a user waits for is not cut short by a gap in the radio.
+            WhatFor::SignIn => builder,
+        };
         #[cfg(not(any(target_os = "linux", target_os = "android")))]
         let _ = what_for;
         builder.build().map_err(|_| not_sent(TransportProblem::Configuration(ConfigurationProblem::PlatformTrust)))

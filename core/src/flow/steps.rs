@@ -127,7 +127,8 @@ impl ChooseFactor {
         self.out_of_band(Factor::Email).await
     }
 
-    /// Ends the sign-in: nothing more is sent, and its secrets are wiped.
+    /// Ends the sign-in: nothing more is sent, its secrets are wiped, and tokens that still arrive are revoked. If its
+    /// session is being stored at this moment, it is signed in, and the call that waits gives the session.
     pub fn cancel(&self) {
         self.transaction.cancel();
     }
@@ -303,11 +304,11 @@ impl Prompt {
     }
 
     async fn resend(&self) -> Result<Step, Error> {
+        let turn = self.turn()?;
         if self.number.is_none() {
             // A code of an authenticator app is not sent by anybody.
             return Err(self.transaction.error(Kind::Unsupported { what: Unsupported::Challenge }));
         }
-        let turn = self.turn()?;
         let step = start(&self.transaction, &turn, self.factor, self.leg).await?;
         // Until here the old code stayed valid.
         self.spend();
@@ -417,7 +418,9 @@ impl ApproveOnDevice {
         self.prompt.choice()
     }
 
-    /// Ends the sign-in: whoever waits hears of it at once, nothing more is sent, and its secrets are wiped.
+    /// Ends the sign-in: whoever waits hears of it at once, nothing more is sent, its secrets are wiped, and tokens that still
+    /// arrive are revoked. If its session is being stored at this moment, it is signed in, and the call that waits gives the
+    /// session.
     pub fn cancel(&self) {
         self.prompt.transaction.cancel();
     }
@@ -529,7 +532,8 @@ impl EnterCode {
         self.prompt.choice()
     }
 
-    /// Ends the sign-in: nothing more is sent, and its secrets are wiped.
+    /// Ends the sign-in: nothing more is sent, its secrets are wiped, and tokens that still arrive are revoked. If its
+    /// session is being stored at this moment, it is signed in, and the call that waits gives the session.
     pub fn cancel(&self) {
         self.prompt.transaction.cancel();
     }

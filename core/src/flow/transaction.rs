@@ -460,7 +460,6 @@ impl Transaction {
             claims,
             username: self.username.clone(),
             requested: self.common.scopes.clone(),
-            metadata: Arc::clone(&self.metadata),
             sent,
             transaction_id: self.id.clone(),
         };

@@ -32,7 +32,7 @@ pub(crate) struct Engine {
     key: StorageKey,
     writer: Writer,
     state: Mutex<State>,
-    running: Mutex<Option<Running>>,
+    running: Mutex<Option<(u64, Running)>>,
     /// One storage write at a time; held by the task that writes until its last call has returned, however late.
     writes: Arc<AsyncMutex<()>>,
 }
@@ -60,6 +60,9 @@ struct State {
     /// What the server was told at sign-out, and whether the record is gone.
     signed_out: Option<(ServerSignOut, bool)>,
     last_refresh: Option<(BootInstant, Option<Error>)>,
+    refreshes: u64,
+    /// Why and when the store did not take the record.
+    refused_write: Option<(BootInstant, StoreProblem)>,
     /// The refresh token whose one retry has been used.
     retried: Option<TokenHash>,
 }
@@ -117,6 +120,8 @@ impl Engine {
             ended: None,
             signed_out: None,
             last_refresh: None,
+            refreshes: 0,
+            refused_write: None,
             retried: None,
         };
         Arc::new(Self {
@@ -142,6 +147,26 @@ impl Engine {
     /// Whether it is a session of this very client.
     pub(crate) fn belongs_to(&self, context: &Arc<Context>) -> bool {
         Arc::ptr_eq(&self.context, context)
+    }
+
+    /// Whether its record is under `key`.
+    pub(crate) fn is_stored_at(&self, key: &StorageKey) -> bool {
+        self.key == *key
+    }
+
+    /// Deletes a record that cannot be read any more, and writes what memory has.
+    pub(crate) async fn discard_stored(self: &Arc<Self>) -> Result<(), StoreProblem> {
+        let writing = self.writing().await?;
+        self.context.delete_and_check(&self.key, writing).await?;
+        if self.alive().is_ok() {
+            {
+                let mut state = self.state();
+                state.was_stored = false;
+                state.persisted = false;
+            }
+            self.first_write().await;
+        }
+        Ok(())
     }
 
     /// Stores a new session; what cannot be stored lives in memory and is said so.
@@ -259,7 +284,7 @@ impl Engine {
     fn start(self: &Arc<Self>, spacing: Duration, enough: Option<Freshness>) -> Result<Option<Running>, Error> {
         // Held throughout: a refresh that has just ended is seen either as running or by its result.
         let mut running = self.running();
-        if let Some(running) = &*running {
+        if let Some((_, running)) = &*running {
             return Ok(Some(running.clone()));
         }
         if enough.is_some_and(|enough| self.freshness() <= enough) {
@@ -276,9 +301,14 @@ impl Engine {
             let too_early = || Kind::RateLimited { retry_at: now.wall.plus(wait).to_system_time() }.into();
             return Err(error.clone().unwrap_or_else(too_early));
         }
+        let number = {
+            let mut state = self.state();
+            state.refreshes = state.refreshes.saturating_add(1);
+            state.refreshes
+        };
         let (engine, cleaner) = (Arc::clone(self), Arc::clone(self));
         let task = self.context.detached(move |_| async move {
-            let mut done = Done { engine, began: now.boot, error: Some(Kind::Internal.into()) };
+            let mut done = Done { engine, number, began: now.boot, error: Some(Kind::Internal.into()) };
             let result = done.engine.refresh_once().await;
             done.error = result.as_ref().err().cloned();
             result
@@ -286,13 +316,17 @@ impl Engine {
         let task: BoxFuture<'static, Result<(), Error>> = Box::pin(async move {
             task.await.unwrap_or_else(|| {
                 // It panicked, or could not be run at all.
-                *cleaner.running() = None;
+                cleaner.no_longer_runs(number);
                 Err(Kind::Internal.into())
             })
         });
         let task = task.shared();
-        *running = Some(task.clone());
+        *running = Some((number, task.clone()));
         Ok(Some(task))
+    }
+
+    fn no_longer_runs(&self, number: u64) {
+        self.running().take_if(|(running, _)| *running == number);
     }
 
     /// Refreshes the session once.
@@ -399,6 +433,7 @@ impl Engine {
     /// or nothing of this session is stored. What cannot be noted is not sent.
     async fn mark(self: &Arc<Self>, presented: &Record, token: &Secret, may_send: MaySend) -> Result<(), Error> {
         if may_send == MaySend::Again {
+            self.alive()?;
             self.state().retried = Some(hash(token));
             return Ok(());
         }
@@ -603,7 +638,10 @@ impl Engine {
     }
 
     fn not_stored(&self, problem: StoreProblem) -> Written {
-        self.state().persisted = false;
+        let now = self.context.env.clock.boot();
+        let mut state = self.state();
+        state.persisted = false;
+        state.refused_write = Some((now, problem));
         Written::Kept(problem)
     }
 
@@ -637,7 +675,8 @@ impl Engine {
                 }
                 engine.context.env.clock.sleep(pause).await;
                 pause = pause.saturating_mul(2).min(REWRITE_LAST);
-                hopeless = matches!(engine.persist().await, Written::Kept(problem) if !problem.is_temporary());
+                hopeless =
+                    matches!(engine.persist().await, Written::Kept(problem) if !rules::may_work_by_itself(problem));
             }
         });
     }
@@ -645,8 +684,11 @@ impl Engine {
     /// A caller is there, so perhaps the device is unlocked now: an unstored set is written at once, in the background.
     fn persist_now(self: &Arc<Self>) {
         {
+            let now = self.context.env.clock.boot();
             let mut state = self.state();
-            if state.persisted || state.persisting {
+            let too_early =
+                state.refused_write.is_some_and(|(at, problem)| !rules::may_write_again(problem, now.since(at)));
+            if state.persisted || state.persisting || too_early {
                 return;
             }
             state.persisting = true;
@@ -683,7 +725,7 @@ impl Engine {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn running(&self) -> MutexGuard<'_, Option<Running>> {
+    fn running(&self) -> MutexGuard<'_, Option<(u64, Running)>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -700,6 +742,7 @@ struct Answered<'a> {
 /// The refresh is over, also if it panicked: first its result is there, then it no longer runs.
 struct Done {
     engine: Arc<Engine>,
+    number: u64,
     began: BootInstant,
     error: Option<Error>,
 }
@@ -707,7 +750,7 @@ struct Done {
 impl Drop for Done {
     fn drop(&mut self) {
         self.engine.state().last_refresh = Some((self.began, self.error.take()));
-        *self.engine.running() = None;
+        self.engine.no_longer_runs(self.number);
     }
 }
 

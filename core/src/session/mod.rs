@@ -153,7 +153,8 @@ impl Session {
         }
     }
 
-    /// Signs out: nothing of the session is used any more, its record is deleted, and its refresh token is revoked (which
+    /// Signs out: nothing of the session is used any more, its record is deleted (and any that an earlier sign-in of this
+    /// client could not replace), and its refresh token is revoked (which
     /// revokes its access token). Works offline; the result then says that the server was not told.
     ///
     /// # Errors
@@ -174,7 +175,14 @@ impl Session {
                     None => earlier.unwrap_or(ServerSignOut::Failed),
                 }
             };
-            let (server, device) = join(server, engine.delete()).await;
+            let device = async {
+                let own = engine.delete().await;
+                // What an earlier sign-in could not replace must not come back now.
+                let records = stored(&context).await.map(|stored| stored.records).unwrap_or_default();
+                let id = engine.snapshot().record.id.clone();
+                own.and(end_others(&context, &id, records, EndReason::SignedOut).await)
+            };
+            let (server, device) = join(server, device).await;
             engine.signed_out(server, device.is_ok());
             (server, device)
         });
@@ -237,7 +245,6 @@ pub(crate) struct NewSession {
     pub(crate) claims: Option<IdTokenClaims>,
     pub(crate) username: String,
     pub(crate) requested: Scopes,
-    pub(crate) metadata: Arc<Metadata>,
     pub(crate) sent: (WallTime, BootInstant),
     pub(crate) transaction_id: Code,
 }
@@ -264,10 +271,7 @@ pub(crate) async fn establish(
     let Some(id) = id else { return Established::Failed(new.tokens) };
     let Some(key) = Record::key(&id) else { return Established::Failed(new.tokens) };
     let found = stored(context).await;
-    if !matches!(found, Ok(Stored { problem: None, .. })) {
-        // What cannot be read now is replaced by the next restore that can.
-        context.auditor.security(&new.transaction_id, SecurityEvent::NotReplaced);
-    }
+    let all_read = matches!(found, Ok(Stored { problem: None, .. }));
     let others = found.map(|stored| stored.records).unwrap_or_default();
     if !commit() {
         return Established::NotWanted(new.tokens);
@@ -304,11 +308,9 @@ pub(crate) async fn establish(
     if !engine.snapshot().persisted {
         context.auditor.security(&new.transaction_id, SecurityEvent::NotPersisted);
     }
-    // Also those that were never stored.
-    let live = context.env.sessions.live::<Engine>();
-    let others = others.into_iter().map(|record| open(context, record));
-    let others = others.chain(live.into_iter().filter(|live| live.belongs_to(context)));
-    replace(context, others.filter(|other| other.snapshot().record.id != id).collect(), &new.metadata).await;
+    if end_others(context, &id, others, EndReason::Replaced).await.is_err() || !all_read {
+        context.auditor.security(&new.transaction_id, SecurityEvent::NotReplaced);
+    }
     Established::Session(Session { engine, context: Arc::clone(context) })
 }
 
@@ -326,48 +328,53 @@ fn open(context: &Arc<Context>, record: Record) -> Arc<Engine> {
     })
 }
 
-/// The newest session of this issuer and client in the store, or `None` if there certainly is none. A refresh that was
-/// interrupted a moment ago is taken up in the background.
+/// The session of this issuer and client, or `None` if there certainly is none: the one that lives in this process, else
+/// the newest in the store. A refresh that was interrupted a moment ago is taken up in the background.
 pub(crate) async fn restore(context: &Arc<Context>) -> Result<Option<Session>, Error> {
-    let Stored { mut records, problem } = stored(context).await?;
-    records.sort_by_key(|record| core::cmp::Reverse(record.use_counter));
+    let counter = |engine: &Arc<Engine>| engine.snapshot().record.use_counter;
+    // Perhaps the store does not hold it yet.
+    let live = live(context).into_iter().filter(|engine| engine.alive().is_ok());
+    if let Some(engine) = live.max_by_key(counter) {
+        return Ok(Some(Session { engine, context: Arc::clone(context) }));
+    }
+    let Stored { records, problem } = stored(context).await?;
     // What cannot be read now may be newer than what can; what can never be read again is not waited for.
     match problem {
         Some(problem) if problem.is_temporary() || records.is_empty() => return Err(storage(problem).into()),
         _ => {}
     }
-    let mut sessions = records.into_iter().map(|record| open(context, record));
     // One that was signed out and could not be deleted is none.
-    let newest = sessions.by_ref().find(|engine| engine.alive().is_ok());
-    let older: Vec<_> = sessions.collect();
-    let Some(engine) = newest else { return Ok(None) };
-    if !older.is_empty() {
-        // A sign-in could not read or delete them; they were replaced all the same.
-        let (background, via) = (Arc::clone(context), context.env.transport.background());
-        in_background(&context.env, async move {
-            if let Ok(metadata) = Discovery::metadata(&background, &via).await {
-                replace(&background, older, &metadata).await;
-            }
-        });
-    }
+    let engines = records.into_iter().map(|record| open(context, record)).filter(|engine| engine.alive().is_ok());
+    let Some(engine) = engines.max_by_key(counter) else { return Ok(None) };
     engine.resume();
     Ok(Some(Session { engine, context: Arc::clone(context) }))
 }
 
-/// Deletes the records of this client that no later call can ever read. Gives how many.
-pub(crate) async fn discard_unreadable(context: &Context) -> Result<usize, Error> {
+/// Deletes the records that no later call can ever read. Gives how many.
+pub(crate) async fn discard_unreadable(context: &Arc<Context>) -> Result<usize, Error> {
     let mut discarded = 0;
     for key in context.stored_keys().await.map_err(storage)?.iter().filter(|key| Record::is_key(key)) {
-        let hopeless = match read(context, key).await {
-            Err(problem) => !problem.is_temporary(),
-            Ok(_) => false,
-        };
+        let hopeless = matches!(
+            read(context, key).await,
+            Err(StoreProblem::Corrupt | StoreProblem::KeyDestroyed | StoreProblem::Foreign)
+        );
         if hopeless {
-            context.delete_and_check(key, ()).await.map_err(storage)?;
+            match live(context).into_iter().find(|engine| engine.is_stored_at(key)) {
+                // Memory has what the store has lost: it is written anew.
+                Some(engine) => engine.discard_stored().await.map_err(storage)?,
+                None => context.delete_and_check(key, ()).await.map_err(storage)?,
+            }
             discarded += 1;
         }
     }
     Ok(discarded)
+}
+
+/// The live sessions of this very client.
+fn live(context: &Arc<Context>) -> Vec<Arc<Engine>> {
+    let mut live = context.env.sessions.live::<Engine>();
+    live.retain(|engine| engine.belongs_to(context));
+    live
 }
 
 async fn read(context: &Context, key: &StorageKey) -> Result<Option<Record>, StoreProblem> {
@@ -401,17 +408,29 @@ fn is_ours(context: &Context, record: &Record) -> bool {
     record.issuer == context.config.issuer.as_str() && record.client_id == context.config.client_id.as_str()
 }
 
-/// A sign-in replaces whatever session of this client was there; its tokens are revoked.
-async fn replace(context: &Arc<Context>, others: Vec<Arc<Engine>>, metadata: &Arc<Metadata>) {
-    for old in others {
-        let token = old.end(EndReason::Replaced);
-        let _ = old.delete().await;
-        let Some((token, hint)) = token else { continue };
-        let (background, metadata) = (Arc::clone(context), Arc::clone(metadata));
-        in_background(&context.env, async move {
-            let _ = revoke(&background, &metadata, &token, hint).await;
-        });
+/// Ends every other session of this client, stored or only live: one account, one session. Their tokens are revoked in the
+/// background. An error means that one could not be deleted.
+async fn end_others(
+    context: &Arc<Context>,
+    id: &Code,
+    records: Vec<Record>,
+    reason: EndReason,
+) -> Result<(), StoreProblem> {
+    let mut others = live(context);
+    others.extend(records.into_iter().map(|record| open(context, record)));
+    let mut result = Ok(());
+    for other in others.into_iter().filter(|other| other.snapshot().record.id != *id) {
+        // One that had ended already is deleted all the same: perhaps it could not be then.
+        let token = other.end(reason);
+        result = result.and(other.delete().await);
+        if let Some((token, hint)) = token {
+            let context = Arc::clone(context);
+            in_background(&Arc::clone(&context).env, async move {
+                let _ = revoke_newest(&context, &token, hint).await;
+            });
+        }
     }
+    result
 }
 
 /// The token whose revocation ends the grant: the refresh token, which takes its access token along (row 304).

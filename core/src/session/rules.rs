@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::record::{Life, Mark, Record, TokenHash, Writer};
 use crate::env::{BootInstant, WallTime};
-use crate::error::Code;
+use crate::error::{Code, StoreProblem};
 
 /// The constants of docs/sessions.md §5 for the Okta profile.
 pub(crate) struct Timing {
@@ -113,6 +113,22 @@ pub(crate) fn compare(id: &Code, seen: u64, own: &Writer, found: Option<&Record>
         Some(found) if found.writer != *own && found.generation > seen => Stored::Newer,
         Some(_) => Stored::Unchanged,
     }
+}
+
+/// Whether a write that the store refused may succeed without anybody's doing, so that a timer tries it again. A prompt is
+/// for a user who is there.
+pub(crate) fn may_work_by_itself(problem: StoreProblem) -> bool {
+    problem.is_temporary() && !matches!(problem, StoreProblem::NeedsUser | StoreProblem::UserCancelled)
+}
+
+/// Whether a caller's presence is reason enough to try a refused write again.
+pub(crate) fn may_write_again(problem: StoreProblem, since: Duration) -> bool {
+    let pause = match problem {
+        StoreProblem::NeedsUser | StoreProblem::UserCancelled => Duration::from_secs(60),
+        problem if problem.is_temporary() => Duration::from_secs(5),
+        _ => return false,
+    };
+    since >= pause
 }
 
 #[cfg(test)]
