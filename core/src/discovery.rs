@@ -58,6 +58,18 @@ impl Discovery {
         .await
     }
 
+    /// Metadata, and the keys if an ID token is expected: before a credential or refresh token is sent, because an answer
+    /// that cannot be validated helps nobody (row 214).
+    pub(crate) async fn both(
+        context: &Arc<Context>,
+        via: &Arc<dyn Conversation>,
+        with_keys: bool,
+    ) -> Result<(Arc<Metadata>, Option<Arc<KeySet>>), Failure> {
+        let metadata = Self::metadata(context, via).await?;
+        let keys = if with_keys { Some(Self::keys(context, via, &metadata).await?) } else { None };
+        Ok((metadata, keys))
+    }
+
     /// Metadata anew and keys if they are stale: one or two requests, which leave an open connection.
     pub(crate) async fn refresh(context: &Arc<Context>, via: &Arc<dyn Conversation>) -> Result<(), Failure> {
         let metadata =

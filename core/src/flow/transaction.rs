@@ -86,10 +86,10 @@ impl Transaction {
             Some(warm) => warm,
             None => Arc::from(context.env.transport.conversation().map_err(|error| fail(Kind::from(error).into()))?),
         };
-        let discovered = discover(context, &conversation).await;
+        let discovered = Discovery::both(context, &conversation, context.config.scopes.contains("openid")).await;
         let (metadata, keys) = discovered.map_err(|failure| {
             report_discovery(context, &id, &failure);
-            fail(error_of(context, failure))
+            fail(failure.into_error(context.env.clock.wall()))
         })?;
         let transaction = Arc::new(Self {
             common: Common {
@@ -339,7 +339,7 @@ impl Transaction {
 
     /// A failure that no rule of the leg gives another name.
     pub(super) fn failed(&self, failure: Failure) -> Error {
-        error_of(&self.context, failure).with_transaction_id(&self.id)
+        failure.into_error(self.context.env.clock.wall()).with_transaction_id(&self.id)
     }
 
     /// Runs one request on a task of its own and reports it.
@@ -426,7 +426,9 @@ impl Transaction {
             if let Kind::TokenRejected { check } = kind {
                 context.auditor.security(&self.id, SecurityEvent::TokenRejected { check });
             }
-            self.give_back(token);
+            if let Some(token) = token {
+                session::give_back(context, &self.metadata, token);
+            }
             self.end();
             Failure::after(response, kind)
         };
@@ -475,14 +477,6 @@ impl Transaction {
         }
     }
 
-    fn give_back(&self, token: Option<(Secret, &'static str)>) {
-        let Some((token, hint)) = token else { return };
-        let (context, metadata) = (Arc::clone(&self.context), Arc::clone(&self.metadata));
-        in_background(&self.context.env, async move {
-            let _ = session::revoke(&context, &metadata, &token, hint).await;
-        });
-    }
-
     /// Over: nothing is sent any more, and the secrets are wiped.
     pub(super) fn end(&self) {
         self.finished.store(true, Ordering::SeqCst);
@@ -515,18 +509,6 @@ async fn probe(context: &Arc<Context>, id: &Code) -> Result<(), Kind> {
     probed.await.unwrap_or(Err(StoreProblem::Transient)).map_err(storage)
 }
 
-type Discovered = (Arc<Metadata>, Option<Arc<KeySet>>);
-
-/// Metadata, and keys beforehand: a sign-in whose answer could not be validated would spend an attempt (row 214).
-async fn discover(context: &Arc<Context>, via: &Arc<dyn Conversation>) -> Result<Discovered, Failure> {
-    let metadata = Discovery::metadata(context, via).await?;
-    let keys = match context.config.scopes.contains("openid") {
-        true => Some(Discovery::keys(context, via, &metadata).await?),
-        false => None,
-    };
-    Ok((metadata, keys))
-}
-
 fn report_discovery(context: &Context, id: &Code, failure: &Failure) {
     let event = match &failure.why {
         Why::Fatal(Kind::Configuration { what: ConfigurationProblem::IssuerMismatch { .. } }) => {
@@ -536,11 +518,6 @@ fn report_discovery(context: &Context, id: &Code, failure: &Failure) {
         _ => return,
     };
     context.auditor.security(id, event);
-}
-
-fn error_of(context: &Context, failure: Failure) -> Error {
-    let kind = failure.why.into_kind(context.env.clock.wall());
-    Error::from(kind).with_request_id(failure.request_id)
 }
 
 /// Prepares a connection, the metadata and the keys for the next sign-in.

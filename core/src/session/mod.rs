@@ -132,9 +132,7 @@ impl Session {
     pub async fn user_info(&self) -> Result<Claims, Error> {
         let context = &self.context;
         let via = context.env.transport.background();
-        let fail = |failure: Failure| {
-            Error::from(failure.why.into_kind(context.env.clock.wall())).with_request_id(failure.request_id)
-        };
+        let fail = |failure: Failure| failure.into_error(context.env.clock.wall());
         let metadata = Discovery::metadata(context, &via).await.map_err(fail)?;
         let url = metadata.userinfo.as_ref().ok_or(Kind::Unsupported { what: Unsupported::UserInfo })?;
         let token = self.engine.access_token().await?;
@@ -447,6 +445,14 @@ pub(crate) fn newest_of(tokens: &TokenAnswer) -> (Secret, &'static str) {
         Some(token) => (token.duplicate(), "refresh_token"),
         None => (tokens.access_token.duplicate(), "access_token"),
     }
+}
+
+/// Gives a token back in the background.
+pub(crate) fn give_back(context: &Arc<Context>, metadata: &Arc<Metadata>, (token, hint): (Secret, &'static str)) {
+    let (background, metadata) = (Arc::clone(context), Arc::clone(metadata));
+    in_background(&context.env, async move {
+        let _ = revoke(&background, &metadata, &token, hint).await;
+    });
 }
 
 /// Gives a token back (RFC 7009). Not retried; an unknown token counts as revoked.

@@ -8,7 +8,7 @@ use core::time::Duration;
 use super::json::{self, JsonError, Limits, Object};
 use super::rate_limit::{RateHeaders, retry_delay};
 use crate::env::{HttpResponse, TransportError, WallTime};
-use crate::error::{Code, ConfigurationProblem, Kind, NetworkProblem, ResponseDefect};
+use crate::error::{Code, ConfigurationProblem, Error, Kind, NetworkProblem, ResponseDefect};
 use crate::secret::Secret;
 
 /// What kind of request was answered; the same code means different things on different legs.
@@ -157,6 +157,11 @@ impl Failure {
     pub(crate) fn lost_if_unusable(self) -> Self {
         let came = matches!(self.status, None | Some(200..=299));
         if came && matches!(self.why, Why::Fatal(Kind::InvalidResponse { .. })) { self.lost() } else { self }
+    }
+
+    /// As an error, when no rule of the leg gives it another kind.
+    pub(crate) fn into_error(self, now: WallTime) -> Error {
+        Error::from(self.why.into_kind(now)).with_request_id(self.request_id)
     }
 
     /// Whether a prompt or code that was asked for surely did not go out: the server said no, or never heard of it.

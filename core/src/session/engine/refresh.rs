@@ -1,0 +1,287 @@
+//! One refresh of a session, from the re-read to the stored answer. docs/sessions.md §5, whose numbers stand in the comments.
+//!
+//! The decisions are in `rules`; this sequences effects.
+
+use std::sync::Arc;
+
+use super::Engine;
+use super::writing::Written;
+use crate::audit::{Attempt, AuditKind, SecurityEvent};
+use crate::context::storage;
+use crate::discovery::Discovery;
+use crate::env::{BootInstant, HttpResponse};
+use crate::error::{Code, EndReason, Error, Kind, NetworkProblem, TokenCheck};
+use crate::jose::id_token::IdTokenClaims;
+use crate::jose::jwks::KeySet;
+use crate::secret::Secret;
+use crate::session::record::{Life, Mark, Record, Rotation, TokenSet, hash};
+use crate::session::rules::{self, Freshness, MaySend, Now, OKTA};
+use crate::session::{give_back, newest, newest_of};
+use crate::validation::{self, Occasion};
+use crate::wire::answer::{self, Failure, Leg, Why};
+use crate::wire::metadata::Metadata;
+use crate::wire::requests;
+use crate::wire::tokens::{TokenAnswer, parse_tokens};
+
+/// The answer to a refresh token.
+struct Sent {
+    answer: Result<(TokenAnswer, HttpResponse), Failure>,
+    /// Whether the server may have acted on a send whose answer never came.
+    unknown: bool,
+}
+
+/// The answer to a refresh and what it is validated with.
+struct Answered<'a> {
+    metadata: &'a Arc<Metadata>,
+    keys: Option<Arc<KeySet>>,
+    tokens: TokenAnswer,
+    response: &'a HttpResponse,
+    sent: Now,
+}
+
+impl Engine {
+    /// Refreshes the session once.
+    pub(super) async fn refresh_once(self: &Arc<Self>) -> Result<(), Error> {
+        let id = self.context.random_id().ok_or(Kind::Internal)?;
+        self.refresh_as(&id).await.map_err(|error| error.with_transaction_id(&id))
+    }
+
+    async fn refresh_as(self: &Arc<Self>, id: &Code) -> Result<(), Error> {
+        // 2: what another process may have done meanwhile
+        if self.adopt_newer().await? && self.freshness() == Freshness::Fresh {
+            return Ok(());
+        }
+        let presented = Arc::clone(&self.state().record);
+        let Some(token) = presented.set.refresh_token.as_ref() else {
+            return Err(Kind::ReauthRequired { reason: Code::of("no_refresh_token") }.into());
+        };
+        // What may not be sent anyway costs no request.
+        self.may_send(&presented, token)?;
+        let background = self.context.env.transport.background();
+        let discovered = Discovery::both(&self.context, &background, self.wants_id_token()).await;
+        let (metadata, keys) = discovered.map_err(|failure| self.error(failure))?;
+        // Limits are checked at the send: the network may have been slow, the process may have slept.
+        let may_send = self.may_send(&presented, token)?;
+        // 3: the mark, or no send
+        self.mark(&presented, token, may_send).await?;
+        // 4
+        let began = self.now();
+        self.context.auditor.record(id, AuditKind::AttemptStarted { attempt: Attempt::Refresh });
+        let sent = self.send(&metadata, token, &presented.scope, may_send).await;
+        self.report(id, &sent.answer, began.boot);
+        // 5 to 7
+        match sent.answer {
+            Ok((tokens, response)) => {
+                let new = Answered { metadata: &metadata, keys, tokens, response: &response, sent: began };
+                self.apply(id, &presented, new).await
+            }
+            Err(failure) => {
+                let surely_unused = may_send == MaySend::First && presented.mark.is_none() && !sent.unknown;
+                self.refused(id, failure, surely_unused).await
+            }
+        }
+    }
+
+    pub(super) fn may_send(&self, record: &Record, token: &Secret) -> Result<MaySend, Error> {
+        let hash = hash(token);
+        let retried = self.state().retried == Some(hash);
+        match rules::may_send(record.mark.as_ref(), &hash, retried, self.freshness(), self.now()) {
+            MaySend::NotNow => Err(Kind::Network { kind: NetworkProblem::Interrupted, maybe_sent: true }.into()),
+            allowed => Ok(allowed),
+        }
+    }
+
+    /// Whether ID tokens are validated and kept: asked for, or there already. Not by the granted scope, which an answer
+    /// can narrow.
+    fn wants_id_token(&self) -> bool {
+        self.context.config.scopes.contains("openid") || self.state().claims.is_some()
+    }
+
+    /// Notes the first send of a refresh token, which bounds the second; in the store too, unless the token never changes
+    /// or nothing of this session is stored. What cannot be noted is not sent.
+    async fn mark(self: &Arc<Self>, presented: &Record, token: &Secret, may_send: MaySend) -> Result<(), Error> {
+        if may_send == MaySend::Again {
+            self.alive()?;
+            self.state().retried = Some(hash(token));
+            return Ok(());
+        }
+        let now = self.now();
+        let mark = Mark { first_wall: now.wall, first_boot: now.boot, token: hash(token) };
+        let before = presented.mark;
+        self.commit(|record| record.with_mark(Some(mark)))?;
+        self.state().retried = None;
+        let in_memory_only = presented.rotation == Rotation::Static || !self.state().was_stored;
+        if in_memory_only {
+            return Ok(());
+        }
+        match self.persist().await {
+            Written::Stored => Ok(()),
+            Written::Kept(problem) => {
+                // Nothing was sent under this mark.
+                let _ = self.commit(|record| record.with_mark(before));
+                self.rewrite_later();
+                Err(storage(problem).into())
+            }
+            Written::Gone => Err(Kind::SessionEnded { reason: EndReason::SignedOut }.into()),
+            Written::Superseded => Err(Kind::Network { kind: NetworkProblem::Interrupted, maybe_sent: false }.into()),
+        }
+    }
+
+    /// Sends, and once more at once if the answer was lost and the time for it is not over.
+    async fn send(&self, metadata: &Metadata, token: &Secret, scope: &str, may_send: MaySend) -> Sent {
+        let began = self.context.env.clock.boot();
+        let first = self.send_once(metadata, token, scope).await;
+        let unknown = matches!(first, Err(Failure { why: Why::NoAnswer { maybe_acted: true, .. }, .. }));
+        let in_time = self.context.env.clock.boot().since(began) < OKTA.window;
+        if !unknown || may_send == MaySend::Again || !in_time || self.alive().is_err() {
+            return Sent { answer: first, unknown };
+        }
+        self.state().retried = Some(hash(token));
+        Sent { answer: self.send_once(metadata, token, scope).await, unknown }
+    }
+
+    async fn send_once(
+        &self,
+        metadata: &Metadata,
+        token: &Secret,
+        scope: &str,
+    ) -> Result<(TokenAnswer, HttpResponse), Failure> {
+        let background = self.context.env.transport.background();
+        // EXPOSE: written into the request body, which wipes itself after its one send.
+        let body = requests::refresh(&self.context.config.client_id, token.expose(), scope);
+        let url = metadata.token_endpoint.as_str();
+        let response = self.context.post(&*background, url, body, OKTA.answer).await;
+        let response = response.map_err(|error| Failure::from(error).lost_if_unusable())?;
+        let mut answer = answer::read(&response, Leg::Refresh).map_err(Failure::lost_if_unusable)?;
+        let tokens = parse_tokens(&mut answer).map_err(|kind| Failure::after(&response, kind).lost())?;
+        Ok((tokens, response))
+    }
+
+    /// 5 and 6: the answer belongs to a session that is still the same, or is given back.
+    async fn apply(self: &Arc<Self>, id: &Code, presented: &Record, new: Answered<'_>) -> Result<(), Error> {
+        let Answered { metadata, keys, tokens, response, sent } = new;
+        let background = self.context.env.transport.background();
+        let previous = self.state().claims.clone();
+        let occasion = Occasion {
+            metadata,
+            keys,
+            server: self.context.server_time(response),
+            received: self.context.env.clock.boot(),
+            id_token_required: false,
+            id_token_wanted: self.wants_id_token(),
+            previous: previous.as_deref(),
+        };
+        let validated = validation::validate(&self.context, &background, &tokens, &occasion).await;
+        if let Err(Kind::TokenRejected { check }) = validated {
+            self.context.auditor.security(id, SecurityEvent::TokenRejected { check });
+            if check == TokenCheck::Subject && previous.is_some() {
+                self.context.auditor.security(id, SecurityEvent::SubjectChanged);
+                give_back(&self.context, metadata, newest(tokens));
+                self.end(EndReason::SubjectChanged);
+                let _ = self.delete().await;
+                return Err(Kind::SessionEnded { reason: EndReason::SubjectChanged }.into());
+            }
+        }
+        // For the case that the session has ended meanwhile and nobody else knows this token.
+        let received = newest_of(&tokens);
+        let next = merge(presented, tokens, &validated, sent);
+        if next.rotation == Rotation::Static && presented.rotation != Rotation::Static {
+            self.context.auditor.security(id, SecurityEvent::StaticBearerSession);
+        }
+        if let Err(ended) = self.commit(|_| next) {
+            give_back(&self.context, metadata, received);
+            return Err(ended);
+        }
+        match self.persist().await {
+            Written::Stored => {}
+            Written::Kept(_) => {
+                self.context.auditor.security(id, SecurityEvent::NotPersisted);
+                self.rewrite_later();
+            }
+            Written::Gone => {
+                give_back(&self.context, metadata, received);
+                return Err(Kind::SessionEnded { reason: EndReason::SignedOut }.into());
+            }
+            // The other process holds a token of the same grant: giving this one back would end that one too.
+            Written::Superseded => return self.superseded(),
+        }
+        self.serve(validated?)
+    }
+
+    /// Another process's set was taken over: good, or worth another refresh.
+    fn superseded(&self) -> Result<(), Error> {
+        match self.freshness() {
+            Freshness::Fresh => Ok(()),
+            _ => Err(Kind::Network { kind: NetworkProblem::Interrupted, maybe_sent: false }.into()),
+        }
+    }
+
+    /// 7 and every other "no".
+    async fn refused(self: &Arc<Self>, id: &Code, failure: Failure, surely_unused: bool) -> Result<(), Error> {
+        let request_id = failure.request_id.clone();
+        if !matches!(failure.why, Why::Refused) {
+            if surely_unused {
+                // The server did not act: the next refresh is like a first one.
+                let _ = self.commit(|record| record.with_mark(None));
+                if self.state().was_stored && matches!(self.persist().await, Written::Kept(_)) {
+                    self.rewrite_later();
+                }
+            }
+            return Err(self.error(failure));
+        }
+        // If the store cannot be read, nothing ends; if a newer token is there, it is used.
+        if self.adopt_newer().await? {
+            return self.superseded();
+        }
+        self.context.auditor.security(id, SecurityEvent::RefreshTokenRefused);
+        self.end(EndReason::RefreshTokenRefused);
+        let _ = self.delete().await;
+        Err(Error::from(Kind::SessionEnded { reason: EndReason::RefreshTokenRefused }).with_request_id(request_id))
+    }
+
+    fn error(&self, failure: Failure) -> Error {
+        failure.into_error(self.context.env.clock.wall())
+    }
+
+    fn report(&self, id: &Code, answer: &Result<(TokenAnswer, HttpResponse), Failure>, began: BootInstant) {
+        let duration = self.context.env.clock.boot().since(began);
+        let (outcome, status, request_id) = match answer {
+            Ok((_, response)) => ("Success", Some(response.status), answer::request_id(response)),
+            Err(failure) => (failure.why.name(), failure.status, failure.request_id.clone()),
+        };
+        let attempt = Attempt::Refresh;
+        let finished = AuditKind::AttemptFinished { attempt, outcome, status, request_id, duration };
+        self.context.auditor.record(id, finished);
+    }
+}
+
+/// The set after a refresh: what the answer omits is carried over; what was not validated is not released (6).
+fn merge(
+    presented: &Record,
+    tokens: TokenAnswer,
+    validated: &Result<Option<IdTokenClaims>, Kind>,
+    sent: Now,
+) -> Record {
+    let old = presented.duplicate();
+    let rotated = tokens.refresh_token.as_ref().map(|new| Some(hash(new)) != presented.refresh_hash());
+    let rotation = match rotated {
+        Some(true) => Rotation::Rotating,
+        Some(false) => Rotation::Static,
+        None => old.rotation,
+    };
+    let refresh_token = tokens.refresh_token.or(old.set.refresh_token);
+    let set = match validated {
+        Ok(claims) => TokenSet {
+            access_token: tokens.access_token,
+            life: Life { sent_wall: sent.wall, sent_boot: sent.boot, secs: tokens.lifetime_secs },
+            id_token: claims.as_ref().and(tokens.id_token).or(old.set.id_token),
+            refresh_token,
+        },
+        Err(_) => TokenSet { refresh_token, ..old.set },
+    };
+    let scope = match tokens.scope {
+        Some(scope) if validated.is_ok() => scope.join(" "),
+        _ => old.scope,
+    };
+    Record { set, rotation, scope, mark: None, ..old }
+}
