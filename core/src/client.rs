@@ -204,6 +204,7 @@ impl ClientBuilder {
             discovery: Discovery::default(),
             auditor,
             establishing: Default::default(),
+            store_calls: Arc::default(),
         };
         Ok(Client { context: Arc::new(context), sign_ins: Arc::default() })
     }

@@ -25,6 +25,8 @@ use crate::wire::http_date::parse_http_date;
 const MAX_ANSWER: usize = 1024 * 1024;
 /// A store that needs longer has failed this time (docs/sessions.md §4).
 pub(crate) const STORE_DEADLINE: Duration = Duration::from_secs(10);
+/// Store calls under way at once, of one client.
+const MAX_STORE_CALLS: usize = 32;
 
 pub(crate) struct Context {
     pub(crate) config: Config,
@@ -34,6 +36,8 @@ pub(crate) struct Context {
     pub(crate) auditor: Auditor,
     /// One session is established at a time.
     pub(crate) establishing: AsyncMutex<()>,
+    /// Counted by its clones: the store calls that are under way, late ones included.
+    pub(crate) store_calls: Arc<()>,
 }
 
 impl Context {
@@ -161,14 +165,21 @@ impl Context {
         self.in_time(async move { store.keys().await }).await
     }
 
-    /// Runs a store call where it may block, and so that one that is late ends by itself instead of half way.
+    /// Runs a store call where it may block, and so that one that is late ends by itself instead of half way. While too
+    /// many are late no further one is begun: each holds a thread.
     async fn in_time<T: Send + 'static>(
         &self,
         call: impl Future<Output = Result<T, StoreProblem>> + Send + 'static,
     ) -> Result<T, StoreProblem> {
+        if Arc::strong_count(&self.store_calls) > MAX_STORE_CALLS {
+            return Err(StoreProblem::Transient);
+        }
+        let under_way = Arc::clone(&self.store_calls);
         let (done, result) = oneshot::channel();
         self.env.spawner.spawn_blocking(Box::pin(async move {
-            let _ = done.send(call.await);
+            let result = call.await;
+            drop(under_way);
+            let _ = done.send(result);
         }));
         match select(result, self.env.clock.sleep(STORE_DEADLINE)).await {
             Either::Left((result, _)) => result.unwrap_or(Err(StoreProblem::Transient)),

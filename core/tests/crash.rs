@@ -35,13 +35,14 @@ enum Scenario {
 const SCENARIOS: [Scenario; 6] =
     [Scenario::Expired, Scenario::Early, Scenario::Twice, Scenario::Callers, Scenario::Restored, Scenario::SignOut];
 
-const EVENTS: [Event; 12] = [
+const EVENTS: [Event; 13] = [
     Event::Crash,
     Event::StoreFails(Fault::Locked),
     Event::StoreFails(Fault::Transient),
     Event::StoreFails(Fault::KeyMissing),
     Event::StoreFailsAfterEffect,
     Event::StoreLies,
+    Event::StoreHangs,
     Event::RequestLost,
     Event::AnswerLost,
     Event::Answer(429),

@@ -9,7 +9,7 @@ use core::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use futures_util::future::join;
+use futures_util::future::{Either, join, select};
 
 pub use claims::Claims;
 use engine::Engine;
@@ -472,11 +472,18 @@ pub(crate) async fn revoke(
     }
 }
 
+/// As [`revoke`], metadata included; not waited for longer than one request may take.
 async fn revoke_newest(context: &Arc<Context>, token: &Secret, hint: &'static str) -> ServerSignOut {
     let via = context.env.transport.background();
-    match Discovery::metadata(context, &via).await {
-        Ok(metadata) => revoke(context, &metadata, token, hint).await,
-        Err(_) => ServerSignOut::Failed,
+    let revoked = core::pin::pin!(async {
+        match Discovery::metadata(context, &via).await {
+            Ok(metadata) => revoke(context, &metadata, token, hint).await,
+            Err(_) => ServerSignOut::Failed,
+        }
+    });
+    match select(revoked, context.env.clock.sleep(context.config.request_timeout)).await {
+        Either::Left((server, _)) => server,
+        Either::Right(_) => ServerSignOut::Failed,
     }
 }
 

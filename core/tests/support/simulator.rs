@@ -30,6 +30,8 @@ pub enum Event {
     StoreFails(Fault),
     StoreFailsAfterEffect,
     StoreLies,
+    /// A store call takes longer than the library waits, and has its effect then.
+    StoreHangs,
     /// A request is lost before or after the server acted, or the server answers with a status.
     RequestLost,
     AnswerLost,
@@ -351,6 +353,11 @@ impl SimStore {
                 device.happens();
                 effect(&mut device.lock().blobs);
                 Err(StoreProblem::Transient)
+            }
+            Some(Event::StoreHangs) => {
+                device.happens();
+                device.world.sleep(Duration::from_secs(20)).await;
+                Ok(effect(&mut device.lock().blobs))
             }
             Some(Event::StoreLies) if writes => {
                 device.happens();
