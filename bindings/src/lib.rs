@@ -13,7 +13,7 @@
 //! It will be the `cdylib` under the Kotlin and Swift packages: UniFFI exports that translate the core's API line by line,
 //! with this allocator as the global one. Until then it is an ordinary library with two witnesses beside it:
 //!
-//! * `tests/memory.rs` looks from a parent process for the password, codes and tokens in a child that signs in;
+//! * `tests/memory` looks from a parent process for the password, codes and tokens in a child that signs in;
 //! * `examples/size_probe.rs` is a dynamic library that uses all of the core, for `scripts/size` to weigh.
 
 #![deny(unsafe_code, unsafe_op_in_unsafe_fn, clippy::undocumented_unsafe_blocks)]

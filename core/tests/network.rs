@@ -5,6 +5,7 @@
 
 mod support;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -239,6 +240,53 @@ fn a_store_that_cannot_be_written_refuses_the_sign_in_before_the_password_is_sen
     assert_eq!(error.kind(), &Kind::StorageUnavailable { reason: StoreProblem::Locked });
     assert_eq!(tenant.live_grants(), 0, "revoked all the same");
     assert!(block_on(session.access_token()).is_err());
+}
+
+/// Deletes only when it is allowed to.
+#[derive(Clone, Default)]
+struct Sticky(MemoryStore, Arc<AtomicBool>);
+
+impl TokenStore for Sticky {
+    fn load<'a>(&'a self, key: &'a StorageKey) -> BoxFuture<'a, Result<Option<Blob>, StoreProblem>> {
+        self.0.load(key)
+    }
+    fn store<'a>(&'a self, key: &'a StorageKey, blob: &'a Blob) -> BoxFuture<'a, Result<(), StoreProblem>> {
+        self.0.store(key, blob)
+    }
+    fn delete<'a>(&'a self, key: &'a StorageKey) -> BoxFuture<'a, Result<(), StoreProblem>> {
+        if key.as_str().starts_with("session.") && self.1.load(Ordering::SeqCst) {
+            return Box::pin(std::future::ready(Err(StoreProblem::Transient)));
+        }
+        self.0.delete(key)
+    }
+    fn keys(&self) -> BoxFuture<'_, Result<Vec<StorageKey>, StoreProblem>> {
+        self.0.keys()
+    }
+}
+
+#[test]
+fn a_sign_out_that_is_repeated_ends_its_own_session_and_no_newer_one() {
+    let tenant = emulator().tenant();
+    let store = Sticky::default();
+    let client = builder(&tenant).store(store.clone()).build().expect("valid");
+    let sign_in = || match block_on(client.sign_in("ben@example.com").password(PASSWORD)) {
+        Ok(Step::SignedIn(session)) => session,
+        other => panic!("{other:?}"),
+    };
+    let first = sign_in();
+    store.1.store(true, Ordering::SeqCst);
+    let error = block_on(first.sign_out()).expect_err("not deleted");
+    assert_eq!(error.kind(), &Kind::StorageUnavailable { reason: StoreProblem::Transient });
+    assert!(block_on(client.restore()).expect("readable").is_none(), "signed out, deleted or not");
+    let second = sign_in();
+    assert_ne!(first.id(), second.id());
+    store.1.store(false, Ordering::SeqCst);
+    block_on(first.sign_out()).expect("repeated");
+    block_on(second.refresh()).expect("the newer session is untouched");
+    let here = block_on(client.restore()).expect("readable").expect("signed in");
+    assert_eq!(here.id(), second.id());
+    assert_eq!(block_on(store.keys()).expect("memory").len(), 1);
+    assert_eq!(tenant.live_grants(), 1);
 }
 
 #[test]

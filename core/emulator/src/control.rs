@@ -3,13 +3,11 @@
 //!
 //! A path may start with `/t/NAME` to mean that tenant; otherwise it means the default one.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::clock::Clock;
 use crate::config::Settings;
 use crate::emulator::Shared;
 use crate::script::Rule;
@@ -116,8 +114,7 @@ fn act(shared: &Shared, tenant: &Tenant, path: &[&str], body: &[u8]) -> Reply {
         }
         ["settings"] => reading(body, |change: serde_json::Map<String, Value>| change_settings(tenant, change)),
         ["clock"] => reading(body, |shift: Shift| {
-            let by = Duration::from_secs(shift.advance_s);
-            tenant.set_clock(Arc::new(Shifted { clock: tenant.clock(), by }));
+            tenant.advance(Duration::from_secs(shift.advance_s));
             done(true)
         }),
         _ => problem(404, "not found"),
@@ -165,18 +162,6 @@ struct TapNumber {
 #[serde(deny_unknown_fields)]
 struct Shift {
     advance_s: u64,
-}
-
-/// A clock that is ahead of another one.
-struct Shifted {
-    clock: Arc<dyn Clock>,
-    by: Duration,
-}
-
-impl Clock for Shifted {
-    fn now(&self) -> Duration {
-        self.clock.now().saturating_add(self.by)
-    }
 }
 
 fn reading<T: DeserializeOwned>(body: &[u8], act: impl FnOnce(T) -> Reply) -> Reply {

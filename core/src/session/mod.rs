@@ -151,9 +151,9 @@ impl Session {
         }
     }
 
-    /// Signs out: nothing of the session is used any more, its record is deleted (and any that an earlier sign-in of this
-    /// client could not replace), and its refresh token is revoked (which
-    /// revokes its access token). Works offline; the result then says that the server was not told.
+    /// Signs out: nothing of the session is used any more, its record is deleted (and any older one that a sign-in of this
+    /// client could not replace), and its refresh token is revoked, which revokes its access token. Works offline; the
+    /// result then says that the server was not told.
     ///
     /// # Errors
     /// [`Kind::StorageUnavailable`]: the record could not be deleted (the tokens were revoked if the server could be
@@ -175,10 +175,11 @@ impl Session {
             };
             let device = async {
                 let own = engine.delete().await;
+                // Not beside a sign-in that is being stored.
+                let _establishing = context.establishing.lock().await;
                 // What an earlier sign-in could not replace must not come back now.
                 let records = stored(&context).await.map(|stored| stored.records).unwrap_or_default();
-                let id = engine.snapshot().record.id.clone();
-                own.and(end_others(&context, &id, records, EndReason::SignedOut).await)
+                own.and(end_others(&context, &engine, records, EndReason::SignedOut).await)
             };
             let (server, device) = join(server, device).await;
             engine.signed_out(server, device.is_ok());
@@ -278,7 +279,8 @@ pub(crate) async fn establish(
     if granted.iter().any(|scope| !new.requested.contains(scope)) {
         context.auditor.security(&new.transaction_id, SecurityEvent::ScopeWidened);
     }
-    let highest = others.iter().map(|record| record.use_counter).max().unwrap_or(i64::MIN);
+    let in_memory = live(context).into_iter().map(|engine| engine.snapshot().record.use_counter);
+    let highest = others.iter().map(|record| record.use_counter).chain(in_memory).max().unwrap_or(i64::MIN);
     let record = Record {
         generation: 1,
         writer,
@@ -306,7 +308,7 @@ pub(crate) async fn establish(
     if !engine.snapshot().persisted {
         context.auditor.security(&new.transaction_id, SecurityEvent::NotPersisted);
     }
-    if end_others(context, &id, others, EndReason::Replaced).await.is_err() || !all_read {
+    if end_others(context, &engine, others, EndReason::Replaced).await.is_err() || !all_read {
         context.auditor.security(&new.transaction_id, SecurityEvent::NotReplaced);
     }
     Established::Session(Session { engine, context: Arc::clone(context) })
@@ -406,18 +408,20 @@ fn is_ours(context: &Context, record: &Record) -> bool {
     record.issuer == context.config.issuer.as_str() && record.client_id == context.config.client_id.as_str()
 }
 
-/// Ends every other session of this client, stored or only live: one account, one session. Their tokens are revoked in the
+/// Ends every older session of this client, stored or only live: one account, one session. Their tokens are revoked in the
 /// background. An error means that one could not be deleted.
 async fn end_others(
     context: &Arc<Context>,
-    id: &Code,
+    newest: &Arc<Engine>,
     records: Vec<Record>,
     reason: EndReason,
 ) -> Result<(), StoreProblem> {
     let mut others = live(context);
     others.extend(records.into_iter().map(|record| open(context, record)));
+    let counter = newest.snapshot().record.use_counter;
+    others.retain(|other| !Arc::ptr_eq(other, newest) && other.snapshot().record.use_counter < counter);
     let mut result = Ok(());
-    for other in others.into_iter().filter(|other| other.snapshot().record.id != *id) {
+    for other in others {
         // One that had ended already is deleted all the same: perhaps it could not be then.
         let token = other.end(reason);
         result = result.and(other.delete().await);

@@ -81,10 +81,11 @@ impl Grants {
         Some((refresh, grant))
     }
 
-    /// Revokes a token of this client; a refresh token takes its grant along, with all access tokens.
-    pub(crate) fn revoke(&mut self, token: &str, client: &str) {
-        let is_own =
-            |grants: &HashMap<u64, Grant>, id| grants.get(&id).is_some_and(|grant: &Grant| grant.client == client);
+    /// Revokes a token of this client and server; a refresh token takes its grant along, with all access tokens.
+    pub(crate) fn revoke(&mut self, token: &str, client: &str, server: Server) {
+        let is_own = |grants: &HashMap<u64, Grant>, id| {
+            grants.get(&id).is_some_and(|grant: &Grant| grant.client == client && grant.server == server)
+        };
         if let Some(access) = self.access.get_mut(token)
             && is_own(&self.grants, access.grant)
         {

@@ -213,6 +213,13 @@ impl State {
             return Err(expired());
         }
         let account = prompt.account;
+        let is_code = matches!(prompt.answer, Expected::Code(_));
+        if self.account(account)?.is_locked() {
+            // Locked meanwhile: looks like a wrong code, or like a no on the device.
+            let refused = if is_code { catalogue::DIRECT_AUTH_INVALID_OTP } else { catalogue::DIRECT_AUTH_OOB_REJECT };
+            return Err(refused.into());
+        }
+        let prompt = self.prompts.get(&id).ok_or(catalogue::SERVER_ERROR)?;
         match &prompt.answer {
             Expected::Code(code) => {
                 let is_right = form.required("binding_code")? == code;

@@ -52,7 +52,7 @@ impl State {
         form.require_no_duplicates()?;
         let client = self.client(call, form)?;
         let token = form.value("token").ok_or(catalogue::REQUEST_MISSING_TOKEN)?;
-        self.grants.revoke(token, &client);
+        self.grants.revoke(token, &client, call.place.server);
         Ok(Reply::empty(200))
     }
 

@@ -36,6 +36,8 @@ pub(crate) struct State {
     pub(crate) settings: Settings,
     pub(crate) accounts: Vec<Account>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// How far the tenant is ahead of its clock.
+    pub(crate) ahead: Duration,
     pub(crate) keys: KeyRing,
     pub(crate) transactions: HashMap<String, Transaction>,
     pub(crate) prompts: BTreeMap<u64, Prompt>,
@@ -54,6 +56,11 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// The tenant's time.
+    pub(crate) fn now(&self) -> Duration {
+        self.clock.now().saturating_add(self.ahead)
+    }
+
     pub(crate) fn new(config: Config, clock: Arc<dyn Clock>) -> Self {
         let accounts = config.users.into_iter().enumerate().map(|(index, user)| Account::new(index, user)).collect();
         Self {
@@ -64,6 +71,7 @@ impl State {
             settings: config.settings,
             accounts,
             clock,
+            ahead: Duration::ZERO,
             keys: KeyRing::default(),
             transactions: HashMap::new(),
             prompts: BTreeMap::new(),

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::Engine;
-use super::writing::Written;
+use super::writing::{Committed, Written};
 use crate::audit::{Attempt, AuditKind, SecurityEvent};
 use crate::context::storage;
 use crate::discovery::Discovery;
@@ -77,7 +77,7 @@ impl Engine {
             }
             Err(failure) => {
                 let surely_unused = may_send == MaySend::First && presented.mark.is_none() && !sent.unknown;
-                self.refused(id, failure, surely_unused).await
+                self.refused(id, &presented, failure, surely_unused).await
             }
         }
     }
@@ -108,7 +108,11 @@ impl Engine {
         let now = self.now();
         let mark = Mark { first_wall: now.wall, first_boot: now.boot, token: hash(token) };
         let before = presented.mark;
-        self.commit(|record| record.with_mark(Some(mark)))?;
+        match self.commit(mark.token, |record| record.with_mark(Some(mark))) {
+            Committed::Yes => {}
+            Committed::Ended(reason) => return Err(Kind::SessionEnded { reason }.into()),
+            Committed::OtherToken => return Err(superseded()),
+        }
         self.state().retried = None;
         let in_memory_only = presented.rotation == Rotation::Static || !self.state().was_stored;
         if in_memory_only {
@@ -118,12 +122,12 @@ impl Engine {
             Written::Stored => Ok(()),
             Written::Kept(problem) => {
                 // Nothing was sent under this mark.
-                let _ = self.commit(|record| record.with_mark(before));
+                self.commit(mark.token, |record| record.with_mark(before));
                 self.rewrite_later();
                 Err(storage(problem).into())
             }
             Written::Gone => Err(Kind::SessionEnded { reason: EndReason::SignedOut }.into()),
-            Written::Superseded => Err(Kind::Network { kind: NetworkProblem::Interrupted, maybe_sent: false }.into()),
+            Written::Superseded => Err(superseded()),
         }
     }
 
@@ -188,9 +192,15 @@ impl Engine {
         if next.rotation == Rotation::Static && presented.rotation != Rotation::Static {
             self.context.auditor.security(id, SecurityEvent::StaticBearerSession);
         }
-        if let Err(ended) = self.commit(|_| next) {
-            give_back(&self.context, metadata, received);
-            return Err(ended);
+        let Some(hash) = presented.refresh_hash() else { return Err(Kind::Internal.into()) };
+        match self.commit(hash, |_| next) {
+            Committed::Yes => {}
+            Committed::Ended(reason) => {
+                give_back(&self.context, metadata, received);
+                return Err(Kind::SessionEnded { reason }.into());
+            }
+            // As below: the other process holds a token of the same grant.
+            Committed::OtherToken => return self.superseded(),
         }
         match self.persist().await {
             Written::Stored => {}
@@ -212,17 +222,25 @@ impl Engine {
     fn superseded(&self) -> Result<(), Error> {
         match self.freshness() {
             Freshness::Fresh => Ok(()),
-            _ => Err(Kind::Network { kind: NetworkProblem::Interrupted, maybe_sent: false }.into()),
+            _ => Err(superseded()),
         }
     }
 
     /// 7 and every other "no".
-    async fn refused(self: &Arc<Self>, id: &Code, failure: Failure, surely_unused: bool) -> Result<(), Error> {
+    async fn refused(
+        self: &Arc<Self>,
+        id: &Code,
+        presented: &Record,
+        failure: Failure,
+        surely_unused: bool,
+    ) -> Result<(), Error> {
         let request_id = failure.request_id.clone();
         if !matches!(failure.why, Why::Refused) {
             if surely_unused {
                 // The server did not act: the next refresh is like a first one.
-                let _ = self.commit(|record| record.with_mark(None));
+                if let Some(hash) = presented.refresh_hash() {
+                    self.commit(hash, |record| record.with_mark(None));
+                }
                 if self.state().was_stored && matches!(self.persist().await, Written::Kept(_)) {
                     self.rewrite_later();
                 }
@@ -230,7 +248,7 @@ impl Engine {
             return Err(self.error(failure));
         }
         // If the store cannot be read, nothing ends; if a newer token is there, it is used.
-        if self.adopt_newer().await? {
+        if self.adopt_newer().await? || self.state().record.refresh_hash() != presented.refresh_hash() {
             return self.superseded();
         }
         self.context.auditor.security(id, SecurityEvent::RefreshTokenRefused);
@@ -253,6 +271,11 @@ impl Engine {
         let finished = AuditKind::AttemptFinished { attempt, outcome, status, request_id, duration };
         self.context.auditor.record(id, finished);
     }
+}
+
+/// Another process's set was taken over; nothing was sent for it yet.
+fn superseded() -> Error {
+    Kind::Network { kind: NetworkProblem::Interrupted, maybe_sent: false }.into()
 }
 
 /// The set after a refresh: what the answer omits is carried over; what was not validated is not released (6).

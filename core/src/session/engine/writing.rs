@@ -10,7 +10,7 @@ use super::{Engine, claims_of};
 use crate::context::{STORE_DEADLINE, in_background, storage};
 use crate::error::{EndReason, Error, Kind, StoreProblem};
 use crate::jose::id_token::IdTokenClaims;
-use crate::session::record::Record;
+use crate::session::record::{Record, TokenHash};
 use crate::session::rules::{self, Stored};
 
 /// What became of a write.
@@ -22,6 +22,14 @@ pub(super) enum Written {
     Gone,
     /// Another process had written a newer set, which is ours now.
     Superseded,
+}
+
+/// Whether memory took the next record.
+pub(super) enum Committed {
+    Yes,
+    Ended(EndReason),
+    /// Another process's set was taken over meanwhile.
+    OtherToken,
 }
 
 /// A record that could not be stored is tried again after this long, then after twice as long, and so on.
@@ -39,13 +47,17 @@ impl Engine {
     /// Deletes a record that cannot be read any more, and writes what memory has.
     pub(crate) async fn discard_stored(self: &Arc<Self>) -> Result<(), StoreProblem> {
         let writing = self.writing().await?;
-        self.context.delete_and_check(&self.key, writing).await?;
+        // From here on an absent record says nothing.
+        let was_stored = {
+            let mut state = self.state();
+            state.persisted = false;
+            core::mem::replace(&mut state.was_stored, false)
+        };
+        if let Err(problem) = self.context.delete_and_check(&self.key, writing).await {
+            self.state().was_stored = was_stored;
+            return Err(problem);
+        }
         if self.alive().is_ok() {
-            {
-                let mut state = self.state();
-                state.was_stored = false;
-                state.persisted = false;
-            }
             self.first_write().await;
         }
         Ok(())
@@ -74,6 +86,9 @@ impl Engine {
     /// Holds a record that was read against memory, and takes over what is newer, or the end.
     pub(super) fn compare(&self, found: Option<Record>) -> Stored {
         let mut state = self.state();
+        if found.is_none() && !state.was_stored {
+            return Stored::Unchanged;
+        }
         let verdict = rules::compare(&state.record.id, state.seen, &self.writer, found.as_ref());
         match (verdict, found) {
             (Stored::Newer, Some(found)) => {
@@ -91,16 +106,20 @@ impl Engine {
         verdict
     }
 
-    /// The next record in memory: by this writer, at a higher generation than any that was read. An ended session has none.
-    pub(super) fn commit(&self, make: impl FnOnce(&Record) -> Record) -> Result<(), Error> {
+    /// The next record in memory: by this writer, at a higher generation than any that was read. An ended session has none,
+    /// nor one that holds another refresh token than `presented` (docs/sessions.md §5, item 5).
+    pub(super) fn commit(&self, presented: TokenHash, make: impl FnOnce(&Record) -> Record) -> Committed {
         let mut state = self.state();
         if let Some(reason) = state.ended {
-            return Err(Kind::SessionEnded { reason }.into());
+            return Committed::Ended(reason);
+        }
+        if state.record.refresh_hash() != Some(presented) {
+            return Committed::OtherToken;
         }
         let generation = state.seen.max(state.record.generation).saturating_add(1);
         let next = Record { generation, writer: self.writer, ..make(&state.record) };
         state.record = Arc::new(next);
-        Ok(())
+        Committed::Yes
     }
 
     /// Hands out the newest set from now on.
