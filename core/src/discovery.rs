@@ -9,7 +9,7 @@ use futures_util::lock::Mutex as AsyncMutex;
 
 use crate::context::Context;
 use crate::env::{BootInstant, Conversation, HttpResponse};
-use crate::error::{Kind, ResponseDefect};
+use crate::error::{Kind, NetworkProblem, ResponseDefect};
 use crate::jose::jwks::{KeySet, parse_keys};
 use crate::wire::answer::{self, Failure, Leg, Why};
 use crate::wire::metadata::{Metadata, parse_metadata};
@@ -22,13 +22,22 @@ pub(crate) struct Discovery {
     fetching: AsyncMutex<()>,
 }
 
+/// What is fetched; a failure of one says nothing of the others.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Document {
+    Metadata,
+    Keys,
+    /// One of them anew, for a reason of its own.
+    Anew,
+}
+
 #[derive(Default)]
 struct Cache {
     metadata: Option<(Arc<Metadata>, BootInstant)>,
     keys: Option<(Arc<KeySet>, BootInstant)>,
     forced_at: Option<BootInstant>,
     /// When the last fetch failed, and how.
-    failed: Option<(BootInstant, Kind)>,
+    failed: Option<(Document, BootInstant, Kind)>,
 }
 
 /// How long a document without `Cache-Control` is kept.
@@ -46,14 +55,9 @@ impl Discovery {
         context: &Arc<Context>,
         via: &Arc<dyn Conversation>,
     ) -> Result<Arc<Metadata>, Failure> {
-        if let Some(metadata) = context.discovery.known_metadata(context) {
-            return Ok(metadata);
-        }
-        Self::alone(context, via, |context, via| async move {
-            match context.discovery.known_metadata(&context) {
-                Some(metadata) => Ok(metadata),
-                None => context.discovery.fetch_metadata(&context, &*via).await,
-            }
+        let known = |context: &Context| context.discovery.known_metadata(context);
+        Self::alone(context, via, Document::Metadata, known, |context, via| async move {
+            context.discovery.fetch_metadata(&context, &*via).await
         })
         .await
     }
@@ -72,12 +76,13 @@ impl Discovery {
 
     /// Metadata anew and keys if they are stale: one or two requests, which leave an open connection.
     pub(crate) async fn refresh(context: &Arc<Context>, via: &Arc<dyn Conversation>) -> Result<(), Failure> {
-        let metadata =
-            Self::alone(
-                context,
-                via,
-                |context, via| async move { context.discovery.fetch_metadata(&context, &*via).await },
-            );
+        let metadata = Self::alone(
+            context,
+            via,
+            Document::Anew,
+            |_| None,
+            |context, via| async move { context.discovery.fetch_metadata(&context, &*via).await },
+        );
         Self::keys(context, via, &metadata.await?).await.map(drop)
     }
 
@@ -87,15 +92,10 @@ impl Discovery {
         via: &Arc<dyn Conversation>,
         metadata: &Arc<Metadata>,
     ) -> Result<Arc<KeySet>, Failure> {
-        if let Some(keys) = context.discovery.known_keys(context) {
-            return Ok(keys);
-        }
         let metadata = Arc::clone(metadata);
-        Self::alone(context, via, |context, via| async move {
-            match context.discovery.known_keys(&context) {
-                Some(keys) => Ok(keys),
-                None => context.discovery.fetch_keys(&context, &*via, &metadata).await,
-            }
+        let known = |context: &Context| context.discovery.known_keys(context);
+        Self::alone(context, via, Document::Keys, known, |context, via| async move {
+            context.discovery.fetch_keys(&context, &*via, &metadata).await
         })
         .await
     }
@@ -109,56 +109,75 @@ impl Discovery {
         checked: &Arc<KeySet>,
     ) -> Result<Option<Arc<KeySet>>, Failure> {
         let (metadata, checked) = (Arc::clone(metadata), Arc::clone(checked));
-        Self::alone(context, via, |context, via| async move {
-            let now = context.env.clock.boot();
-            {
-                let cache = context.discovery.cache();
-                // Somebody else has fetched meanwhile.
-                if let Some((keys, _)) = &cache.keys
-                    && !Arc::ptr_eq(keys, &checked)
+        Self::alone(
+            context,
+            via,
+            Document::Anew,
+            |_| None,
+            |context, via| async move {
+                let now = context.env.clock.boot();
                 {
-                    return Ok(Some(Arc::clone(keys)));
+                    let cache = context.discovery.cache();
+                    // Somebody else has fetched meanwhile.
+                    if let Some((keys, _)) = &cache.keys
+                        && !Arc::ptr_eq(keys, &checked)
+                    {
+                        return Ok(Some(Arc::clone(keys)));
+                    }
+                    if cache.forced_at.is_some_and(|at| now.since(at) < FORCED_SPACING) {
+                        return Ok(None);
+                    }
                 }
-                if cache.forced_at.is_some_and(|at| now.since(at) < FORCED_SPACING) {
-                    return Ok(None);
-                }
-            }
-            let keys = context.discovery.fetch_keys(&context, &*via, &metadata).await?;
-            context.discovery.cache().forced_at = Some(now);
-            Ok(Some(keys))
-        })
+                let keys = context.discovery.fetch_keys(&context, &*via, &metadata).await?;
+                context.discovery.cache().forced_at = Some(now);
+                Ok(Some(keys))
+            },
+        )
         .await
     }
 
-    /// One fetch at a time, on a task of its own: a caller that stops polling holds up nobody. Who waited while one failed
-    /// hears of that failure instead of trying in turn.
+    /// What is known, or one fetch at a time, on a task of its own: a caller that stops polling holds up nobody. Who waited
+    /// while the server could not give the same document hears of that instead of trying in turn.
     async fn alone<T, F>(
         context: &Arc<Context>,
         via: &Arc<dyn Conversation>,
-        work: impl FnOnce(Arc<Context>, Arc<dyn Conversation>) -> F + Send + 'static,
+        document: Document,
+        known: impl Fn(&Context) -> Option<T> + Send + 'static,
+        fetch: impl FnOnce(Arc<Context>, Arc<dyn Conversation>) -> F + Send + 'static,
     ) -> Result<T, Failure>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, Failure>> + Send + 'static,
     {
+        if let Some(known) = known(context) {
+            return Ok(known);
+        }
         let (context, via) = (Arc::clone(context), Arc::clone(via));
-        let task = Arc::clone(&context).detached(move |_| async move {
+        let task = Arc::clone(&context).detached(move |abandoned| async move {
             let asked = context.env.clock.boot();
             let (waited, _fetching) = match context.discovery.fetching.try_lock() {
                 Some(guard) => (false, guard),
                 None => (true, context.discovery.fetching.lock().await),
             };
+            if let Some(known) = known(&context) {
+                return Ok(known);
+            }
+            if abandoned.is_abandoned() {
+                return Err(Failure::local(Kind::Cancelled));
+            }
             let failed = context.discovery.cache().failed.clone();
-            if let Some((at, kind)) = failed
+            if let Some((what, at, kind)) = failed
                 && waited
+                && what == document
                 && at >= asked
             {
                 return Err(Failure::local(kind));
             }
-            let result = work(Arc::clone(&context), via).await;
-            if let Err(failure) = &result {
-                let kind = failure.why.kind_if_final();
-                context.discovery.cache().failed = kind.map(|kind| (context.env.clock.boot(), kind));
+            let result = fetch(Arc::clone(&context), via).await;
+            if document != Document::Anew {
+                let kind = result.as_ref().err().and_then(shared_failure);
+                let now = context.env.clock.boot();
+                context.discovery.cache().failed = kind.map(|kind| (document, now, kind));
             }
             result
         });
@@ -225,6 +244,18 @@ async fn fetch(
             Some(pause) if tried < TRIES => context.env.clock.sleep(pause * tried).await,
             _ => return Err(failure),
         }
+    }
+}
+
+/// A failure that whoever waited would meet as well: the server's, not that of one connection.
+fn shared_failure(failure: &Failure) -> Option<Kind> {
+    match &failure.why {
+        Why::NoAnswer { kind: kind @ Kind::Server { .. }, .. }
+        | Why::NoAnswer {
+            kind: kind @ Kind::Network { kind: NetworkProblem::Timeout | NetworkProblem::Tls, .. },
+            ..
+        } => Some(kind.clone()),
+        _ => None,
     }
 }
 

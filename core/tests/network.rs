@@ -10,12 +10,13 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use directauth::audit::{AuditEvent, AuditKind, AuditSink, SecurityEvent, SinkError};
-use directauth::env::{Blob, BoxFuture, StorageKey};
+use directauth::env::{Blob, BoxFuture, HttpTransport, NetworkOptions, StorageKey};
 use directauth::error::{ConfigurationProblem, IssuerProblem, NetworkProblem, StoreProblem};
 use directauth::{Client, Error, Kind, MemoryStore, Remedy, Step, TokenStore, Trust, WhenStorageFails};
 use directauth_emulator::{Answer, BadTlsKind, Fault, PushReaction, Rule};
 use futures_executor::block_on;
 use support::net::{at, builder, client};
+use support::world::{Real, World};
 use support::{emulator, trust};
 
 const PASSWORD: &str = "tr0ub4dor&3";
@@ -200,6 +201,40 @@ fn the_number_of_sign_ins_is_bounded() {
         std::thread::yield_now();
     }
     assert_eq!((tenant.journal().count("token"), refused), (16, 4));
+}
+
+#[test]
+fn a_caller_that_stops_polling_holds_nobody_up() {
+    let tenant = emulator().tenant();
+    let client = client(&tenant);
+    let left = client.sign_in("ana@example.com");
+    let mut left = Box::pin(left.password("correct horse battery"));
+    let until = Instant::now() + Duration::from_secs(20);
+    // Until it fetches the metadata, then never again.
+    while tenant.journal().is_empty() {
+        assert!(support::net::poll_once(&mut left).is_pending());
+        assert!(Instant::now() < until, "the request never came");
+        std::thread::yield_now();
+    }
+    let step = block_on(client.sign_in("ben@example.com").password(PASSWORD));
+    assert!(matches!(step, Ok(Step::SignedIn(_))), "{step:?}");
+}
+
+#[test]
+fn who_waited_for_a_document_that_the_server_cannot_give_does_not_try_in_turn() {
+    let tenant = emulator().tenant();
+    let world = World::new();
+    tenant.set_clock(Arc::new(world.clone()));
+    tenant.script(Rule::on("metadata").times(0).answer(Answer::status(503)));
+    let options = NetworkOptions { trust: trust(), connect_timeout: Duration::from_secs(10) };
+    let environment = world.environment(Real::new(&world, HttpTransport::new(options)));
+    let client = &builder(&tenant).environment(environment).build().expect("valid");
+    let names: Vec<String> = (0..5).map(|n| format!("user{n}@example.com")).collect();
+    let attempts = names.iter().map(|name| async move { client.sign_in(name).password("x").await });
+    for result in world.run(futures_util::future::join_all(attempts)) {
+        assert!(matches!(result.expect_err("failing").kind(), Kind::Server { status: 503, .. }));
+    }
+    assert_eq!(tenant.journal().operations(), ["metadata"; 3], "row 202: three tries, for all of them");
 }
 
 /// A store that never works.

@@ -452,7 +452,7 @@ impl Transaction {
         };
         let claims = match validation::validate(context, &self.conversation, &tokens, &occasion).await {
             Ok(claims) => claims,
-            Err(kind) => return Err(refuse(kind, Some(session::newest(tokens)))),
+            Err(kind) => return Err(refuse(kind, Some(session::newest(&tokens)))),
         };
         // The connection saw the secrets; it is gone before the app hears of the session.
         self.end();
@@ -471,9 +471,9 @@ impl Transaction {
             Established::Session(session) => Ok(session),
             Established::NotWanted(tokens) => {
                 context.auditor.security(&self.id, SecurityEvent::LateTokensRevoked);
-                Err(refuse(Kind::Cancelled, Some(session::newest(tokens))))
+                Err(refuse(Kind::Cancelled, Some(session::newest(&tokens))))
             }
-            Established::Failed(tokens) => Err(refuse(Kind::Internal, Some(session::newest(tokens)))),
+            Established::Failed(tokens) => Err(refuse(Kind::Internal, Some(session::newest(&tokens)))),
         }
     }
 

@@ -436,15 +436,7 @@ async fn end_others(
 }
 
 /// The token whose revocation ends the grant: the refresh token, which takes its access token along (row 304).
-pub(crate) fn newest(tokens: TokenAnswer) -> (Secret, &'static str) {
-    match tokens.refresh_token {
-        Some(token) => (token, "refresh_token"),
-        None => (tokens.access_token, "access_token"),
-    }
-}
-
-/// As [`newest`], of tokens that are still needed.
-pub(crate) fn newest_of(tokens: &TokenAnswer) -> (Secret, &'static str) {
+pub(crate) fn newest(tokens: &TokenAnswer) -> (Secret, &'static str) {
     match &tokens.refresh_token {
         Some(token) => (token.duplicate(), "refresh_token"),
         None => (tokens.access_token.duplicate(), "access_token"),

@@ -189,14 +189,6 @@ impl Failure {
 }
 
 impl Why {
-    /// The kind of a failure that does not depend on the moment.
-    pub(crate) fn kind_if_final(&self) -> Option<Kind> {
-        match self {
-            Self::NoAnswer { kind, .. } | Self::Fatal(kind) => Some(kind.clone()),
-            _ => None,
-        }
-    }
-
     /// A word for the audit log.
     pub(crate) fn name(&self) -> &'static str {
         match self {

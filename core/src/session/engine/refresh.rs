@@ -16,7 +16,7 @@ use crate::jose::jwks::KeySet;
 use crate::secret::Secret;
 use crate::session::record::{Life, Mark, Record, Rotation, TokenSet, hash};
 use crate::session::rules::{self, Freshness, MaySend, Now, OKTA};
-use crate::session::{give_back, newest, newest_of};
+use crate::session::{give_back, newest};
 use crate::validation::{self, Occasion};
 use crate::wire::answer::{self, Failure, Leg, Why};
 use crate::wire::metadata::Metadata;
@@ -180,14 +180,14 @@ impl Engine {
             self.context.auditor.security(id, SecurityEvent::TokenRejected { check });
             if check == TokenCheck::Subject && previous.is_some() {
                 self.context.auditor.security(id, SecurityEvent::SubjectChanged);
-                give_back(&self.context, metadata, newest(tokens));
+                give_back(&self.context, metadata, newest(&tokens));
                 self.end(EndReason::SubjectChanged);
                 let _ = self.delete().await;
                 return Err(Kind::SessionEnded { reason: EndReason::SubjectChanged }.into());
             }
         }
         // For the case that the session has ended meanwhile and nobody else knows this token.
-        let received = newest_of(&tokens);
+        let received = newest(&tokens);
         let next = merge(presented, tokens, &validated, sent);
         if next.rotation == Rotation::Static && presented.rotation != Rotation::Static {
             self.context.auditor.security(id, SecurityEvent::StaticBearerSession);
