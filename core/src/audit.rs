@@ -1,21 +1,38 @@
 //! What happened, for the app's own log: structured events without secrets and without user names.
 //!
 //! protocol.md §8.5. A sink that is slow or fails loses events, never a sign-in: the queue is bounded, drops are counted.
+//! Request ids and times join these events to the server's own log, which is the authoritative one: whoever controls the
+//! device controls what is logged on it (AUD-6).
 
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
-use crate::config::Factor;
-use crate::env::Spawner;
-use crate::error::{Code, TokenCheck};
+use data_encoding::HEXLOWER;
+use ring::hmac;
+
+use crate::config::{Config, Factor};
+use crate::env::{Clock, Environment, Spawner};
+use crate::error::{Code, EndReason, TokenCheck};
+use crate::secret::Secret;
+use crate::session::ServerSignOut;
 
 /// One event.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct AuditEvent {
-    /// The random id of the sign-in or refresh that this belongs to.
+    /// When it happened, by the device's wall clock.
+    pub at: SystemTime,
+    /// The client's issuer.
+    pub issuer: Arc<str>,
+    /// The client's id.
+    pub client_id: Arc<str>,
+    /// The random id of the sign-in, refresh or session that this belongs to.
     pub transaction_id: Code,
+    /// Who it is about: a keyed hash of the user name as it was typed, in lower-case hexadecimal. Only with
+    /// [`audit_users`](crate::ClientBuilder::audit_users).
+    pub user: Option<Code>,
     /// What happened.
     pub kind: AuditKind,
     /// Events that were dropped since the last one that arrived.
@@ -43,6 +60,30 @@ pub enum AuditKind {
         request_id: Option<Code>,
         /// From the first byte to the outcome, on the clock that counts sleep.
         duration: Duration,
+        /// How often it had been sent before: the polls before this one, or 1 for a refresh that was repeated because its
+        /// answer was lost. What a user typed is never repeated.
+        retries: u32,
+    },
+    /// A user is signed in.
+    SessionStarted {
+        /// The session's id.
+        session_id: Code,
+    },
+    /// A session is over.
+    SessionEnded {
+        /// The session's id.
+        session_id: Code,
+        /// Why.
+        reason: EndReason,
+    },
+    /// A sign-out has done what it could.
+    SignedOut {
+        /// The session's id.
+        session_id: Code,
+        /// What the server was told.
+        server: ServerSignOut,
+        /// Whether the record is gone from the store.
+        deleted: bool,
     },
     /// Something that a security team wants to know.
     Security(SecurityEvent),
@@ -66,6 +107,8 @@ pub enum Attempt {
     Approval,
     /// A refresh.
     Refresh,
+    /// Giving a token back (RFC 7009).
+    Revocation,
 }
 
 /// Something that a security team wants to know.
@@ -86,12 +129,17 @@ pub enum SecurityEvent {
         /// Seconds by which the server is ahead.
         seconds: i64,
     },
-    /// More scopes were granted than asked for.
+    /// More scopes were granted than asked for (row 97).
     ScopeWidened,
+    /// An answer brought the access token of another session, or again one that has expired (rows 100, 102).
+    AccessTokenReused,
     /// A refresh answered for another user.
     SubjectChanged,
     /// The newest refresh token was refused.
     RefreshTokenRefused,
+    /// It was refused although the server rotates tokens and its access token had not expired: perhaps somebody else used a
+    /// copy of it, and the server's reuse detection ended the grant (protocol.md §4).
+    RefreshReuseSuspected,
     /// Tokens arrived for a sign-in that was cancelled, and were revoked.
     LateTokensRevoked,
     /// A session could not be stored.
@@ -119,8 +167,21 @@ pub struct SinkError;
 /// The bounded queue before the sink.
 pub(crate) struct Auditor {
     sink: Option<Arc<dyn AuditSink>>,
+    salt: Option<hmac::Key>,
+    issuer: Arc<str>,
+    client_id: Arc<str>,
+    clock: Arc<dyn Clock>,
     spawner: Arc<dyn Spawner>,
     queue: Arc<Mutex<Queue>>,
+}
+
+/// What an event belongs to.
+#[derive(Clone, Copy)]
+pub(crate) struct Trail<'a> {
+    /// The id of the sign-in, refresh or session.
+    pub(crate) id: &'a Code,
+    /// The user name as it was typed; only its keyed hash goes into an event, and only if the app wants it.
+    pub(crate) user: &'a str,
 }
 
 #[derive(Default)]
@@ -133,19 +194,42 @@ struct Queue {
 const MAX_QUEUED: usize = 256;
 
 impl Auditor {
-    pub(crate) fn new(sink: Option<Arc<dyn AuditSink>>, spawner: Arc<dyn Spawner>) -> Self {
-        Self { sink, spawner, queue: Arc::default() }
+    /// `salt`: the key under which user names are hashed, if the app wants them.
+    pub(crate) fn new(
+        sink: Option<Arc<dyn AuditSink>>,
+        salt: Option<&Secret>,
+        config: &Config,
+        env: &Environment,
+    ) -> Self {
+        Self {
+            sink,
+            // EXPOSE: becomes the key of the hash.
+            salt: salt.map(|salt| hmac::Key::new(hmac::HMAC_SHA256, salt.expose().as_bytes())),
+            issuer: config.issuer.as_str().into(),
+            client_id: config.client_id.as_str().into(),
+            clock: Arc::clone(&env.clock),
+            spawner: Arc::clone(&env.spawner),
+            queue: Arc::default(),
+        }
     }
 
-    pub(crate) fn record(&self, transaction_id: &Code, kind: AuditKind) {
-        tracing::debug!(target: "directauth", transaction = %transaction_id, event = ?kind);
+    pub(crate) fn record(&self, trail: Trail<'_>, kind: AuditKind) {
+        tracing::debug!(target: "directauth", transaction = %trail.id, event = ?kind);
         let Some(sink) = &self.sink else { return };
         let mut queue = lock(&self.queue);
         if queue.events.len() >= MAX_QUEUED {
             queue.dropped = queue.dropped.saturating_add(1);
             return;
         }
-        let event = AuditEvent { transaction_id: transaction_id.clone(), kind, dropped_before: 0 };
+        let event = AuditEvent {
+            at: self.clock.wall().to_system_time(),
+            issuer: Arc::clone(&self.issuer),
+            client_id: Arc::clone(&self.client_id),
+            transaction_id: trail.id.clone(),
+            user: self.salt.as_ref().and_then(|salt| hash(salt, trail.user)),
+            kind,
+            dropped_before: 0,
+        };
         queue.events.push_back(event);
         let idle = !core::mem::replace(&mut queue.draining, true);
         drop(queue);
@@ -155,9 +239,15 @@ impl Auditor {
         }
     }
 
-    pub(crate) fn security(&self, transaction_id: &Code, event: SecurityEvent) {
-        self.record(transaction_id, AuditKind::Security(event));
+    pub(crate) fn security(&self, trail: Trail<'_>, event: SecurityEvent) {
+        self.record(trail, AuditKind::Security(event));
     }
+}
+
+/// HMAC-SHA-256 of a user name, cut to 128 bits: enough to tell users of one app apart, useless without the key.
+fn hash(salt: &hmac::Key, user: &str) -> Option<Code> {
+    let tag = hmac::sign(salt, user.as_bytes());
+    Code::parse(&HEXLOWER.encode(tag.as_ref().get(..16)?))
 }
 
 fn drain(sink: &dyn AuditSink, queue: &Mutex<Queue>) {
@@ -187,7 +277,8 @@ fn lock(queue: &Mutex<Queue>) -> std::sync::MutexGuard<'_, Queue> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::env::BoxFuture;
+    use crate::config::tests::config;
+    use crate::env::{BoxFuture, NetworkOptions};
     use futures_util::FutureExt;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -221,6 +312,43 @@ mod tests {
         }
     }
 
+    fn auditor(sink: Arc<dyn AuditSink>, spawner: Arc<dyn Spawner>, salt: Option<&Secret>) -> Auditor {
+        let options = NetworkOptions { trust: crate::Trust::Bundled, connect_timeout: Duration::from_secs(1) };
+        Auditor::new(Some(sink), salt, &config(), &Environment { spawner, ..Environment::system(options) })
+    }
+
+    fn trail(id: &Code) -> Trail<'_> {
+        Trail { id, user: "ana@example.com" }
+    }
+
+    #[derive(Default)]
+    struct Kept(Mutex<Vec<AuditEvent>>);
+    impl AuditSink for Kept {
+        fn record(&self, event: &AuditEvent) -> Result<(), SinkError> {
+            self.0.lock().map_err(|_| SinkError)?.push(event.clone());
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn users_are_told_apart_by_a_keyed_hash_and_only_if_the_app_wants_it() {
+        let user_of = |salt: Option<&str>, user| {
+            let sink = Arc::new(Kept::default());
+            let salt = salt.map(Secret::from);
+            let auditor = auditor(Arc::clone(&sink) as Arc<dyn AuditSink>, Arc::new(Here), salt.as_ref());
+            auditor.record(Trail { id: &Code::of("t"), user }, event());
+            let events = sink.0.lock().unwrap();
+            assert_eq!((&*events[0].issuer, &*events[0].client_id), ("https://a.example/oauth2/x", "id"));
+            events[0].user.clone().map(|user| user.as_str().to_owned())
+        };
+        assert_eq!(user_of(None, "ana@example.com"), None);
+        let ana = user_of(Some("salt"), "ana@example.com").unwrap();
+        assert_eq!(ana.len(), 32);
+        assert_eq!(user_of(Some("salt"), "ana@example.com").unwrap(), ana);
+        assert_ne!(user_of(Some("salt"), "ben@example.com").unwrap(), ana);
+        assert_ne!(user_of(Some("pepper"), "ana@example.com").unwrap(), ana);
+    }
+
     fn event() -> AuditKind {
         AuditKind::Security(SecurityEvent::NotPersisted)
     }
@@ -228,9 +356,9 @@ mod tests {
     #[test]
     fn a_sink_that_fails_or_panics_loses_events_and_nothing_else() {
         let sink = Arc::new(Flaky::default());
-        let auditor = Auditor::new(Some(Arc::clone(&sink) as Arc<dyn AuditSink>), Arc::new(Here));
+        let auditor = auditor(Arc::clone(&sink) as Arc<dyn AuditSink>, Arc::new(Here), None);
         for _ in 0..3 {
-            auditor.record(&Code::of("t"), event());
+            auditor.record(trail(&Code::of("t")), event());
         }
         assert_eq!(sink.calls.load(Ordering::SeqCst), 3);
         assert!(sink.dropped.load(Ordering::SeqCst) >= 2, "the third event tells of the two that were lost");
@@ -238,9 +366,9 @@ mod tests {
 
     #[test]
     fn the_queue_is_bounded_and_counts_what_it_drops() {
-        let auditor = Auditor::new(Some(Arc::new(Flaky::default())), Arc::new(Never));
+        let auditor = auditor(Arc::new(Flaky::default()), Arc::new(Never), None);
         for _ in 0..MAX_QUEUED + 10 {
-            auditor.record(&Code::of("t"), event());
+            auditor.record(trail(&Code::of("t")), event());
         }
         let queue = lock(&auditor.queue);
         assert_eq!((queue.events.len(), queue.dropped), (MAX_QUEUED, 10));

@@ -5,12 +5,13 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use crate::audit::{AuditSink, Auditor};
-use crate::config::{ClientId, Config, Factor, Issuer, Origin, Scopes, WhenStorageFails, time_limit};
+use crate::config::{ClientId, Config, Factor, Issuer, Origin, Scopes, WhenStorageFails, WiderScopes, time_limit};
 use crate::context::Context;
 use crate::discovery::Discovery;
 use crate::env::{Environment, MemoryStore, NetworkOptions, TokenStore, Trust};
 use crate::error::{ConfigurationProblem, Error, Kind};
 use crate::flow::{self, SignIn, SignIns};
+use crate::secret::Secret;
 use crate::session::{self, Session};
 
 /// A client of one authorization server. Cheap to clone; clones share caches and limits.
@@ -37,6 +38,8 @@ impl Client {
             when_storage_fails: WhenStorageFails::default(),
             store: None,
             audit_sink: None,
+            audit_users: None,
+            wider_scopes: WiderScopes::default(),
             environment: None,
         }
     }
@@ -100,6 +103,8 @@ pub struct ClientBuilder {
     when_storage_fails: WhenStorageFails,
     store: Option<Arc<dyn TokenStore>>,
     audit_sink: Option<Arc<dyn AuditSink>>,
+    audit_users: Option<Secret>,
+    wider_scopes: WiderScopes,
     environment: Option<Environment>,
 }
 
@@ -164,6 +169,19 @@ impl ClientBuilder {
         self
     }
 
+    /// Whom audit events are about, as a hash of the user name under `key`; nobody if not called. Whoever has the key can try
+    /// names: keep it where the events are read, and change it when old events should no longer be joined to new ones.
+    pub fn audit_users(mut self, key: impl Into<Secret>) -> Self {
+        self.audit_users = Some(key.into());
+        self
+    }
+
+    /// What becomes of tokens with more scopes than were asked for; they are taken if not called.
+    pub fn wider_scopes(mut self, what: WiderScopes) -> Self {
+        self.wider_scopes = what;
+        self
+    }
+
     /// Another world than the real one, for tests. Trust and connect timeout are then its own affair.
     pub fn environment(mut self, environment: Environment) -> Self {
         self.environment = Some(environment);
@@ -191,12 +209,13 @@ impl ClientBuilder {
             request_timeout: time_limit(self.request_timeout).map_err(configuration)?,
             trim_usernames: self.trim_usernames,
             when_storage_fails: self.when_storage_fails,
+            wider_scopes: self.wider_scopes,
         };
         self.trust.check().map_err(configuration)?;
         let connect_timeout = time_limit(self.connect_timeout).map_err(configuration)?;
         let options = NetworkOptions { trust: self.trust, connect_timeout };
         let env = self.environment.unwrap_or_else(|| Environment::system(options));
-        let auditor = Auditor::new(self.audit_sink, Arc::clone(&env.spawner));
+        let auditor = Auditor::new(self.audit_sink, self.audit_users.as_ref(), &config, &env);
         let context = Context {
             config,
             env,
@@ -205,6 +224,7 @@ impl ClientBuilder {
             auditor,
             establishing: Default::default(),
             store_calls: Arc::default(),
+            standing: Default::default(),
         };
         Ok(Client { context: Arc::new(context), sign_ins: Arc::default() })
     }

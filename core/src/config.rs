@@ -218,6 +218,7 @@ pub(crate) struct Config {
     pub(crate) request_timeout: Duration,
     pub(crate) trim_usernames: bool,
     pub(crate) when_storage_fails: WhenStorageFails,
+    pub(crate) wider_scopes: WiderScopes,
 }
 
 impl Config {
@@ -239,6 +240,18 @@ pub enum WhenStorageFails {
     KeepInMemory,
 }
 
+/// What becomes of tokens with more scopes than were asked for (protocol.md row 97). An audit event tells of it either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WiderScopes {
+    /// They are taken; [`Session::granted_scopes`](crate::Session::granted_scopes) shows what was granted.
+    #[default]
+    Accept,
+    /// A sign-in fails with [`TokenCheck::Scope`](crate::error::TokenCheck::Scope) and gives them back; at a refresh they are
+    /// not released, and the session stays.
+    Refuse,
+}
+
 /// A time limit: more than nothing, and at most ten minutes.
 pub(crate) fn time_limit(limit: Duration) -> Result<Duration, ConfigurationProblem> {
     let sane = !limit.is_zero() && limit <= Duration::from_secs(600);
@@ -246,8 +259,22 @@ pub(crate) fn time_limit(limit: Duration) -> Result<Duration, ConfigurationProbl
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    pub(crate) fn config() -> Config {
+        Config {
+            issuer: Issuer::parse("https://a.example/oauth2/x").unwrap(),
+            client_id: ClientId::parse("id").unwrap(),
+            scopes: Scopes::parse(["openid"]).unwrap(),
+            capabilities: vec![],
+            resource_origins: vec![Origin::parse("https://api.example:8443").unwrap()],
+            request_timeout: Duration::from_secs(1),
+            trim_usernames: true,
+            when_storage_fails: WhenStorageFails::Refuse,
+            wider_scopes: WiderScopes::Accept,
+        }
+    }
 
     #[test]
     fn an_issuer_is_https_and_written_as_the_server_writes_it() {
@@ -304,16 +331,7 @@ mod tests {
 
     #[test]
     fn tokens_go_to_https_of_known_origins_only() {
-        let config = Config {
-            issuer: Issuer::parse("https://a.example/oauth2/x").unwrap(),
-            client_id: ClientId::parse("id").unwrap(),
-            scopes: Scopes::parse(["openid"]).unwrap(),
-            capabilities: vec![],
-            resource_origins: vec![Origin::parse("https://api.example:8443").unwrap()],
-            request_timeout: Duration::from_secs(1),
-            trim_usernames: true,
-            when_storage_fails: WhenStorageFails::Refuse,
-        };
+        let config = config();
         for yes in ["https://a.example/me?x=1", "https://api.example:8443/x", "https://A.example:443/"] {
             assert!(config.may_receive_tokens(yes), "{yes}");
         }

@@ -2,7 +2,7 @@
 //! request is sent.
 
 use core::time::Duration;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_channel::oneshot;
 use futures_util::future::{Either, select};
@@ -18,8 +18,12 @@ use crate::env::{
 };
 use crate::error::{Code, Kind, StoreProblem};
 use crate::secret::Secret;
+use crate::wire::answer::{self, Failure, Leg, Reply};
 use crate::wire::form::Body;
 use crate::wire::http_date::parse_http_date;
+use crate::wire::json::Object;
+use crate::wire::private::Private;
+use crate::wire::rate_limit::{RateHeaders, Standing, Waits};
 
 /// Answers of the token and direct-authentication endpoints, metadata and keys are read up to this size (row 12).
 const MAX_ANSWER: usize = 1024 * 1024;
@@ -38,6 +42,7 @@ pub(crate) struct Context {
     pub(crate) establishing: AsyncMutex<()>,
     /// Counted by its clones: the store calls that are under way, late ones included.
     pub(crate) store_calls: Arc<()>,
+    pub(crate) standing: Mutex<Standing>,
 }
 
 impl Context {
@@ -48,19 +53,20 @@ impl Context {
         url: &str,
         body: Body,
         deadline: Duration,
-    ) -> Result<HttpResponse, TransportError> {
-        via.send(HttpRequest {
+    ) -> Result<Reply, TransportError> {
+        let (body, private) = body.into_parts();
+        let request = HttpRequest {
             method: Method::Post,
             url: url.to_owned(),
             headers: vec![
                 ("accept", HeaderValue::Plain("application/json")),
                 ("content-type", HeaderValue::Plain("application/x-www-form-urlencoded")),
             ],
-            body: Some(body.into_inner()),
+            body: Some(body),
             max_response: MAX_ANSWER,
             deadline,
-        })
-        .await
+        };
+        self.send(via, request, private).await
     }
 
     /// Gets a JSON document, with the access token if one is given.
@@ -69,18 +75,54 @@ impl Context {
         via: &dyn Conversation,
         url: &str,
         bearer: Option<&Secret>,
-    ) -> Result<HttpResponse, TransportError> {
+    ) -> Result<Reply, TransportError> {
+        // EXPOSE: copied into a list that wipes itself, to be masked in what the server says.
+        let private = Private::of(bearer.map(Secret::expose));
         let mut headers = vec![("accept", HeaderValue::Plain("application/json"))];
         headers.extend(bearer.map(|token| ("authorization", HeaderValue::Secret(bearer_header(token)))));
-        via.send(HttpRequest {
+        let request = HttpRequest {
             method: Method::Get,
             url: url.to_owned(),
             headers,
             body: None,
             max_response: MAX_ANSWER,
             deadline: self.config.request_timeout,
-        })
-        .await
+        };
+        self.send(via, request, private).await
+    }
+
+    async fn send(
+        &self,
+        via: &dyn Conversation,
+        request: HttpRequest,
+        private: Private,
+    ) -> Result<Reply, TransportError> {
+        let response = via.send(request).await?;
+        let now = self.env.clock.boot();
+        self.standing().heard(response.status, &RateHeaders::of(&response), now);
+        Ok(Reply { response, private })
+    }
+
+    /// The JSON object of a success, or what the answer means instead (`wire::answer`).
+    pub(crate) fn read(&self, reply: &Reply, leg: Leg) -> Result<Object, Failure> {
+        answer::read(reply, leg).map_err(|failure| failure.waiting(self.waits()))
+    }
+
+    /// Whether work that nobody waits for should wait, because the server's bucket is empty.
+    pub(crate) fn should_be_quiet(&self) -> bool {
+        self.standing().is_empty(self.env.clock.boot())
+    }
+
+    fn waits(&self) -> Waits {
+        let mut spread = [0];
+        // Without randomness nothing is added.
+        let _ = self.env.randomness.fill(&mut spread);
+        let [spread] = spread;
+        Waits { back_off: self.standing().back_off(), spread }
+    }
+
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs `work` on a task of its own; a caller that goes away does not stop it, it is only told.

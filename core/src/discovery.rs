@@ -11,7 +11,8 @@ use crate::context::Context;
 use crate::env::{BootInstant, Conversation, HttpResponse};
 use crate::error::{Kind, NetworkProblem, ResponseDefect};
 use crate::jose::jwks::{KeySet, parse_keys};
-use crate::wire::answer::{self, Failure, Leg, Why};
+use crate::wire::answer::{Failure, Leg, Reply, Why};
+use crate::wire::json::Object;
 use crate::wire::metadata::{Metadata, parse_metadata};
 
 /// What is kept between sign-ins.
@@ -74,13 +75,14 @@ impl Discovery {
         Ok((metadata, keys))
     }
 
-    /// Metadata anew and keys if they are stale: one or two requests, which leave an open connection.
+    /// Metadata anew and keys if they are stale: one or two requests, which leave an open connection. While the server's
+    /// bucket is empty only what is missing (row 321).
     pub(crate) async fn refresh(context: &Arc<Context>, via: &Arc<dyn Conversation>) -> Result<(), Failure> {
         let metadata = Self::alone(
             context,
             via,
             Document::Anew,
-            |_| None,
+            |context| context.should_be_quiet().then(|| context.discovery.known_metadata(context)).flatten(),
             |context, via| async move { context.discovery.fetch_metadata(&context, &*via).await },
         );
         Self::keys(context, via, &metadata.await?).await.map(drop)
@@ -197,11 +199,11 @@ impl Discovery {
     async fn fetch_metadata(&self, context: &Context, via: &dyn Conversation) -> Result<Arc<Metadata>, Failure> {
         let now = context.env.clock.boot();
         let url = context.config.issuer.metadata_url(&context.config.client_id);
-        let (response, document) = fetch(context, via, &url).await?;
+        let (reply, document) = fetch(context, via, &url).await?;
         let metadata = parse_metadata(&document, context.config.issuer.as_str())
-            .map_err(|what| Failure::after(&response, Kind::Configuration { what }))?;
+            .map_err(|what| Failure::after(&reply, Kind::Configuration { what }))?;
         let metadata = Arc::new(metadata);
-        self.cache().metadata = Some((Arc::clone(&metadata), now.plus(life(&response))));
+        self.cache().metadata = Some((Arc::clone(&metadata), now.plus(life(&reply.response))));
         Ok(metadata)
     }
 
@@ -212,11 +214,11 @@ impl Discovery {
         metadata: &Metadata,
     ) -> Result<Arc<KeySet>, Failure> {
         let now = context.env.clock.boot();
-        let (response, document) = fetch(context, via, metadata.jwks_uri.as_str()).await?;
+        let (reply, document) = fetch(context, via, metadata.jwks_uri.as_str()).await?;
         let keys = parse_keys(&document)
-            .ok_or_else(|| Failure::after(&response, Kind::InvalidResponse { what: ResponseDefect::Member("keys") }))?;
+            .ok_or_else(|| Failure::after(&reply, Kind::InvalidResponse { what: ResponseDefect::Member("keys") }))?;
         let keys = Arc::new(keys);
-        self.cache().keys = Some((Arc::clone(&keys), now.plus(life(&response))));
+        self.cache().keys = Some((Arc::clone(&keys), now.plus(life(&reply.response))));
         Ok(keys)
     }
 
@@ -225,17 +227,13 @@ impl Discovery {
     }
 }
 
-async fn fetch(
-    context: &Context,
-    via: &dyn Conversation,
-    url: &str,
-) -> Result<(HttpResponse, crate::wire::json::Object), Failure> {
+async fn fetch(context: &Context, via: &dyn Conversation, url: &str) -> Result<(Reply, Object), Failure> {
     let mut tried = 0;
     loop {
         tried += 1;
         let failure = match context.get(via, url, None).await.map_err(Failure::from) {
-            Ok(response) => match answer::read(&response, Leg::Metadata) {
-                Ok(document) => return Ok((response, document)),
+            Ok(reply) => match context.read(&reply, Leg::Metadata) {
+                Ok(document) => return Ok((reply, document)),
                 Err(failure) => failure,
             },
             Err(failure) => failure,

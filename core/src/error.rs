@@ -4,6 +4,7 @@
 //! `docs/protocol.md` to these. No text of the server is in here: only codes of allow-listed characters.
 
 use core::fmt;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 /// A failed call: its [`Kind`], and what helps to find it in the server's log.
@@ -12,7 +13,13 @@ use std::time::SystemTime;
 #[derive(Clone)]
 pub struct Error {
     kind: Kind,
-    request_id: Option<Code>,
+    /// On the heap, to keep results small.
+    more: Option<Box<More>>,
+}
+
+#[derive(Clone, Default)]
+struct More {
+    said: Said,
     transaction_id: Option<Code>,
 }
 
@@ -34,28 +41,43 @@ impl Error {
 
     /// The server's id of the request (`X-Okta-Request-Id`), for its log and its support.
     pub fn request_id(&self) -> Option<&str> {
-        self.request_id.as_ref().map(Code::as_str)
+        self.said()?.request_id.as_ref().map(Code::as_str)
+    }
+
+    /// What the server said in words, if it did: untrusted, for a developer's eyes.
+    pub fn server_text(&self) -> Option<&ServerText> {
+        self.said()?.text.as_deref()
+    }
+
+    /// What the server's sentence gives away beyond its code, for better wording; a server in another language gives none.
+    /// Decide on [`kind`](Error::kind) and [`remedy`](Error::remedy), which do not depend on it.
+    pub fn hint(&self) -> Option<Hint> {
+        self.said()?.hint
     }
 
     /// The library's own random id of the sign-in, as the audit events carry it.
     pub fn transaction_id(&self) -> Option<&str> {
-        self.transaction_id.as_ref().map(Code::as_str)
+        self.more.as_ref()?.transaction_id.as_ref().map(Code::as_str)
     }
 
-    pub(crate) fn with_request_id(mut self, id: Option<Code>) -> Self {
-        self.request_id = id.or(self.request_id);
+    fn said(&self) -> Option<&Said> {
+        self.more.as_ref().map(|more| &more.said)
+    }
+
+    pub(crate) fn with(mut self, said: Said) -> Self {
+        self.more.get_or_insert_default().said = said;
         self
     }
 
     pub(crate) fn with_transaction_id(mut self, id: &Code) -> Self {
-        self.transaction_id = Some(id.clone());
+        self.more.get_or_insert_default().transaction_id = Some(id.clone());
         self
     }
 }
 
 impl From<Kind> for Error {
     fn from(kind: Kind) -> Self {
-        Self { kind, request_id: None, transaction_id: None }
+        Self { kind, more: None }
     }
 }
 
@@ -75,17 +97,77 @@ impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("Error");
         out.field("kind", &self.kind);
-        if let Some(id) = &self.request_id {
-            out.field("request_id", id);
+        if let Some(id) = self.request_id() {
+            out.field("request_id", &format_args!("{id}"));
         }
-        if let Some(id) = &self.transaction_id {
-            out.field("transaction_id", id);
+        if let Some(text) = self.server_text() {
+            out.field("server_text", text);
+        }
+        if let Some(hint) = self.hint() {
+            out.field("hint", &hint);
+        }
+        if let Some(id) = self.transaction_id() {
+            out.field("transaction_id", &format_args!("{id}"));
         }
         out.finish()
     }
 }
 
 impl std::error::Error for Error {}
+
+/// What an answer says besides its meaning.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Said {
+    pub(crate) request_id: Option<Code>,
+    pub(crate) text: Option<Arc<ServerText>>,
+    pub(crate) hint: Option<Hint>,
+}
+
+/// The server's own words about a failure. **Untrusted**: anybody who can answer in the server's place can write them. Show
+/// them to developers, never as part of your own page, never as markup, and never open the address.
+///
+/// What the library sent (passwords, codes, user names, tokens) is masked in them, control and text-direction characters
+/// are removed, and each is at most 1,024 bytes long (protocol.md rows 42, 57, 80). Printing this value shows none of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ServerText {
+    pub(crate) description: Option<String>,
+    pub(crate) uri: Option<String>,
+    pub(crate) second_code: Option<Code>,
+}
+
+impl ServerText {
+    /// `error_description` (RFC 6749 §5.2), or Okta's `errorSummary`.
+    pub fn description(&self) -> Option<&str> {
+        self.description.as_deref()
+    }
+
+    /// `error_uri` (RFC 6749 §5.2), as text. Do not open it.
+    pub fn uri(&self) -> Option<&str> {
+        self.uri.as_deref()
+    }
+
+    /// Okta's `errorCode`, if it stood beside the `error` that decided.
+    pub fn second_code(&self) -> Option<&str> {
+        self.second_code.as_ref().map(Code::as_str)
+    }
+}
+
+impl fmt::Debug for ServerText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[untrusted text]")
+    }
+}
+
+/// What a sentence of the server gives away (protocol.md rows 64–65).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Hint {
+    /// The password was right and has expired: offer to set a new one.
+    PasswordExpired,
+    /// The server wants a second factor and has none enabled for this app: an administrator has to enable the grants
+    /// `mfa-otp` or `mfa-oob`.
+    SecondFactorNotEnabled,
+}
 
 /// Every kind of failure. More may be added.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -574,6 +656,12 @@ pub enum TokenCheck {
     /// `at_hash` is missing or wrong (rows 251–252).
     #[error("at_hash")]
     AccessTokenHash,
+    /// More scopes than were asked for, and the client refuses that (row 97).
+    #[error("scope")]
+    Scope,
+    /// The access token is that of another session, or one that has expired came again (rows 100, 102).
+    #[error("access_token was issued before")]
+    AccessTokenReused,
 }
 
 /// What has to be changed in the app or at the server.

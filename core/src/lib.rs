@@ -53,9 +53,9 @@ mod validation;
 mod wire;
 
 pub use client::{Client, ClientBuilder};
-pub use config::{Factor, Issuer, WhenStorageFails};
+pub use config::{Factor, Issuer, WhenStorageFails, WiderScopes};
 pub use env::{MemoryStore, TokenStore, Trust};
-pub use error::{Error, Kind, Remedy};
+pub use error::{Error, Hint, Kind, Remedy, ServerText};
 pub use flow::{ApproveOnDevice, ChooseFactor, EnterCode, SignIn, Step};
 pub use secret::Secret;
 pub use session::{AuthorizationHeaders, Claims, ServerSignOut, Session, SignOut};

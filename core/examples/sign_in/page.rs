@@ -75,6 +75,10 @@ impl Page {
         }
         self.paragraph(Ink::Plain, &error.to_string());
         self.paragraph(Ink::Dim, &next);
+        // For a developer: an app shows none of it to its users.
+        if let Some(words) = error.server_text().and_then(directauth::ServerText::description) {
+            self.paragraph(Ink::Dim, &format!("the server says: “{words}”"));
+        }
     }
 
     /// What the emulator gives away because it is one: codes, the numbers on the phone.

@@ -45,6 +45,9 @@ fn refusal(error: &Error) -> String {
     if let Some(id) = error.transaction_id() {
         text.push_str(&format!(", transaction id {id}"));
     }
+    if let Some(words) = error.server_text().and_then(directauth::ServerText::description) {
+        text.push_str(&format!("\n    the server says: “{words}”"));
+    }
     text
 }
 

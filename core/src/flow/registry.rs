@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::throttle::Sends;
+use super::throttle::{Attempts, Sends};
 use super::transaction::Transaction;
 use crate::config::Factor;
 use crate::context::{Context, in_background};
@@ -16,8 +16,11 @@ pub(crate) struct SignIns {
     running: Mutex<HashMap<String, Weak<Transaction>>>,
     warm: Mutex<Option<(Arc<dyn Conversation>, BootInstant)>>,
     sends: Mutex<Sends>,
+    attempts: Mutex<Attempts>,
 }
 
+/// A pause that a user hardly notices is waited for; a longer one is told.
+const SHORT_PAUSE: Duration = Duration::from_secs(1);
 /// A prepared connection waits this long for the sign-in.
 const WARM_LIFE: Duration = Duration::from_secs(60);
 
@@ -74,6 +77,20 @@ impl SignIns {
             return Err(Kind::RateLimited { retry_at: wall.plus(allowed_at.since(now)).to_system_time() });
         }
         Ok(())
+    }
+
+    /// How long to wait before the user's next first factor: a moment, or an error if it is more than that.
+    pub(super) fn may_try(&self, context: &Context, username: &str) -> Result<Duration, Kind> {
+        let (now, wall) = (context.env.clock.boot(), context.env.clock.wall());
+        let pause = self.attempts().first_factor_at(username, now).since(now);
+        if pause > SHORT_PAUSE {
+            return Err(Kind::RateLimited { retry_at: wall.plus(pause).to_system_time() });
+        }
+        Ok(pause)
+    }
+
+    pub(super) fn attempts(&self) -> MutexGuard<'_, Attempts> {
+        lock(&self.attempts)
     }
 
     pub(super) fn sends(&self) -> MutexGuard<'_, Sends> {

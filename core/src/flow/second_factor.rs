@@ -73,6 +73,10 @@ impl SecondFactor {
         allowed
     }
 
+    pub(super) fn otp_attempts_left(&self) -> u8 {
+        MAX_ATTEMPTS.saturating_sub(self.otp_attempts)
+    }
+
     /// The server answered something else than a denial.
     pub(super) fn answered(&mut self) {
         self.denials_in_a_row = 0;

@@ -45,7 +45,8 @@ impl SignIn {
     ///
     /// # Errors
     /// [`Kind::Rejected`]: `invalid_grant`; it does not say whether the user is unknown, the password wrong or the account
-    /// locked. After [`Kind::Network`] with `maybe_sent` the attempt may have counted; the library never repeats it.
+    /// locked. [`Kind::RateLimited`] also locally, when three or more in a row were refused: each spends one of the user's
+    /// attempts before the account locks (LIM-2). After [`Kind::Network`] with `maybe_sent` the attempt may have counted; the library never repeats it.
     pub async fn password(&self, password: impl Into<Secret>) -> Result<Step, Error> {
         let password = password.into();
         if !input::is_password(&password) {
@@ -103,10 +104,21 @@ impl SignIn {
     }
 
     async fn entered(&self, attempt: Attempt, body: impl FnOnce(&Common, &str) -> Body) -> Result<Step, Error> {
+        // Before the sign-in in hand is cancelled for nothing.
+        self.sign_ins.may_try(&self.context, &self.username()?)?;
         let transaction = self.begin().await?;
         let turn = transaction.turn()?;
+        transaction.pace_first_factor().await?;
         let body = body(&transaction.common, &transaction.username);
-        match transaction.exchange(&turn, Leg::Entered, attempt, body).await {
+        let result = transaction.exchange(&turn, Leg::Entered, attempt.into(), body).await;
+        let mut attempts = self.sign_ins.attempts();
+        match &result {
+            Ok(_) | Err(Failure { why: Why::MoreAssurance(_), .. }) => attempts.accepted(&transaction.username),
+            Err(Failure { why: Why::Refused, .. }) => attempts.refused(&transaction.username),
+            Err(_) => {}
+        }
+        drop(attempts);
+        match result {
             Ok(session) => Ok(Step::SignedIn(session)),
             Err(Failure { why: Why::MoreAssurance(asked), .. }) => transaction.more_assurance(asked),
             Err(failure) => Err(transaction.failed(failure)),

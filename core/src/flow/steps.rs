@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use super::input;
 use super::poll::{Move, Schedule};
 use super::second_factor::MAX_ATTEMPTS;
-use super::transaction::{Transaction, Turn};
+use super::transaction::{Transaction, Try, Turn};
 use crate::audit::Attempt;
 use crate::config::Factor;
 use crate::env::BootInstant;
@@ -155,7 +155,7 @@ async fn submit_otp(transaction: &Arc<Transaction>, turn: &Arc<Turn>, code: &Sec
     let body = transaction.with_mfa_token(|token| requests::mfa_otp(&transaction.common, token, code.expose()));
     let body = body.map_err(|failure| transaction.failed(failure))?;
     transaction.count_otp()?;
-    match transaction.exchange(turn, Leg::Entered, Attempt::SecondFactorOtp, body).await {
+    match transaction.exchange(turn, Leg::Entered, Attempt::SecondFactorOtp.into(), body).await {
         Ok(session) => Ok(Step::SignedIn(session)),
         Err(Failure { why: Why::MoreAssurance(asked), .. }) => transaction.more_assurance(asked),
         Err(failure) => Err(transaction.second_factor_failed(Factor::Otp, true, failure)),
@@ -280,7 +280,7 @@ impl Prompt {
         &self,
         turn: &Arc<Turn>,
         leg: Leg,
-        attempt: Attempt,
+        this: Try,
         binding_code: Option<&str>,
     ) -> Result<Session, Failure> {
         let (transaction, common) = (&self.transaction, &self.transaction.common);
@@ -289,7 +289,7 @@ impl Prompt {
             Some(_) => transaction.with_mfa_token(|token| requests::oob(common, oob_code, binding_code, Some(token))),
             None => Ok(requests::oob(common, oob_code, binding_code, None)),
         })?;
-        self.transaction.exchange(turn, leg, attempt, body).await
+        self.transaction.exchange(turn, leg, this, body).await
     }
 
     fn failed(&self, failure: Failure) -> Error {
@@ -371,15 +371,16 @@ impl ApproveOnDevice {
                 prompt.spend();
                 return Err(prompt.transaction.error(Kind::Expired));
             }
-            self.schedule().begin(clock.boot());
-            let failure = match prompt.exchange(&turn, Leg::Poll, Attempt::Approval, None).await {
+            let retries = self.schedule().begin(clock.boot());
+            let this = Try { attempt: Attempt::Approval, retries };
+            let failure = match prompt.exchange(&turn, Leg::Poll, this, None).await {
                 Ok(session) => {
                     prompt.spend();
                     return Ok(Step::SignedIn(session));
                 }
                 Err(failure) => failure,
             };
-            let request_id = failure.request_id.clone();
+            let said = failure.said.clone();
             match failure.why {
                 Why::Pending | Why::SlowDown => prompt.transaction.heard_from(),
                 // Counted, so that a dead `mfa_token` is recognised as such by the second one.
@@ -399,7 +400,7 @@ impl ApproveOnDevice {
                     if !kind.is_retryable() {
                         prompt.spend();
                     }
-                    return Err(prompt.transaction.error(kind).with_request_id(request_id));
+                    return Err(prompt.transaction.error(kind).with(said));
                 }
             }
         }
@@ -453,7 +454,11 @@ impl EnterCode {
 
     /// How many codes may still be sent.
     pub fn attempts_left(&self) -> u8 {
-        MAX_ATTEMPTS.saturating_sub(self.prompt.attempts.load(Ordering::SeqCst))
+        match self.prompt.number {
+            Some(_) => MAX_ATTEMPTS.saturating_sub(self.prompt.attempts.load(Ordering::SeqCst)),
+            // A code of an authenticator app counts with the choice that it belongs to.
+            None => self.prompt.transaction.otp_attempts_left(),
+        }
     }
 
     /// Sends the code that the user typed, once (protocol.md §1.4: `binding_code`).
@@ -482,7 +487,7 @@ impl EnterCode {
         // Counted before it is sent: a caller that goes away must not get one for nothing.
         prompt.attempts.fetch_add(1, Ordering::SeqCst);
         // EXPOSE: written into the request body, which wipes itself after its one send.
-        match prompt.exchange(&turn, Leg::Entered, attempt, Some(code.expose())).await {
+        match prompt.exchange(&turn, Leg::Entered, attempt.into(), Some(code.expose())).await {
             Ok(session) => {
                 prompt.spend();
                 Ok(Step::SignedIn(session))
@@ -502,14 +507,14 @@ impl EnterCode {
             Why::Refused => {
                 if self.attempts_left() == 0 {
                     prompt.spend();
-                    return prompt.transaction.error(Kind::TooManyAttempts).with_request_id(failure.request_id);
+                    return prompt.transaction.error(Kind::TooManyAttempts).with(failure.said);
                 }
             }
             Why::Denied(_) | Why::Expired => {
                 prompt.spend();
-                let request_id = failure.request_id.clone();
+                let said = failure.said.clone();
                 drop(prompt.failed(failure));
-                return prompt.transaction.error(Kind::Expired).with_request_id(request_id);
+                return prompt.transaction.error(Kind::Expired).with(said);
             }
             _ => {
                 prompt.attempts.fetch_sub(1, Ordering::SeqCst);

@@ -1,6 +1,9 @@
-//! How often prompts and codes may be sent to one user: a courtesy to the user, not a security boundary.
+//! How often something may be sent to one user, or for one: a courtesy to the user and the server, not a security boundary,
+//! since an attacker has a client of his own (LIM-6).
 //!
-//! protocol.md §5 and LIM-2: one text message, call or e-mail in 30 seconds, one push in 5, five pushes in ten minutes.
+//! protocol.md §5, LIM-2 and LIM-5. Prompts and codes: one text message, call or e-mail in 30 seconds, one push in 5, five
+//! pushes in ten minutes. First factors that a user types: one in a second, and from the third that is refused in a row on
+//! after 2, 4, 8 … 60 seconds. The token endpoint: four requests in a second.
 
 use core::time::Duration;
 
@@ -55,9 +58,138 @@ impl Sends {
     }
 }
 
+/// What users tried, for all users of a client.
+#[derive(Debug, Default)]
+pub(crate) struct Attempts {
+    users: Vec<(String, History)>,
+}
+
+#[derive(Debug, Default)]
+struct History {
+    /// The last first factor.
+    first_factor: Option<BootInstant>,
+    /// How many of them were refused in a row.
+    refused: u32,
+    /// The last requests to the token endpoint, the newest last.
+    token_calls: Vec<BootInstant>,
+}
+
+/// Between two first factors of a user.
+const FIRST_FACTOR_SPACING: Duration = Duration::from_secs(1);
+/// So many may be refused before the distance grows.
+const FREE_REFUSALS: u32 = 3;
+const MAX_DELAY: Duration = Duration::from_secs(60);
+/// Requests to the token endpoint for one user in [`TOKEN_WINDOW`].
+const MAX_TOKEN_CALLS: usize = 4;
+const TOKEN_WINDOW: Duration = Duration::from_secs(1);
+
+impl Attempts {
+    /// The moment from which the user's next first factor may be sent (now, if that is past).
+    pub(crate) fn first_factor_at(&self, username: &str, now: BootInstant) -> BootInstant {
+        let history = self.users.iter().find(|(user, _)| user == username).map(|(_, history)| history);
+        let Some((last, refused)) = history.and_then(|history| Some((history.first_factor?, history.refused))) else {
+            return now;
+        };
+        let doublings = refused.saturating_add(1).saturating_sub(FREE_REFUSALS).min(6);
+        last.plus(FIRST_FACTOR_SPACING.saturating_mul(1 << doublings).min(MAX_DELAY)).max(now)
+    }
+
+    /// Remembers a first factor, before it is sent.
+    pub(crate) fn remember_first_factor(&mut self, username: &str, now: BootInstant) {
+        self.history(username, now).first_factor = Some(now);
+    }
+
+    /// The server refused it.
+    pub(crate) fn refused(&mut self, username: &str) {
+        self.change(username, |history| history.refused = history.refused.saturating_add(1));
+    }
+
+    /// The server took it.
+    pub(crate) fn accepted(&mut self, username: &str) {
+        self.change(username, |history| history.refused = 0);
+    }
+
+    /// Takes the place of a request to the token endpoint, or says how long to wait before there is one.
+    pub(crate) fn token_call(&mut self, username: &str, now: BootInstant) -> Duration {
+        let calls = &mut self.history(username, now).token_calls;
+        calls.retain(|at| now.since(*at) < TOKEN_WINDOW);
+        match calls.first() {
+            Some(oldest) if calls.len() >= MAX_TOKEN_CALLS => oldest.plus(TOKEN_WINDOW).since(now),
+            _ => {
+                calls.push(now);
+                Duration::ZERO
+            }
+        }
+    }
+
+    fn change(&mut self, username: &str, change: impl FnOnce(&mut History)) {
+        if let Some((_, history)) = self.users.iter_mut().find(|(user, _)| user == username) {
+            change(history);
+        }
+    }
+
+    /// The newest last; who did nothing for ten minutes is forgotten.
+    fn history(&mut self, username: &str, now: BootInstant) -> &mut History {
+        let recent = |at: &BootInstant| now.since(*at) < WINDOW;
+        self.users.retain(|(_, history)| history.first_factor.iter().chain(&history.token_calls).any(recent));
+        let known = self.users.iter().position(|(user, _)| user == username);
+        let history = known.map(|index| self.users.remove(index).1).unwrap_or_default();
+        if self.users.len() >= MAX_REMEMBERED {
+            self.users.remove(0);
+        }
+        &mut self.users.push_mut((username.to_owned(), history)).1
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The moments at which a user who tries as soon as allowed, and is always refused, does so.
+    fn refused_at(attempts: &mut Attempts, times: usize) -> Vec<u64> {
+        let mut now = at(0);
+        (0..times)
+            .map(|_| {
+                now = attempts.first_factor_at("ana", now);
+                attempts.remember_first_factor("ana", now);
+                attempts.refused("ana");
+                now.since_boot().as_secs()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn refusals_in_a_row_slow_a_user_down() {
+        let mut attempts = Attempts::default();
+        assert_eq!(refused_at(&mut attempts, 10), [0, 1, 2, 4, 8, 16, 32, 64, 124, 184], "LIM-2");
+        assert_eq!(attempts.first_factor_at("ben", at(185)), at(185), "another user");
+        attempts.accepted("ana");
+        assert_eq!(attempts.first_factor_at("ana", at(184)), at(185));
+        attempts.remember_first_factor("ben", at(800));
+        assert_eq!(attempts.users.len(), 1, "who did nothing for ten minutes is forgotten");
+    }
+
+    #[test]
+    fn four_requests_to_the_token_endpoint_in_a_second() {
+        let mut attempts = Attempts::default();
+        let at = |millis| BootInstant::from_boot(Duration::from_millis(millis));
+        for now in [0, 100, 200, 300] {
+            assert_eq!(attempts.token_call("ana", at(now)), Duration::ZERO, "LIM-5");
+        }
+        assert_eq!(attempts.token_call("ana", at(400)), Duration::from_millis(600), "LIM-5");
+        assert_eq!(attempts.token_call("ben", at(400)), Duration::ZERO, "another user");
+        assert_eq!(attempts.token_call("ana", at(1000)), Duration::ZERO);
+        assert_eq!(attempts.token_call("ana", at(1000)), Duration::from_millis(100));
+    }
+
+    #[test]
+    fn the_memory_of_attempts_is_bounded() {
+        let mut attempts = Attempts::default();
+        for n in 0..1000 {
+            attempts.remember_first_factor(&format!("user{n}"), at(1));
+        }
+        assert_eq!(attempts.users.len(), MAX_REMEMBERED);
+    }
 
     fn at(seconds: u64) -> BootInstant {
         BootInstant::from_boot(Duration::from_secs(seconds))

@@ -13,22 +13,23 @@ use super::cancel::Cancellation;
 use super::registry::SignIns;
 use super::second_factor::{SecondFactor, Verdict};
 use super::steps::{ChooseFactor, Step};
-use crate::audit::{Attempt, AuditKind, SecurityEvent};
-use crate::config::{Factor, WhenStorageFails};
+use crate::audit::{Attempt, AuditKind, SecurityEvent, Trail};
+use crate::config::{Factor, WhenStorageFails, WiderScopes};
 use crate::context::{Abandoned, Context, in_background, storage};
 use crate::discovery::Discovery;
-use crate::env::{Blob, BootInstant, Conversation, HttpResponse, StorageKey, WallTime};
-use crate::error::{Code, ConfigurationProblem, Error, Kind, ResponseDefect, StoreProblem, Unsupported};
+use crate::env::{Blob, BootInstant, Conversation, StorageKey, WallTime};
+use crate::error::{Code, ConfigurationProblem, Error, Kind, ResponseDefect, StoreProblem, TokenCheck, Unsupported};
 use crate::jose::id_token::SKEW;
 use crate::jose::jwks::KeySet;
 use crate::secret::Secret;
 use crate::session::{self, Established, NewSession, Session};
 use crate::validation::{self, Occasion};
-use crate::wire::answer::{self, Failure, Leg, MoreAssurance, Why};
+use crate::wire::answer::{Failure, Leg, MoreAssurance, Reply, Why};
 use crate::wire::form::Body;
 use crate::wire::json::Object;
 use crate::wire::metadata::Metadata;
 use crate::wire::requests::{self, Common};
+use crate::wire::said;
 use crate::wire::tokens::{parse_tokens, salvage};
 
 pub(super) struct Transaction {
@@ -61,6 +62,19 @@ const MAX_LIFE: Duration = Duration::from_secs(1800);
 const MFA_LIFE: Duration = Duration::from_secs(600);
 const PROBE: &str = "probe";
 
+/// What is sent, and how often it was sent before.
+#[derive(Clone, Copy)]
+pub(super) struct Try {
+    pub(super) attempt: Attempt,
+    pub(super) retries: u32,
+}
+
+impl From<Attempt> for Try {
+    fn from(attempt: Attempt) -> Self {
+        Self { attempt, retries: 0 }
+    }
+}
+
 /// The right to act for the sign-in; one at a time. It lasts until the request that was begun with it has ended.
 pub(super) struct Turn(Arc<Transaction>);
 
@@ -88,7 +102,7 @@ impl Transaction {
         };
         let discovered = Discovery::both(context, &conversation, context.config.scopes.contains("openid")).await;
         let (metadata, keys) = discovered.map_err(|failure| {
-            report_discovery(context, &id, &failure);
+            report_discovery(context, Trail { id: &id, user: &username }, &failure);
             fail(failure.into_error(context.env.clock.wall()))
         })?;
         let transaction = Arc::new(Self {
@@ -152,18 +166,44 @@ impl Transaction {
         self: &Arc<Self>,
         turn: &Arc<Turn>,
         leg: Leg,
-        attempt: Attempt,
+        this: Try,
         body: Body,
     ) -> Result<Session, Failure> {
+        self.pace().await?;
         let transaction = Arc::clone(self);
-        self.request(turn, attempt, move |abandoned| async move {
+        self.request(turn, this, move |abandoned| async move {
             let context = &transaction.context;
             let sent = (context.env.clock.wall(), context.env.clock.boot());
-            let response = transaction.post(transaction.metadata.token_endpoint.as_str(), body).await?;
-            let answer = answer::read(&response, leg)?;
-            transaction.accept(answer, &response, sent, &abandoned).await
+            let reply = transaction.post(transaction.metadata.token_endpoint.as_str(), body).await?;
+            let answer = context.read(&reply, leg)?;
+            transaction.accept(answer, reply, sent, &abandoned).await
         })
         .await
+    }
+
+    /// Keeps the least distance between a user's requests to the token endpoint (LIM-5): a moment's wait, no error.
+    async fn pace(&self) -> Result<(), Failure> {
+        let clock = &self.context.env.clock;
+        loop {
+            let now = clock.boot();
+            let pause = self.sign_ins.attempts().token_call(&self.username, now);
+            if pause.is_zero() {
+                return Ok(());
+            }
+            self.sleep(pause).await.map_err(|_| Failure::local(Kind::Cancelled))?;
+        }
+    }
+
+    /// Keeps the distance between a user's first factors (LIM-2), and takes the place of this one.
+    pub(super) async fn pace_first_factor(&self) -> Result<(), Error> {
+        loop {
+            let pause = self.sign_ins.may_try(&self.context, &self.username).map_err(|kind| self.error(kind))?;
+            if pause.is_zero() {
+                self.sign_ins.attempts().remember_first_factor(&self.username, self.context.env.clock.boot());
+                return Ok(());
+            }
+            self.sleep(pause).await?;
+        }
     }
 
     /// Asks the server to send `factor` to the user; `second` carries the `mfa_token` of a second factor.
@@ -181,9 +221,9 @@ impl Transaction {
             (self.metadata.primary_authenticate.clone(), body)
         };
         let transaction = Arc::clone(self);
-        self.request(turn, Attempt::Send(factor), move |_| async move {
-            let response = transaction.post(url.as_str(), body).await?;
-            answer::read(&response, Leg::Start)
+        self.request(turn, Attempt::Send(factor).into(), move |_| async move {
+            let reply = transaction.post(url.as_str(), body).await?;
+            transaction.context.read(&reply, Leg::Start)
         })
         .await
     }
@@ -289,6 +329,11 @@ impl Transaction {
         if allowed { Ok(()) } else { Err(self.error(Kind::TooManyAttempts)) }
     }
 
+    /// How many codes of an authenticator app may still be sent.
+    pub(super) fn otp_attempts_left(&self) -> u8 {
+        self.second_factor().as_ref().map_or(0, SecondFactor::otp_attempts_left)
+    }
+
     /// Whether the `mfa_token` of `leg` is still the newest and still good.
     pub(super) fn is_current(&self, leg: u8) -> Result<(), Error> {
         let now = self.context.env.clock.boot();
@@ -329,7 +374,12 @@ impl Transaction {
             }
         };
         drop(second_factor);
-        self.error(kind).with_request_id(failure.request_id)
+        self.error(kind).with(failure.said)
+    }
+
+    /// What audit events of this sign-in belong to.
+    fn trail(&self) -> Trail<'_> {
+        Trail { id: &self.id, user: &self.username }
     }
 
     /// An error of this sign-in.
@@ -346,7 +396,7 @@ impl Transaction {
     async fn request<T, F>(
         self: &Arc<Self>,
         turn: &Arc<Turn>,
-        attempt: Attempt,
+        this: Try,
         work: impl FnOnce(Abandoned) -> F,
     ) -> Result<T, Failure>
     where
@@ -359,7 +409,7 @@ impl Transaction {
             let work = work(abandoned.clone());
             async move {
                 let _turn = turn;
-                let result = transaction.report(attempt, &abandoned, work).await;
+                let result = transaction.report(this, &abandoned, work).await;
                 if abandoned.is_abandoned() && matches!(result, Err(Failure { why: Why::MoreAssurance(_), .. })) {
                     // Nobody took the new `mfa_token`, and the old one is worthless.
                     transaction.end();
@@ -377,14 +427,14 @@ impl Transaction {
 
     async fn report<T>(
         &self,
-        attempt: Attempt,
+        Try { attempt, retries }: Try,
         abandoned: &Abandoned,
         work: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
         let clock = &self.context.env.clock;
         let began = clock.boot();
         if attempt != Attempt::Approval {
-            self.context.auditor.record(&self.id, AuditKind::AttemptStarted { attempt });
+            self.context.auditor.record(self.trail(), AuditKind::AttemptStarted { attempt });
         }
         // A cancelled or dropped sign-in sends nothing new.
         let gone = self.cancellation.is_cancelled() || abandoned.is_abandoned();
@@ -394,51 +444,70 @@ impl Transaction {
         if !pending {
             let (outcome, status, request_id) = match &result {
                 Ok(_) => ("Success", Some(200), None),
-                Err(failure) => (failure.why.name(), failure.status, failure.request_id.clone()),
+                Err(failure) => (failure.why.name(), failure.status, failure.said.request_id.clone()),
             };
             let duration = clock.boot().since(began);
-            let finished = AuditKind::AttemptFinished { attempt, outcome, status, request_id, duration };
-            self.context.auditor.record(&self.id, finished);
+            let finished = AuditKind::AttemptFinished { attempt, outcome, status, request_id, duration, retries };
+            self.context.auditor.record(self.trail(), finished);
             if let Err(Failure { why: Why::Fatal(Kind::InvalidResponse { what: ResponseDefect::Redirect }), .. }) =
                 &result
             {
-                self.context.auditor.security(&self.id, SecurityEvent::RedirectBlocked);
+                self.context.auditor.security(self.trail(), SecurityEvent::RedirectBlocked);
             }
         }
         result
     }
 
-    async fn post(&self, url: &str, body: Body) -> Result<HttpResponse, Failure> {
+    async fn post(&self, url: &str, body: Body) -> Result<Reply, Failure> {
         let deadline = self.context.config.request_timeout;
-        Ok(self.context.post(&*self.conversation, url, body, deadline).await?)
+        let mut reply = self.context.post(&*self.conversation, url, body, deadline).await?;
+        // Also where this request did not carry it: the server knows whom it talks about.
+        reply.private.add(&self.username);
+        Ok(reply)
     }
 
     /// Tokens came: validated they become a session, otherwise they are given back. Either way the sign-in is over.
     async fn accept(
         &self,
         mut answer: Object,
-        response: &HttpResponse,
+        reply: Reply,
         sent: (WallTime, BootInstant),
         abandoned: &Abandoned,
     ) -> Result<Session, Failure> {
         let context = &self.context;
+        let (said, status) = (said::said(&reply.response, None, &reply.private), Some(reply.response.status));
+        let server = context.server_time(&reply.response);
+        // What was sent has done its work.
+        drop(reply);
         let refuse = |kind: Kind, token: Option<(Secret, &'static str)>| {
             if let Kind::TokenRejected { check } = kind {
-                context.auditor.security(&self.id, SecurityEvent::TokenRejected { check });
+                context.auditor.security(self.trail(), SecurityEvent::TokenRejected { check });
             }
             if let Some(token) = token {
-                session::give_back(context, &self.metadata, token);
+                session::give_back(context, self.trail(), &self.metadata, token);
             }
             self.end();
-            Failure::after(response, kind)
+            Failure { why: Why::Fatal(kind), said: said.clone(), status }
         };
         let tokens = match parse_tokens(&mut answer) {
             Ok(tokens) => tokens,
             Err(kind) => return Err(refuse(kind, salvage(&mut answer))),
         };
-        let server = context.server_time(response);
+        if session::is_in_use(context, &tokens.access_token) {
+            context.auditor.security(self.trail(), SecurityEvent::AccessTokenReused);
+            // Not given back: that would end the session that it belongs to.
+            return Err(refuse(Kind::TokenRejected { check: TokenCheck::AccessTokenReused }, None));
+        }
+        let is_wider = |granted: &Vec<String>| !granted.iter().all(|scope| self.common.scopes.contains(scope));
+        if tokens.scope.as_ref().is_some_and(is_wider) {
+            context.auditor.security(self.trail(), SecurityEvent::ScopeWidened);
+            if context.config.wider_scopes == WiderScopes::Refuse {
+                let check = TokenCheck::Scope;
+                return Err(refuse(Kind::TokenRejected { check }, Some(session::newest(&tokens))));
+            }
+        }
         if server.ahead.abs() > SKEW {
-            context.auditor.security(&self.id, SecurityEvent::ClockOffset { seconds: server.ahead });
+            context.auditor.security(self.trail(), SecurityEvent::ClockOffset { seconds: server.ahead });
         }
         let openid = self.common.scopes.contains("openid");
         let occasion = Occasion {
@@ -470,7 +539,7 @@ impl Transaction {
         match session::establish(context, new, commit).await {
             Established::Session(session) => Ok(session),
             Established::NotWanted(tokens) => {
-                context.auditor.security(&self.id, SecurityEvent::LateTokensRevoked);
+                context.auditor.security(self.trail(), SecurityEvent::LateTokensRevoked);
                 Err(refuse(Kind::Cancelled, Some(session::newest(&tokens))))
             }
             Established::Failed(tokens) => Err(refuse(Kind::Internal, Some(session::newest(&tokens)))),
@@ -509,7 +578,7 @@ async fn probe(context: &Arc<Context>, id: &Code) -> Result<(), Kind> {
     probed.await.unwrap_or(Err(StoreProblem::Transient)).map_err(storage)
 }
 
-fn report_discovery(context: &Context, id: &Code, failure: &Failure) {
+fn report_discovery(context: &Context, trail: Trail<'_>, failure: &Failure) {
     let event = match &failure.why {
         Why::Fatal(Kind::Configuration { what: ConfigurationProblem::IssuerMismatch { .. } }) => {
             SecurityEvent::IssuerMismatch
@@ -517,7 +586,7 @@ fn report_discovery(context: &Context, id: &Code, failure: &Failure) {
         Why::Fatal(Kind::InvalidResponse { what: ResponseDefect::Redirect }) => SecurityEvent::RedirectBlocked,
         _ => return,
     };
-    context.auditor.security(id, event);
+    context.auditor.security(trail, event);
 }
 
 /// Prepares a connection, the metadata and the keys for the next sign-in.

@@ -15,6 +15,7 @@ use futures_util::lock::Mutex as AsyncMutex;
 use super::ServerSignOut;
 use super::record::{Record, TokenHash, Writer};
 use super::rules::{self, Freshness, MaySend, Now, OKTA};
+use crate::audit::{AuditKind, Trail};
 use crate::context::Context;
 use crate::env::{BootInstant, BoxFuture, StorageKey};
 use crate::error::{Code, EndReason, Error, Kind, StoreProblem};
@@ -147,6 +148,8 @@ impl Engine {
         self.persist_now();
         match self.freshness() {
             Freshness::Fresh => {}
+            // Row 321: the token is good for a while, and the server asked for quiet.
+            Freshness::Due if self.context.should_be_quiet() => {}
             // Started by this call, waited for by nobody; too early for another is no news.
             Freshness::Due => drop(self.start(OKTA.automatic_spacing, Some(Freshness::Fresh))),
             Freshness::Expired => {
@@ -192,10 +195,12 @@ impl Engine {
             return None;
         }
         state.ended = Some(reason);
-        let set = &state.record.set;
-        Some(match &set.refresh_token {
+        let record = Arc::clone(&state.record);
+        drop(state);
+        self.audit(&record.id, AuditKind::SessionEnded { session_id: record.id.clone(), reason });
+        Some(match &record.set.refresh_token {
             Some(token) => (token.duplicate(), "refresh_token"),
-            None => (set.access_token.duplicate(), "access_token"),
+            None => (record.set.access_token.duplicate(), "access_token"),
         })
     }
 
@@ -214,6 +219,11 @@ impl Engine {
             Some(reason) => Err(Kind::SessionEnded { reason }.into()),
             None => Ok(()),
         }
+    }
+
+    pub(super) fn audit(&self, id: &Code, kind: AuditKind) {
+        let record = Arc::clone(&self.state().record);
+        self.context.auditor.record(Trail { id, user: &record.username }, kind);
     }
 
     fn now(&self) -> Now {

@@ -15,7 +15,7 @@ pub use claims::Claims;
 use engine::Engine;
 use record::{Life, Record, Rotation, TokenSet};
 
-use crate::audit::SecurityEvent;
+use crate::audit::{Attempt, AuditKind, SecurityEvent, Trail};
 use crate::config::Scopes;
 use crate::context::{Context, bearer_header, in_background, storage};
 use crate::discovery::Discovery;
@@ -26,6 +26,7 @@ use crate::secret::Secret;
 use crate::wire::answer::{self, Failure, Leg};
 use crate::wire::metadata::Metadata;
 use crate::wire::requests;
+use crate::wire::said;
 use crate::wire::tokens::TokenAnswer;
 
 /// A signed-in user.
@@ -136,14 +137,14 @@ impl Session {
         let metadata = Discovery::metadata(context, &via).await.map_err(fail)?;
         let url = metadata.userinfo.as_ref().ok_or(Kind::Unsupported { what: Unsupported::UserInfo })?;
         let token = self.engine.access_token().await?;
-        let mut response = context.get(&*via, url.as_str(), Some(&token)).await.map_err(Kind::from)?;
-        if response.status == 401 {
+        let mut reply = context.get(&*via, url.as_str(), Some(&token)).await.map_err(Kind::from)?;
+        if reply.response.status == 401 {
             // Perhaps the token was revoked before its time: one refresh, one more try (row 308).
             self.engine.refresh().await?;
             let token = self.engine.access_token().await?;
-            response = context.get(&*via, url.as_str(), Some(&token)).await.map_err(Kind::from)?;
+            reply = context.get(&*via, url.as_str(), Some(&token)).await.map_err(Kind::from)?;
         }
-        let answer = answer::read(&response, Leg::Elsewhere).map_err(fail)?;
+        let answer = context.read(&reply, Leg::Elsewhere).map_err(fail)?;
         let subject = self.engine.snapshot().claims.map(|claims| claims.subject.clone());
         match answer.str("sub") {
             Some(sub) if subject.as_deref().is_none_or(|known| known == sub) => Ok(Claims::of_object(answer)),
@@ -167,9 +168,11 @@ impl Session {
         let (engine, context) = (Arc::clone(&self.engine), Arc::clone(&self.context));
         // A caller that goes away does not stop it half way; the deletion does not wait for the network.
         let done = self.context.detached(move |_| async move {
+            let record = engine.snapshot().record;
+            let trail = Trail { id: &record.id, user: &record.username };
             let server = async {
                 match token {
-                    Some((token, hint)) => revoke_newest(&context, &token, hint).await,
+                    Some((token, hint)) => revoke_newest(&context, trail, &token, hint).await,
                     None => earlier.unwrap_or(ServerSignOut::Failed),
                 }
             };
@@ -183,6 +186,9 @@ impl Session {
             };
             let (server, device) = join(server, device).await;
             engine.signed_out(server, device.is_ok());
+            let session_id = record.id.clone();
+            let done = AuditKind::SignedOut { session_id, server, deleted: device.is_ok() };
+            context.auditor.record(trail, done);
             (server, device)
         });
         match done.await {
@@ -248,6 +254,16 @@ pub(crate) struct NewSession {
     pub(crate) transaction_id: Code,
 }
 
+/// Whether a live session of this process holds this access token: then an answer that brings it was meant for another
+/// (row 100).
+pub(crate) fn is_in_use(context: &Context, access_token: &Secret) -> bool {
+    context.env.sessions.live::<Engine>().iter().any(|engine| {
+        let snapshot = engine.snapshot();
+        // EXPOSE: compared.
+        snapshot.ended.is_none() && snapshot.record.set.access_token.expose() == access_token.expose()
+    })
+}
+
 /// What became of validated tokens.
 pub(crate) enum Established {
     Session(Session),
@@ -276,9 +292,6 @@ pub(crate) async fn establish(
         return Established::NotWanted(new.tokens);
     }
     let granted = new.tokens.scope.clone().unwrap_or_else(|| split(new.requested.as_str()));
-    if granted.iter().any(|scope| !new.requested.contains(scope)) {
-        context.auditor.security(&new.transaction_id, SecurityEvent::ScopeWidened);
-    }
     let in_memory = live(context).into_iter().map(|engine| engine.snapshot().record.use_counter);
     let highest = others.iter().map(|record| record.use_counter).chain(in_memory).max().unwrap_or(i64::MIN);
     let record = Record {
@@ -288,7 +301,7 @@ pub(crate) async fn establish(
         issuer: context.config.issuer.as_str().to_owned(),
         client_id: context.config.client_id.as_str().to_owned(),
         subject: new.claims.as_ref().map(|claims| claims.subject.clone()),
-        username: new.username,
+        username: new.username.clone(),
         // Above every other, also when the wall clock was set back.
         use_counter: context.env.clock.wall().as_millis().max(highest.saturating_add(1)),
         scope: granted.join(" "),
@@ -304,12 +317,14 @@ pub(crate) async fn establish(
     };
     let engine = Engine::new(context, key, record, new.claims, false, writer);
     let engine = context.env.sessions.get_or_insert(id.as_str(), || engine);
+    let trail = Trail { id: &new.transaction_id, user: &new.username };
+    context.auditor.record(trail, AuditKind::SessionStarted { session_id: id });
     engine.first_write().await;
     if !engine.snapshot().persisted {
-        context.auditor.security(&new.transaction_id, SecurityEvent::NotPersisted);
+        context.auditor.security(trail, SecurityEvent::NotPersisted);
     }
     if end_others(context, &engine, others, EndReason::Replaced).await.is_err() || !all_read {
-        context.auditor.security(&new.transaction_id, SecurityEvent::NotReplaced);
+        context.auditor.security(trail, SecurityEvent::NotReplaced);
     }
     Established::Session(Session { engine, context: Arc::clone(context) })
 }
@@ -428,7 +443,9 @@ async fn end_others(
         if let Some((token, hint)) = token {
             let context = Arc::clone(context);
             in_background(&Arc::clone(&context).env, async move {
-                let _ = revoke_newest(&context, &token, hint).await;
+                let record = other.snapshot().record;
+                let trail = Trail { id: &record.id, user: &record.username };
+                let _ = revoke_newest(&context, trail, &token, hint).await;
             });
         }
     }
@@ -444,36 +461,54 @@ pub(crate) fn newest(tokens: &TokenAnswer) -> (Secret, &'static str) {
 }
 
 /// Gives a token back in the background.
-pub(crate) fn give_back(context: &Arc<Context>, metadata: &Arc<Metadata>, (token, hint): (Secret, &'static str)) {
+pub(crate) fn give_back(
+    context: &Arc<Context>,
+    trail: Trail<'_>,
+    metadata: &Arc<Metadata>,
+    (token, hint): (Secret, &'static str),
+) {
     let (background, metadata) = (Arc::clone(context), Arc::clone(metadata));
+    let (id, user) = (trail.id.clone(), trail.user.to_owned());
     in_background(&context.env, async move {
-        let _ = revoke(&background, &metadata, &token, hint).await;
+        let trail = Trail { id: &id, user: &user };
+        let _ = revoke(&background, trail, &metadata, &token, hint).await;
     });
 }
 
 /// Gives a token back (RFC 7009). Not retried; an unknown token counts as revoked.
 pub(crate) async fn revoke(
     context: &Context,
+    trail: Trail<'_>,
     metadata: &Metadata,
     token: &Secret,
     hint: &'static str,
 ) -> ServerSignOut {
     let Some(url) = &metadata.revocation else { return ServerSignOut::Unsupported };
     let via = context.env.transport.background();
+    let (attempt, began) = (Attempt::Revocation, context.env.clock.boot());
+    context.auditor.record(trail, AuditKind::AttemptStarted { attempt });
     // EXPOSE: written into the request body, which wipes itself after its one send.
     let body = requests::revoke(&context.config.client_id, token.expose(), hint);
-    match context.post(&*via, url.as_str(), body, context.config.request_timeout).await {
-        Ok(response) if answer::read_empty(&response, Leg::Elsewhere).is_ok() => ServerSignOut::Revoked,
-        _ => ServerSignOut::Failed,
-    }
+    let reply = context.post(&*via, url.as_str(), body, context.config.request_timeout).await;
+    let result = reply.map_err(Failure::from).and_then(|reply| {
+        answer::read_empty(&reply, Leg::Elsewhere).map(|()| said::request_id(&reply.response, &reply.private))
+    });
+    let (outcome, status, request_id) = match &result {
+        Ok(request_id) => ("Success", Some(200), request_id.clone()),
+        Err(failure) => (failure.why.name(), failure.status, failure.said.request_id.clone()),
+    };
+    let duration = context.env.clock.boot().since(began);
+    let finished = AuditKind::AttemptFinished { attempt, outcome, status, request_id, duration, retries: 0 };
+    context.auditor.record(trail, finished);
+    if result.is_ok() { ServerSignOut::Revoked } else { ServerSignOut::Failed }
 }
 
 /// As [`revoke`], metadata included; not waited for longer than one request may take.
-async fn revoke_newest(context: &Arc<Context>, token: &Secret, hint: &'static str) -> ServerSignOut {
+async fn revoke_newest(context: &Arc<Context>, trail: Trail<'_>, token: &Secret, hint: &'static str) -> ServerSignOut {
     let via = context.env.transport.background();
     let revoked = core::pin::pin!(async {
         match Discovery::metadata(context, &via).await {
-            Ok(metadata) => revoke(context, &metadata, token, hint).await,
+            Ok(metadata) => revoke(context, trail, &metadata, token, hint).await,
             Err(_) => ServerSignOut::Failed,
         }
     });

@@ -2,9 +2,10 @@
 
 use core::time::Duration;
 
-use super::record::{Life, Mark, Record, TokenHash, Writer};
+use super::record::{Life, Mark, Record, TokenHash, TokenSet, Writer};
 use crate::env::{BootInstant, WallTime};
 use crate::error::{Code, StoreProblem};
+use crate::secret::Secret;
 
 /// The constants of docs/sessions.md §5 for the Okta profile.
 pub(crate) struct Timing {
@@ -58,6 +59,23 @@ pub(crate) fn freshness(life: Life, now: Now) -> Freshness {
     } else {
         Freshness::Fresh
     }
+}
+
+/// The same access token again must not live longer because it came again (row 102): its end stays where it was, unless the
+/// answer says an earlier one.
+pub(crate) fn life_of(old: &TokenSet, access_token: &Secret, new: Life) -> Life {
+    let ends = |life: Life| life.sent_wall.plus(Duration::from_secs(u64::try_from(life.secs).unwrap_or(0)));
+    if is_same(old, access_token) && ends(new) > ends(old.life) { old.life } else { new }
+}
+
+/// The same access token again, and it is over (row 102).
+pub(crate) fn is_spent(old: &TokenSet, access_token: &Secret, now: Now) -> bool {
+    is_same(old, access_token) && freshness(old.life, now) == Freshness::Expired
+}
+
+fn is_same(old: &TokenSet, access_token: &Secret) -> bool {
+    // EXPOSE: compared.
+    old.access_token.expose() == access_token.expose()
 }
 
 /// How long ago a moment was; `None` if the clocks cannot tell any more.
@@ -167,6 +185,18 @@ mod tests {
         ] {
             assert_eq!(freshness(life(secs), now(at)), expected, "{secs} s after {at} s");
         }
+    }
+
+    #[test]
+    fn the_same_token_again_does_not_live_longer() {
+        let old = |secs| TokenSet { life: life(secs), ..crate::session::record::tests::record().set };
+        let same = || Secret::from(old(0).access_token.expose());
+        let later = |secs| Life { sent_wall: now(100).wall, sent_boot: now(100).boot, secs };
+        assert_eq!(life_of(&old(3600), &same(), later(3600)), life(3600), "row 102");
+        assert_eq!(life_of(&old(3600), &same(), later(60)), later(60), "row 102: sooner is believed");
+        assert_eq!(life_of(&old(3600), &Secret::from("another"), later(3600)), later(3600));
+        assert!(is_spent(&old(3600), &same(), now(3600)) && !is_spent(&old(3600), &same(), now(3599)), "row 102");
+        assert!(!is_spent(&old(3600), &Secret::from("another"), now(3600)));
     }
 
     #[test]

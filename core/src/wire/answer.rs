@@ -1,14 +1,16 @@
 //! What an answer means.
 //!
 //! protocol.md §2.3. Decided in this order: HTTP status (429, 5xx, 3xx), media type, envelope, `error` × leg. Never on
-//! `error_description`, which is not even read.
+//! `error_description`, which only `said` looks at.
 
 use core::time::Duration;
 
 use super::json::{self, JsonError, Limits, Object};
-use super::rate_limit::{RateHeaders, retry_delay};
+use super::private::Private;
+use super::rate_limit::{RateHeaders, Waits, retry_delay};
+use super::said;
 use crate::env::{HttpResponse, TransportError, WallTime};
-use crate::error::{Code, ConfigurationProblem, Error, Kind, NetworkProblem, ResponseDefect};
+use crate::error::{Code, ConfigurationProblem, Error, Kind, NetworkProblem, ResponseDefect, Said};
 use crate::secret::Secret;
 
 /// What kind of request was answered; the same code means different things on different legs.
@@ -101,8 +103,14 @@ fn meaning(code: &str, leg: Leg) -> Meaning {
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) why: Why,
-    pub(crate) request_id: Option<Code>,
+    pub(crate) said: Said,
     pub(crate) status: Option<u16>,
+}
+
+/// One answer, and what was sent to get it.
+pub(crate) struct Reply {
+    pub(crate) response: HttpResponse,
+    pub(crate) private: Private,
 }
 
 /// What the caller of a leg decides on.
@@ -144,13 +152,9 @@ pub(crate) struct MoreAssurance {
 }
 
 impl Failure {
-    fn of(response: &HttpResponse, why: Why) -> Self {
-        Self { why, request_id: request_id(response), status: Some(response.status) }
-    }
-
     /// A failure that no answer is behind.
     pub(crate) fn local(kind: Kind) -> Self {
-        Self { why: Why::Fatal(kind), request_id: None, status: None }
+        Self { why: Why::Fatal(kind), said: Said::default(), status: None }
     }
 
     /// An answer that came and cannot be used is a lost answer (docs/sessions.md §5): the server may have acted.
@@ -161,7 +165,16 @@ impl Failure {
 
     /// As an error, when no rule of the leg gives it another kind.
     pub(crate) fn into_error(self, now: WallTime) -> Error {
-        Error::from(self.why.into_kind(now)).with_request_id(self.request_id)
+        Error::from(self.why.into_kind(now)).with(self.said)
+    }
+
+    /// With the time to wait filled in where the server gave none, and spread.
+    pub(crate) fn waiting(self, waits: Waits) -> Self {
+        let why = match self.why {
+            Why::RateLimited(delay) => Why::RateLimited(Some(waits.wait(delay))),
+            why => why,
+        };
+        Self { why, ..self }
     }
 
     /// Whether a prompt or code that was asked for surely did not go out: the server said no, or never heard of it.
@@ -183,8 +196,9 @@ impl Failure {
     }
 
     /// The answer was well-formed, but a later rule refused it.
-    pub(crate) fn after(response: &HttpResponse, kind: Kind) -> Self {
-        Self::of(response, Why::Fatal(kind))
+    pub(crate) fn after(reply: &Reply, kind: Kind) -> Self {
+        let said = said::said(&reply.response, None, &reply.private);
+        Self { why: Why::Fatal(kind), said, status: Some(reply.response.status) }
     }
 }
 
@@ -229,7 +243,7 @@ impl From<TransportError> for Failure {
             Kind::Network { .. } => Why::NoAnswer { kind, maybe_acted },
             kind => Why::Fatal(kind),
         };
-        Self { why, request_id: None, status: None }
+        Self { why, said: Said::default(), status: None }
     }
 }
 
@@ -243,32 +257,63 @@ const MAX_ERROR: usize = 256 * 1024;
 const MAX_MFA_TOKEN: usize = 64 * 1024;
 
 /// The JSON object of a 200, or what the answer means instead.
-pub(crate) fn read(response: &HttpResponse, leg: Leg) -> Result<Object, Failure> {
-    let fail = |why| Err(Failure::of(response, why));
-    match response.status {
-        200 => {}
-        429 => return fail(Why::RateLimited(rate_limit_delay(response))),
-        300..=399 => return fail(fatal(ResponseDefect::Redirect)),
-        400..=499 => return fail(client_error(response, leg)),
-        500..=599 => return fail(server_error(response)),
-        _ => return fail(fatal(ResponseDefect::Status)),
-    }
+pub(crate) fn read(reply: &Reply, leg: Leg) -> Result<Object, Failure> {
+    let response = &reply.response;
+    let mut envelope = None;
+    let why = match response.status {
+        200 => match success(response) {
+            Ok(answer) => return Ok(answer),
+            Err(why) => why,
+        },
+        429 => {
+            envelope = small_envelope(response).ok();
+            Why::RateLimited(rate_limit_delay(response, envelope.as_ref()))
+        }
+        300..=399 => fatal(ResponseDefect::Redirect),
+        // A typo in the issuer shows as "not found" in whatever form the host has for it (rows 83, 201).
+        404 if leg == Leg::Metadata => Why::Fatal(Kind::Configuration { what: ConfigurationProblem::IssuerNotFound }),
+        400..=499 => match small_envelope(response) {
+            Ok(found) => client_error(reply, envelope.insert(found), leg),
+            Err(defect) => fatal(defect),
+        },
+        500..=599 => {
+            envelope = small_envelope(response).ok();
+            server_error(reply, envelope.as_ref())
+        }
+        _ => fatal(ResponseDefect::Status),
+    };
+    let said = said::said(response, envelope.as_ref(), &reply.private);
+    Err(Failure { why, said, status: Some(response.status) })
+}
+
+fn success(response: &HttpResponse) -> Result<Object, Why> {
     if response.body.is_empty() {
-        return fail(fatal(ResponseDefect::Empty));
+        return Err(fatal(ResponseDefect::Empty));
     }
     match media_type(response) {
-        Media::Json => parse(&response.body).or_else(|defect| fail(fatal(defect))),
-        Media::Html => fail(Why::NoAnswer {
+        Media::Json => parse(&response.body).map_err(fatal),
+        Media::Html => Err(Why::NoAnswer {
             kind: Kind::Network { kind: NetworkProblem::CaptivePortal, maybe_sent: true },
             maybe_acted: true,
         }),
-        Media::JsonLike | Media::Other => fail(fatal(ResponseDefect::ContentType)),
+        Media::JsonLike | Media::Other => Err(fatal(ResponseDefect::ContentType)),
     }
 }
 
 /// Success of a request whose body does not matter (revocation answers 200 with nothing, row 22).
-pub(crate) fn read_empty(response: &HttpResponse, leg: Leg) -> Result<(), Failure> {
-    if response.status == 200 { Ok(()) } else { read(response, leg).map(drop) }
+pub(crate) fn read_empty(reply: &Reply, leg: Leg) -> Result<(), Failure> {
+    if reply.response.status == 200 { Ok(()) } else { read(reply, leg).map(drop) }
+}
+
+/// The body of an error, in either of the two envelopes.
+fn small_envelope(response: &HttpResponse) -> Result<Object, ResponseDefect> {
+    if !matches!(media_type(response), Media::Json | Media::JsonLike) {
+        return Err(ResponseDefect::ContentType);
+    }
+    if response.body.len() > MAX_ERROR {
+        return Err(ResponseDefect::TooLarge);
+    }
+    parse(&response.body)
 }
 
 /// A body as the strict parser sees it.
@@ -279,38 +324,20 @@ pub(crate) fn parse(body: &[u8]) -> Result<Object, ResponseDefect> {
     })
 }
 
-/// The server's id of the request, if it is harmless to log.
-pub(crate) fn request_id(response: &HttpResponse) -> Option<Code> {
-    response.header("x-okta-request-id").and_then(Code::parse)
-}
-
 fn fatal(what: ResponseDefect) -> Why {
     Why::Fatal(Kind::InvalidResponse { what })
 }
 
-fn client_error(response: &HttpResponse, leg: Leg) -> Why {
-    // A typo in the issuer shows as "not found" in whatever form the host has for it (rows 83, 201).
-    if response.status == 404 && leg == Leg::Metadata {
-        return Why::Fatal(Kind::Configuration { what: ConfigurationProblem::IssuerNotFound });
-    }
-    if !matches!(media_type(response), Media::Json | Media::JsonLike) {
-        return fatal(ResponseDefect::ContentType);
-    }
-    if response.body.len() > MAX_ERROR {
-        return fatal(ResponseDefect::TooLarge);
-    }
-    let mut envelope = match parse(&response.body) {
-        Ok(envelope) => envelope,
-        Err(defect) => return fatal(defect),
-    };
-    let Some(code) = error_code(&envelope).map(str::to_owned) else { return fatal(ResponseDefect::ErrorShape) };
-    let shown = Code::parse(&code);
+fn client_error(reply: &Reply, envelope: &mut Object, leg: Leg) -> Why {
+    let response = &reply.response;
+    let Some(code) = error_code(envelope).map(str::to_owned) else { return fatal(ResponseDefect::ErrorShape) };
+    let shown = said::code(&code, &reply.private);
     let configuration = |what| Why::Fatal(Kind::Configuration { what });
     match meaning(&code, leg) {
         Pending => Why::Pending,
         SlowDown => Why::SlowDown,
-        Wait => Why::RateLimited(Some(rate_limit_delay(response).unwrap_or(SLOW_DOWN_WAIT))),
-        Mfa => more_assurance(&mut envelope),
+        Wait => Why::RateLimited(Some(rate_limit_delay(response, None).unwrap_or(SLOW_DOWN_WAIT))),
+        Mfa => more_assurance(envelope),
         Refused => Why::Refused,
         Denied => Why::Denied(Code::of("access_denied")),
         Expired => Why::Expired,
@@ -330,11 +357,9 @@ fn client_error(response: &HttpResponse, leg: Leg) -> Why {
 }
 
 /// A 5xx, in whatever shape (rows 53–55): the server may have acted before it failed.
-fn server_error(response: &HttpResponse) -> Why {
-    let small_json = matches!(media_type(response), Media::Json | Media::JsonLike) && response.body.len() <= MAX_ERROR;
-    let envelope = small_json.then(|| parse(&response.body).ok()).flatten();
-    let code = envelope.as_ref().and_then(error_code).and_then(Code::parse);
-    Why::NoAnswer { kind: Kind::Server { status: response.status, code }, maybe_acted: true }
+fn server_error(reply: &Reply, envelope: Option<&Object>) -> Why {
+    let code = envelope.and_then(error_code).and_then(|code| said::code(code, &reply.private));
+    Why::NoAnswer { kind: Kind::Server { status: reply.response.status, code }, maybe_acted: true }
 }
 
 /// `error` of envelope A, else `errorCode` of envelope B (rows 52, 57–58).
@@ -363,22 +388,11 @@ fn more_assurance(envelope: &mut Object) -> Why {
 }
 
 /// How long a 429 asks to wait: by its headers, else by a code that has its own time (row 324).
-fn rate_limit_delay(response: &HttpResponse) -> Option<Duration> {
-    let headers = RateHeaders {
-        retry_after: response.header("retry-after"),
-        limit: response.header("x-rate-limit-limit"),
-        remaining: response.header("x-rate-limit-remaining"),
-        reset: response.header("x-rate-limit-reset"),
-        date: response.header("date"),
-    };
-    retry_delay(&headers).or_else(|| {
-        let small_json = matches!(media_type(response), Media::Json) && response.body.len() <= MAX_ERROR;
-        let envelope = small_json.then(|| parse(&response.body).ok()).flatten()?;
-        match envelope.str("errorCode")? {
-            "E0000109" | "E0000133" => Some(Duration::from_secs(30)),
-            "E0000118" => Some(Duration::from_secs(5)),
-            _ => None,
-        }
+fn rate_limit_delay(response: &HttpResponse, envelope: Option<&Object>) -> Option<Duration> {
+    retry_delay(&RateHeaders::of(response)).or_else(|| match envelope?.str("errorCode")? {
+        "E0000109" | "E0000133" => Some(Duration::from_secs(30)),
+        "E0000118" => Some(Duration::from_secs(5)),
+        _ => None,
     })
 }
 

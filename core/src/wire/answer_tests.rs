@@ -10,9 +10,15 @@ fn json(status: u16, body: &str) -> HttpResponse {
     response(status, "application/json", body)
 }
 
+fn reply(response: &HttpResponse) -> Reply {
+    let response =
+        HttpResponse { status: response.status, headers: response.headers.clone(), body: response.body.clone() };
+    Reply { response, private: Private::of(["hunter2"]) }
+}
+
 /// A word for what an answer means, so that the table below reads like the specification.
 fn word(response: &HttpResponse, leg: Leg) -> String {
-    match read(response, leg).map_err(|failure| failure.why) {
+    match read(&reply(response), leg).map_err(|failure| failure.why) {
         Ok(_) => "success".to_owned(),
         Err(Why::Pending) => "pending".to_owned(),
         Err(Why::SlowDown) => "slow down".to_owned(),
@@ -217,6 +223,21 @@ fn a_rate_limit_says_until_when() {
 #[test]
 fn an_empty_revocation_answer_is_success() {
     let empty = HttpResponse { status: 200, headers: vec![], body: Zeroizing::new(vec![]) };
-    assert!(read_empty(&empty, Leg::Elsewhere).is_ok(), "row 22");
-    assert!(read_empty(&json(401, r#"{"error":"invalid_client"}"#), Leg::Elsewhere).is_err());
+    assert!(read_empty(&reply(&empty), Leg::Elsewhere).is_ok(), "row 22");
+    assert!(read_empty(&reply(&json(401, r#"{"error":"invalid_client"}"#)), Leg::Elsewhere).is_err());
+}
+
+#[test]
+fn what_was_sent_is_in_no_code_of_an_error() {
+    for (body, expected) in [
+        (r#"{"error":"hunter2"}"#, "fatal (the server answered with an error (status 400))"),
+        (r#"{"error":"x.hunter2.y"}"#, "fatal (the server answered with an error (status 400))"),
+        (r#"{"error":"invalid_grant","errorCode":"hunter2"}"#, "refused"),
+    ] {
+        assert_eq!(word(&json(400, body), Leg::Entered), expected, "{body}");
+    }
+    let failure = read(&reply(&json(500, r#"{"errorCode":"hunter2","errorSummary":"hunter2?"}"#)), Leg::Entered);
+    let failure = failure.unwrap_err();
+    assert!(matches!(failure.why, Why::NoAnswer { kind: Kind::Server { code: None, .. }, .. }));
+    assert_eq!(failure.said.text.unwrap().description(), Some("[masked]?"));
 }

@@ -8,31 +8,43 @@ use core::fmt;
 
 use zeroize::Zeroizing;
 
+use super::private::Private;
+
 /// Parameters of one request, in the order in which they are sent.
-pub(crate) struct Form<'a>(Vec<(&'static str, &'a str)>);
+pub(crate) struct Form<'a> {
+    parameters: Vec<(&'static str, &'a str)>,
+    private: Vec<&'a str>,
+}
 
 impl<'a> Form<'a> {
     pub(crate) fn new() -> Self {
-        Self(Vec::new())
+        Self { parameters: Vec::new(), private: Vec::new() }
+    }
+
+    /// Adds a parameter that must not show anywhere: what a user typed, or a token.
+    pub(crate) fn private(&mut self, name: &'static str, value: &'a str) {
+        self.push(name, value);
+        self.private.push(value);
     }
 
     /// Adds a parameter. A name that is already there keeps its first value, so that nothing can override what a
     /// transaction has fixed; to try is a programming error that debug builds stop at.
     pub(crate) fn push(&mut self, name: &'static str, value: &'a str) {
-        let is_new = self.0.iter().all(|(other, _)| *other != name);
+        let is_new = self.parameters.iter().all(|(other, _)| *other != name);
         debug_assert!(is_new, "the form already has {name}");
         if is_new {
-            self.0.push((name, value));
+            self.parameters.push((name, value));
         }
     }
 
     /// The encoded form.
     pub(crate) fn encode(self) -> Body {
-        let text = self.0.iter().map(|(name, value)| encoded_length(name) + encoded_length(value)).sum::<usize>();
+        let lengths = self.parameters.iter().map(|(name, value)| encoded_length(name) + encoded_length(value));
+        let text = lengths.sum::<usize>();
         // One `=` for each parameter, and one `&` between two.
-        let separators = (2 * self.0.len()).saturating_sub(1);
+        let separators = (2 * self.parameters.len()).saturating_sub(1);
         let mut body = Zeroizing::new(Vec::with_capacity(text + separators));
-        for (name, value) in &self.0 {
+        for (name, value) in &self.parameters {
             if !body.is_empty() {
                 body.push(b'&');
             }
@@ -40,23 +52,35 @@ impl<'a> Form<'a> {
             body.push(b'=');
             encode_into(&mut body, value);
         }
-        Body(body)
+        Body { body, private: Private::of(self.private) }
     }
 }
 
-/// An encoded form, wiped when dropped.
-pub(crate) struct Body(Zeroizing<Vec<u8>>);
+/// An encoded form and the private values in it, wiped when dropped.
+pub(crate) struct Body {
+    body: Zeroizing<Vec<u8>>,
+    private: Private,
+}
 
 impl Body {
-    pub(crate) fn into_inner(self) -> Zeroizing<Vec<u8>> {
-        self.0
+    /// What is sent, and what of it must not show in the answer.
+    pub(crate) fn into_parts(self) -> (Zeroizing<Vec<u8>>, Private) {
+        (self.body, self.private)
     }
 }
 
 impl AsRef<[u8]> for Body {
     fn as_ref(&self) -> &[u8] {
-        &self.0
+        &self.body
     }
+}
+
+/// One value as a form has it.
+pub(super) fn encoded(text: &str) -> Zeroizing<String> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(encoded_length(text)));
+    encode_into(&mut bytes, text);
+    // Only ASCII comes out.
+    Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 impl fmt::Debug for Body {

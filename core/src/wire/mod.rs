@@ -6,6 +6,8 @@ pub(crate) mod http_date;
 pub(crate) mod json;
 pub(crate) mod metadata;
 pub(crate) mod oob;
+pub(crate) mod private;
 pub(crate) mod rate_limit;
 pub(crate) mod requests;
+pub(crate) mod said;
 pub(crate) mod tokens;

@@ -1,12 +1,14 @@
 //! How long a server asks us to wait.
 //!
-//! docs/protocol.md §5 and rows 315–320: the longer of `Retry-After` (RFC 9110 §10.2.3) and Okta's `X-Rate-Limit-Reset`,
-//! both measured against the `Date` of the same answer and never against the device's clock. What is surfaced stays within
-//! an hour; jitter and the shorter cap of automatic retries are added by whoever waits.
+//! docs/protocol.md §5 and rows 315–321: the longer of `Retry-After` (RFC 9110 §10.2.3) and Okta's `X-Rate-Limit-Reset`,
+//! both measured against the `Date` of the same answer and never against the device's clock. Where the server gives no time,
+//! 1, 2, 4 … 60 seconds, by how often in a row it did so. Up to a quarter is added, so that many devices do not come back at
+//! the same moment. What is surfaced stays within an hour.
 
 use core::time::Duration;
 
 use super::http_date::parse_http_date;
+use crate::env::{BootInstant, HttpResponse};
 
 /// The headers of one answer that speak about waiting.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,6 +24,77 @@ pub(crate) struct RateHeaders<'a> {
     /// `Date`
     pub(crate) date: Option<&'a str>,
 }
+
+impl<'a> RateHeaders<'a> {
+    pub(crate) fn of(response: &'a HttpResponse) -> Self {
+        Self {
+            retry_after: response.header("retry-after"),
+            limit: response.header("x-rate-limit-limit"),
+            remaining: response.header("x-rate-limit-remaining"),
+            reset: response.header("x-rate-limit-reset"),
+            date: response.header("date"),
+        }
+    }
+}
+
+/// How a client stands with the server's limits, by all answers that it got.
+#[derive(Debug, Default)]
+pub(crate) struct Standing {
+    /// Answers in a row that said "too many" and no time.
+    without_time: u32,
+    /// The bucket is empty until then; what nobody waits for is not sent (row 321).
+    empty_until: Option<BootInstant>,
+}
+
+/// The longest back-off.
+const MAX_BACK_OFF: u64 = 60;
+/// Work that nobody waits for is put off no longer than this: a wrong header must not stop it for good.
+const MAX_EMPTY: Duration = Duration::from_secs(120);
+
+impl Standing {
+    /// An answer came.
+    pub(crate) fn heard(&mut self, status: u16, headers: &RateHeaders<'_>, now: BootInstant) {
+        let delay = retry_delay(headers);
+        self.without_time = match (status, delay) {
+            (429, None) => self.without_time.saturating_add(1),
+            _ => 0,
+        };
+        let is_empty = headers.remaining.and_then(whole_number) == Some(0);
+        self.empty_until = delay.filter(|_| is_empty).map(|delay| now.plus(delay.min(MAX_EMPTY)));
+    }
+
+    /// How long to wait after a "too many" without a time: 1, 2, 4 … 60 seconds (rows 316, 320).
+    pub(crate) fn back_off(&self) -> Duration {
+        let doublings = self.without_time.saturating_sub(1).min(6);
+        Duration::from_secs((1 << doublings).min(MAX_BACK_OFF))
+    }
+
+    /// Whether work that nobody waits for should wait (row 321).
+    pub(crate) fn is_empty(&self, now: BootInstant) -> bool {
+        self.empty_until.is_some_and(|until| now < until)
+    }
+}
+
+/// What turns an answer's delay into the wait that is kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waits {
+    /// For an answer without a time.
+    pub(crate) back_off: Duration,
+    /// A random byte: the share of a quarter that is added.
+    pub(crate) spread: u8,
+}
+
+impl Waits {
+    /// At least `delay`, at most a quarter more, never more than an hour.
+    pub(crate) fn wait(self, delay: Option<Duration>) -> Duration {
+        let delay = delay.unwrap_or(self.back_off);
+        let more = delay.saturating_mul(u32::from(self.spread)) / (4 * u32::from(u8::MAX));
+        delay.saturating_add(more).min(MAX_DELAY)
+    }
+}
+
+/// What is surfaced stays within an hour (row 317).
+const MAX_DELAY: Duration = Duration::from_secs(3_600);
 
 /// The delay before trying again makes sense, 1 second to 1 hour; `None` leaves it to the caller's own back-off.
 pub(crate) fn retry_delay(headers: &RateHeaders<'_>) -> Option<Duration> {

@@ -42,8 +42,8 @@ pub(crate) fn password(common: &Common, username: &str, password: &str) -> Body 
     let grants = common.grants("password");
     let mut form = Form::new();
     form.push("grant_type", "password");
-    form.push("username", username);
-    form.push("password", password);
+    form.private("username", username);
+    form.private("password", password);
     form.push("scope", common.scopes.as_str());
     form.push("grant_types_supported", &grants);
     form.push("client_id", common.client_id.as_str());
@@ -55,8 +55,8 @@ pub(crate) fn otp(common: &Common, username: &str, code: &str) -> Body {
     let grants = common.grants(OTP);
     let mut form = Form::new();
     form.push("grant_type", OTP);
-    form.push("login_hint", username);
-    form.push("otp", code);
+    form.private("login_hint", username);
+    form.private("otp", code);
     form.push("scope", common.scopes.as_str());
     form.push("grant_types_supported", &grants);
     form.push("client_id", common.client_id.as_str());
@@ -66,7 +66,7 @@ pub(crate) fn otp(common: &Common, username: &str, code: &str) -> Body {
 /// `/primary-authenticate` (§1.10); no scope there.
 pub(crate) fn primary_authenticate(common: &Common, username: &str, factor: Factor) -> Body {
     let mut form = Form::new();
-    form.push("login_hint", username);
+    form.private("login_hint", username);
     form.push("challenge_hint", OOB);
     form.push("channel_hint", factor.name());
     form.push("client_id", common.client_id.as_str());
@@ -76,7 +76,7 @@ pub(crate) fn primary_authenticate(common: &Common, username: &str, factor: Fact
 /// `/challenge` (§1.11); no scope there.
 pub(crate) fn challenge(common: &Common, mfa_token: &str, factor: Factor) -> Body {
     let mut form = Form::new();
-    form.push("mfa_token", mfa_token);
+    form.private("mfa_token", mfa_token);
     form.push("challenge_types_supported", MFA_OOB);
     form.push("channel_hint", factor.name());
     form.push("client_id", common.client_id.as_str());
@@ -89,11 +89,11 @@ pub(crate) fn oob(common: &Common, oob_code: &str, binding_code: Option<&str>, m
     let mut form = Form::new();
     form.push("grant_type", if mfa_token.is_some() { MFA_OOB } else { OOB });
     if let Some(mfa_token) = mfa_token {
-        form.push("mfa_token", mfa_token);
+        form.private("mfa_token", mfa_token);
     }
-    form.push("oob_code", oob_code);
+    form.private("oob_code", oob_code);
     if let Some(binding_code) = binding_code {
-        form.push("binding_code", binding_code);
+        form.private("binding_code", binding_code);
     }
     form.push("scope", common.scopes.as_str());
     if mfa_token.is_none() {
@@ -107,8 +107,8 @@ pub(crate) fn oob(common: &Common, oob_code: &str, binding_code: Option<&str>, m
 pub(crate) fn mfa_otp(common: &Common, mfa_token: &str, code: &str) -> Body {
     let mut form = Form::new();
     form.push("grant_type", MFA_OTP);
-    form.push("mfa_token", mfa_token);
-    form.push("otp", code);
+    form.private("mfa_token", mfa_token);
+    form.private("otp", code);
     form.push("scope", common.scopes.as_str());
     form.push("client_id", common.client_id.as_str());
     form.encode()
@@ -118,7 +118,7 @@ pub(crate) fn mfa_otp(common: &Common, mfa_token: &str, code: &str) -> Body {
 pub(crate) fn refresh(client_id: &ClientId, refresh_token: &str, granted: &str) -> Body {
     let mut form = Form::new();
     form.push("grant_type", "refresh_token");
-    form.push("refresh_token", refresh_token);
+    form.private("refresh_token", refresh_token);
     if !granted.is_empty() {
         form.push("scope", granted);
     }
@@ -129,7 +129,7 @@ pub(crate) fn refresh(client_id: &ClientId, refresh_token: &str, granted: &str) 
 /// `/revoke` (§1.12).
 pub(crate) fn revoke(client_id: &ClientId, token: &str, hint: &'static str) -> Body {
     let mut form = Form::new();
-    form.push("token", token);
+    form.private("token", token);
     form.push("token_type_hint", hint);
     form.push("client_id", client_id.as_str());
     form.encode()
@@ -148,7 +148,7 @@ mod tests {
     }
 
     fn text(body: Body) -> String {
-        String::from_utf8(body.into_inner().to_vec()).unwrap()
+        String::from_utf8(body.into_parts().0.to_vec()).unwrap()
     }
 
     #[test]

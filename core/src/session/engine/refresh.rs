@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::Engine;
 use super::writing::{Committed, Written};
-use crate::audit::{Attempt, AuditKind, SecurityEvent};
+use crate::audit::{Attempt, AuditKind, SecurityEvent, Trail};
+use crate::config::WiderScopes;
 use crate::context::storage;
 use crate::discovery::Discovery;
 use crate::env::{BootInstant, HttpResponse};
@@ -18,16 +19,19 @@ use crate::session::record::{Life, Mark, Record, Rotation, TokenSet, hash};
 use crate::session::rules::{self, Freshness, MaySend, Now, OKTA};
 use crate::session::{give_back, newest};
 use crate::validation::{self, Occasion};
-use crate::wire::answer::{self, Failure, Leg, Why};
+use crate::wire::answer::{Failure, Leg, Reply, Why};
 use crate::wire::metadata::Metadata;
 use crate::wire::requests;
+use crate::wire::said;
 use crate::wire::tokens::{TokenAnswer, parse_tokens};
 
 /// The answer to a refresh token.
 struct Sent {
-    answer: Result<(TokenAnswer, HttpResponse), Failure>,
+    answer: Result<(TokenAnswer, Reply), Failure>,
     /// Whether the server may have acted on a send whose answer never came.
     unknown: bool,
+    /// How often it was sent before the send that was answered.
+    retries: u32,
 }
 
 /// The answer to a refresh and what it is validated with.
@@ -66,13 +70,13 @@ impl Engine {
         self.mark(&presented, token, may_send).await?;
         // 4
         let began = self.now();
-        self.context.auditor.record(id, AuditKind::AttemptStarted { attempt: Attempt::Refresh });
+        self.audit(id, AuditKind::AttemptStarted { attempt: Attempt::Refresh });
         let sent = self.send(&metadata, token, &presented.scope, may_send).await;
-        self.report(id, &sent.answer, began.boot);
+        self.report(id, &sent, began.boot);
         // 5 to 7
         match sent.answer {
-            Ok((tokens, response)) => {
-                let new = Answered { metadata: &metadata, keys, tokens, response: &response, sent: began };
+            Ok((tokens, reply)) => {
+                let new = Answered { metadata: &metadata, keys, tokens, response: &reply.response, sent: began };
                 self.apply(id, &presented, new).await
             }
             Err(failure) => {
@@ -138,10 +142,10 @@ impl Engine {
         let unknown = matches!(first, Err(Failure { why: Why::NoAnswer { maybe_acted: true, .. }, .. }));
         let in_time = self.context.env.clock.boot().since(began) < OKTA.window;
         if !unknown || may_send == MaySend::Again || !in_time || self.alive().is_err() {
-            return Sent { answer: first, unknown };
+            return Sent { answer: first, unknown, retries: 0 };
         }
         self.state().retried = Some(hash(token));
-        Sent { answer: self.send_once(metadata, token, scope).await, unknown }
+        Sent { answer: self.send_once(metadata, token, scope).await, unknown, retries: 1 }
     }
 
     async fn send_once(
@@ -149,16 +153,16 @@ impl Engine {
         metadata: &Metadata,
         token: &Secret,
         scope: &str,
-    ) -> Result<(TokenAnswer, HttpResponse), Failure> {
+    ) -> Result<(TokenAnswer, Reply), Failure> {
         let background = self.context.env.transport.background();
         // EXPOSE: written into the request body, which wipes itself after its one send.
         let body = requests::refresh(&self.context.config.client_id, token.expose(), scope);
         let url = metadata.token_endpoint.as_str();
-        let response = self.context.post(&*background, url, body, OKTA.answer).await;
-        let response = response.map_err(|error| Failure::from(error).lost_if_unusable())?;
-        let mut answer = answer::read(&response, Leg::Refresh).map_err(Failure::lost_if_unusable)?;
-        let tokens = parse_tokens(&mut answer).map_err(|kind| Failure::after(&response, kind).lost())?;
-        Ok((tokens, response))
+        let reply = self.context.post(&*background, url, body, OKTA.answer).await;
+        let reply = reply.map_err(|error| Failure::from(error).lost_if_unusable())?;
+        let mut answer = self.context.read(&reply, Leg::Refresh).map_err(Failure::lost_if_unusable)?;
+        let tokens = parse_tokens(&mut answer).map_err(|kind| Failure::after(&reply, kind).lost())?;
+        Ok((tokens, reply))
     }
 
     /// 5 and 6: the answer belongs to a session that is still the same, or is given back.
@@ -175,12 +179,15 @@ impl Engine {
             id_token_wanted: self.wants_id_token(),
             previous: previous.as_deref(),
         };
-        let validated = validation::validate(&self.context, &background, &tokens, &occasion).await;
+        let validated = match self.unsuitable(id, presented, &tokens, sent) {
+            Some(check) => Err(Kind::TokenRejected { check }),
+            None => validation::validate(&self.context, &background, &tokens, &occasion).await,
+        };
         if let Err(Kind::TokenRejected { check }) = validated {
-            self.context.auditor.security(id, SecurityEvent::TokenRejected { check });
+            self.security(id, SecurityEvent::TokenRejected { check });
             if check == TokenCheck::Subject && previous.is_some() {
-                self.context.auditor.security(id, SecurityEvent::SubjectChanged);
-                give_back(&self.context, metadata, newest(&tokens));
+                self.security(id, SecurityEvent::SubjectChanged);
+                self.give_back(id, metadata, newest(&tokens));
                 self.end(EndReason::SubjectChanged);
                 let _ = self.delete().await;
                 return Err(Kind::SessionEnded { reason: EndReason::SubjectChanged }.into());
@@ -190,13 +197,13 @@ impl Engine {
         let received = newest(&tokens);
         let next = merge(presented, tokens, &validated, sent);
         if next.rotation == Rotation::Static && presented.rotation != Rotation::Static {
-            self.context.auditor.security(id, SecurityEvent::StaticBearerSession);
+            self.security(id, SecurityEvent::StaticBearerSession);
         }
         let Some(hash) = presented.refresh_hash() else { return Err(Kind::Internal.into()) };
         match self.commit(hash, |_| next) {
             Committed::Yes => {}
             Committed::Ended(reason) => {
-                give_back(&self.context, metadata, received);
+                self.give_back(id, metadata, received);
                 return Err(Kind::SessionEnded { reason }.into());
             }
             // As below: the other process holds a token of the same grant.
@@ -205,17 +212,33 @@ impl Engine {
         match self.persist().await {
             Written::Stored => {}
             Written::Kept(_) => {
-                self.context.auditor.security(id, SecurityEvent::NotPersisted);
+                self.security(id, SecurityEvent::NotPersisted);
                 self.rewrite_later();
             }
             Written::Gone => {
-                give_back(&self.context, metadata, received);
+                self.give_back(id, metadata, received);
                 return Err(Kind::SessionEnded { reason: EndReason::SignedOut }.into());
             }
             // The other process holds a token of the same grant: giving this one back would end that one too.
             Written::Superseded => return self.superseded(),
         }
         self.serve(validated?)
+    }
+
+    /// Why tokens that may be valid are not for this session.
+    fn unsuitable(&self, id: &Code, presented: &Record, tokens: &TokenAnswer, sent: Now) -> Option<TokenCheck> {
+        if rules::is_spent(&presented.set, &tokens.access_token, sent) {
+            self.security(id, SecurityEvent::AccessTokenReused);
+            return Some(TokenCheck::AccessTokenReused);
+        }
+        let asked = |scope: &String| {
+            self.context.config.scopes.contains(scope) || presented.scope.split(' ').any(|known| known == scope)
+        };
+        if tokens.scope.as_ref().is_some_and(|granted| !granted.iter().all(asked)) {
+            self.security(id, SecurityEvent::ScopeWidened);
+            return (self.context.config.wider_scopes == WiderScopes::Refuse).then_some(TokenCheck::Scope);
+        }
+        None
     }
 
     /// Another process's set was taken over: good, or worth another refresh.
@@ -234,7 +257,7 @@ impl Engine {
         failure: Failure,
         surely_unused: bool,
     ) -> Result<(), Error> {
-        let request_id = failure.request_id.clone();
+        let said = failure.said.clone();
         if !matches!(failure.why, Why::Refused) {
             if surely_unused {
                 // The server did not act: the next refresh is like a first one.
@@ -251,25 +274,41 @@ impl Engine {
         if self.adopt_newer().await? || self.state().record.refresh_hash() != presented.refresh_hash() {
             return self.superseded();
         }
-        self.context.auditor.security(id, SecurityEvent::RefreshTokenRefused);
+        self.security(id, SecurityEvent::RefreshTokenRefused);
+        // An expired or revoked grant is refused too, but seldom while its access token is still good.
+        if presented.rotation == Rotation::Rotating && surely_unused && self.freshness() != Freshness::Expired {
+            self.security(id, SecurityEvent::RefreshReuseSuspected);
+        }
         self.end(EndReason::RefreshTokenRefused);
         let _ = self.delete().await;
-        Err(Error::from(Kind::SessionEnded { reason: EndReason::RefreshTokenRefused }).with_request_id(request_id))
+        Err(Error::from(Kind::SessionEnded { reason: EndReason::RefreshTokenRefused }).with(said))
     }
 
     fn error(&self, failure: Failure) -> Error {
         failure.into_error(self.context.env.clock.wall())
     }
 
-    fn report(&self, id: &Code, answer: &Result<(TokenAnswer, HttpResponse), Failure>, began: BootInstant) {
+    fn give_back(&self, id: &Code, metadata: &Arc<Metadata>, token: (Secret, &'static str)) {
+        let record = Arc::clone(&self.state().record);
+        give_back(&self.context, Trail { id, user: &record.username }, metadata, token);
+    }
+
+    fn security(&self, id: &Code, event: SecurityEvent) {
+        self.audit(id, AuditKind::Security(event));
+    }
+
+    fn report(&self, id: &Code, sent: &Sent, began: BootInstant) {
         let duration = self.context.env.clock.boot().since(began);
-        let (outcome, status, request_id) = match answer {
-            Ok((_, response)) => ("Success", Some(response.status), answer::request_id(response)),
-            Err(failure) => (failure.why.name(), failure.status, failure.request_id.clone()),
+        let retries = sent.retries;
+        let (outcome, status, request_id) = match &sent.answer {
+            Ok((_, reply)) => {
+                ("Success", Some(reply.response.status), said::request_id(&reply.response, &reply.private))
+            }
+            Err(failure) => (failure.why.name(), failure.status, failure.said.request_id.clone()),
         };
         let attempt = Attempt::Refresh;
-        let finished = AuditKind::AttemptFinished { attempt, outcome, status, request_id, duration };
-        self.context.auditor.record(id, finished);
+        let finished = AuditKind::AttemptFinished { attempt, outcome, status, request_id, duration, retries };
+        self.audit(id, finished);
     }
 }
 
@@ -292,11 +331,13 @@ fn merge(
         Some(false) => Rotation::Static,
         None => old.rotation,
     };
+    let life = Life { sent_wall: sent.wall, sent_boot: sent.boot, secs: tokens.lifetime_secs };
+    let life = rules::life_of(&old.set, &tokens.access_token, life);
     let refresh_token = tokens.refresh_token.or(old.set.refresh_token);
     let set = match validated {
         Ok(claims) => TokenSet {
             access_token: tokens.access_token,
-            life: Life { sent_wall: sent.wall, sent_boot: sent.boot, secs: tokens.lifetime_secs },
+            life,
             id_token: claims.as_ref().and(tokens.id_token).or(old.set.id_token),
             refresh_token,
         },

@@ -7,6 +7,7 @@ use futures_util::future::{Either, select};
 use futures_util::lock::OwnedMutexGuard;
 
 use super::{Engine, claims_of};
+use crate::audit::AuditKind;
 use crate::context::{STORE_DEADLINE, in_background, storage};
 use crate::error::{EndReason, Error, Kind, StoreProblem};
 use crate::jose::id_token::IdTokenClaims;
@@ -98,8 +99,13 @@ impl Engine {
                 state.serving = Arc::clone(&state.record);
                 state.persisted = true;
             }
-            (Stored::Gone, _) => {
-                state.ended.get_or_insert(EndReason::SignedOut);
+            (Stored::Gone, _) if state.ended.is_none() => {
+                let reason = EndReason::SignedOut;
+                state.ended = Some(reason);
+                let id = state.record.id.clone();
+                drop(state);
+                // Deleted by another process, or by whoever cleared the store: somebody may want to know who.
+                self.audit(&id, AuditKind::SessionEnded { session_id: id.clone(), reason });
             }
             _ => {}
         }

@@ -52,7 +52,7 @@ fn any_text_comes_back_and_fills_the_buffer_exactly() {
         let mut form = Form::new();
         form.push("mfa_token", &text);
         form.push("client_id", "0oa 1");
-        let body = form.encode().into_inner();
+        let body = form.encode().into_parts().0;
         assert_eq!(body.len(), body.capacity());
         let expected =
             [("mfa_token", text.as_str()), ("client_id", "0oa 1")].map(|(n, v)| (n.to_owned(), v.to_owned()));

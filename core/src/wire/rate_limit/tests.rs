@@ -62,3 +62,60 @@ fn the_rows_give_the_delay() {
         assert_eq!(seconds(headers), expected, "row {row}: {what}");
     }
 }
+
+fn at(seconds: u64) -> BootInstant {
+    BootInstant::from_boot(Duration::from_secs(seconds))
+}
+
+#[test]
+fn without_a_time_the_wait_doubles_until_the_server_takes_a_request() {
+    let mut standing = Standing::default();
+    assert_eq!(standing.back_off().as_secs(), 1);
+    let concurrency = RateHeaders {
+        limit: Some("0"),
+        remaining: Some("0"),
+        reset: Some("1700000007"),
+        date: DATE,
+        retry_after: None,
+    };
+    for expected in [1, 2, 4, 8, 16, 32, 60, 60] {
+        standing.heard(429, &concurrency, at(0));
+        assert_eq!(standing.back_off().as_secs(), expected, "row 316");
+    }
+    standing.heard(400, &RateHeaders::default(), at(0));
+    standing.heard(429, &RateHeaders::default(), at(0));
+    assert_eq!(standing.back_off().as_secs(), 1, "row 320");
+}
+
+#[test]
+fn an_empty_bucket_puts_off_what_nobody_waits_for() {
+    let mut standing = Standing::default();
+    let empty = |reset| RateHeaders {
+        remaining: Some("0"),
+        reset: Some(reset),
+        limit: Some("60"),
+        date: DATE,
+        retry_after: None,
+    };
+    standing.heard(200, &empty("1700000010"), at(5));
+    assert!(standing.is_empty(at(14)) && !standing.is_empty(at(15)), "row 321");
+    standing.heard(200, &empty("1800000000"), at(5));
+    assert!(standing.is_empty(at(124)) && !standing.is_empty(at(125)), "row 317");
+    standing.heard(200, &RateHeaders { remaining: Some("3"), ..empty("1700000010") }, at(5));
+    assert!(!standing.is_empty(at(5)));
+}
+
+#[test]
+fn up_to_a_quarter_is_added() {
+    let waits = |spread| Waits { back_off: Duration::from_secs(2), spread };
+    for (spread, delay, expected) in [
+        (0, Some(8_000), 8_000),
+        (255, Some(8_000), 10_000),
+        (51, Some(8_000), 8_400),
+        (255, None, 2_500),
+        (255, Some(3_600_000), 3_600_000),
+    ] {
+        let wait = waits(spread).wait(delay.map(Duration::from_millis));
+        assert_eq!(wait.as_millis(), expected, "row 315");
+    }
+}

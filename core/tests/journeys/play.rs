@@ -1,127 +1,32 @@
-//! Plays `conformance/*.json` on the real library over real TLS against the emulator, in simulated time.
-//!
-//! The runner is small and knows no row: a row that needs a special case here is a verb that the format lacks. The
-//! format is described in `conformance/README.md`.
+//! Plays one vector: its configuration, its calls in order, and what each gives.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout, reason = "a test")]
-
-mod support;
-
-use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use directauth::env::{Clock, HttpTransport, NetworkOptions};
-use directauth::{Client, Error, Factor, MemoryStore, Remedy, Session, SignIn, Step};
-use directauth_emulator::{PushReaction, Rule, Settings, Tenant};
-use serde::Deserialize;
+use directauth::env::{BoxFuture, Clock, HttpTransport, NetworkOptions};
+use directauth::{Client, Error, Factor, MemoryStore, Remedy, Session, SignIn, Step, WiderScopes};
+use directauth_emulator::{BadTls, BadTlsKind, PushReaction, Tenant};
 use serde_json::{Map, Value};
-use support::world::{Real, World};
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Vector {
-    id: String,
-    #[serde(default)]
-    rows: Vec<u32>,
-    title: String,
-    #[serde(default)]
-    config: Configuration,
-    #[serde(default)]
-    server: Vec<Rule>,
-    calls: Vec<Map<String, Value>>,
-    #[serde(default)]
-    expect: Expected,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct Configuration {
-    scopes: Option<Vec<String>>,
-    capabilities: Option<Vec<String>>,
-    settings: Option<Settings>,
-    issuer: Option<String>,
-    client_id: Option<String>,
-    request_timeout_ms: Option<u64>,
-    /// By how many milliseconds the device's wall clock is ahead of the server's.
-    device_clock_ahead_ms: i64,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct Expected {
-    /// The operations that reached the server, in order; `token` repeated n times is `token*n`.
-    requests: Option<Vec<String>>,
-    /// Least seconds between two requests of an operation, in order.
-    gaps_at_least_s: BTreeMap<String, Vec<f64>>,
-    /// How many grants live at the server in the end.
-    live_grants: Option<usize>,
-    /// How many requests reached a host that the library was redirected to.
-    other_host_requests: Option<usize>,
-}
-
-fn vectors() -> Vec<(String, Vector)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance");
-    let mut files: Vec<_> = std::fs::read_dir(folder)
-        .expect("the folder is there")
-        .map(|entry| entry.expect("readable").path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
-        .collect();
-    files.sort();
-    let mut vectors = Vec::new();
-    for file in files {
-        let text = std::fs::read_to_string(&file).expect("readable");
-        let name = file.file_name().expect("a file").to_string_lossy().into_owned();
-        let list: Vec<Vector> = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
-        vectors.extend(list.into_iter().map(|vector| (name.clone(), vector)));
-    }
-    vectors
-}
-
-#[test]
-fn every_vector_gives_what_it_says() {
-    let vectors = vectors();
-    let only = std::env::var("VECTOR").ok();
-    let mut failed = Vec::new();
-    let mut played = 0;
-    let mut ids = std::collections::BTreeSet::new();
-    for (file, vector) in &vectors {
-        assert!(ids.insert(vector.id.clone()), "{file}: the id {} is there twice", vector.id);
-        if only.as_ref().is_some_and(|only| *only != vector.id) {
-            continue;
-        }
-        played += 1;
-        let result = std::panic::catch_unwind(|| play(vector));
-        let problem = match result {
-            Ok(Ok(())) => continue,
-            Ok(Err(problem)) => problem,
-            Err(panic) => panic
-                .downcast_ref::<String>()
-                .cloned()
-                .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-                .unwrap_or_else(|| "panicked".to_owned()),
-        };
-        failed.push(format!("{file} {} (rows {:?}: {})\n    {problem}", vector.id, vector.rows, vector.title));
-    }
-    println!("{played} vectors, {} failed", failed.len());
-    assert!(played > 0, "no vector was played");
-    assert!(failed.is_empty(), "\n{}", failed.join("\n"));
-}
+use super::check::{Canaries, Events, check, equal};
+use super::format::Vector;
+use super::support::world::{Real, World};
+use super::support::{self};
 
 /// What is in hand between two calls.
 struct Play {
     world: World,
     tenant: Tenant,
-    client: Client,
+    client: Result<Client, Error>,
     store: MemoryStore,
-    rebuild: Box<dyn Fn() -> Client>,
+    rebuild: Box<dyn Fn() -> Result<Client, Error>>,
     step: Option<Arc<Step>>,
     session: Option<Session>,
     username: String,
+    canaries: Canaries,
 }
 
-fn play(vector: &Vector) -> Result<(), String> {
+pub(crate) fn play(vector: &Vector) -> Result<(), String> {
     let world = World::new();
     let emulator = support::emulator();
     let tenant = emulator.tenant();
@@ -135,29 +40,42 @@ fn play(vector: &Vector) -> Result<(), String> {
     for rule in &vector.server {
         tenant.script(rule.clone());
     }
+    assert!(vector.otherwise.as_ref().is_none_or(|why| !why.is_empty()), "otherwise than the row, but why?");
     let elsewhere = emulator.second_host_requests();
     let store = MemoryStore::new();
+    let events = Events::default();
+    let odd = vector.config.issuer.as_deref().and_then(OddServer::of);
     let rebuild = {
-        let (world, tenant, store) = (world.clone(), tenant.clone(), store.clone());
+        let (world, tenant, store, events) = (world.clone(), tenant.clone(), store.clone(), events.clone());
         let config = &vector.config;
-        let issuer = config.issuer.as_ref().map_or_else(|| tenant.issuer(), |text| fill(text, &tenant));
+        let issuer = match (&odd, &config.issuer) {
+            (Some(odd), _) => odd.origin(),
+            (None, Some(text)) => fill(text, &tenant),
+            (None, None) => tenant.issuer(),
+        };
+        let wider = if config.refuse_wider_scopes { WiderScopes::Refuse } else { WiderScopes::Accept };
+        let trim = !config.keep_usernames_as_typed;
+        let connect = Duration::from_millis(config.connect_timeout_ms.unwrap_or(10_000));
         let client_id = config.client_id.clone().unwrap_or_else(|| tenant.client_id());
         let scopes = config.scopes.clone();
         let capabilities = config.capabilities.clone();
         let timeout = Duration::from_millis(config.request_timeout_ms.unwrap_or(20_000));
         move || {
-            let options = NetworkOptions { trust: support::trust(), connect_timeout: Duration::from_secs(10) };
+            let options = NetworkOptions { trust: support::trust(), connect_timeout: connect };
             let transport = Real::new(&world, HttpTransport::new(options));
             let default = || ["openid", "profile", "offline_access"].map(str::to_owned).to_vec();
             let mut builder = Client::builder(issuer.clone(), client_id.clone())
                 .scopes(scopes.clone().unwrap_or_else(default))
                 .store(store.clone())
                 .request_timeout(timeout)
+                .wider_scopes(wider)
+                .trim_usernames(trim)
+                .audit_sink(events.clone())
                 .environment(world.environment(transport));
             if let Some(capabilities) = &capabilities {
                 builder = builder.capabilities(capabilities.iter().map(|name| factor(name)));
             }
-            builder.build().expect("a valid configuration")
+            builder.build()
         }
     };
     let mut play = Play {
@@ -169,13 +87,14 @@ fn play(vector: &Vector) -> Result<(), String> {
         step: None,
         session: None,
         username: String::new(),
+        canaries: Canaries::default(),
     };
     for (number, call) in vector.calls.iter().enumerate() {
         play.call(call).map_err(|problem| format!("call {}: {problem}", number + 1))?;
     }
     drop(play.client);
     play.world.settle();
-    check_journal(&vector.expect, &tenant)?;
+    check(&vector.expect, &tenant, &events, play.canaries)?;
     if let Some(expected) = vector.expect.other_host_requests {
         let found = emulator.second_host_requests() - elsewhere;
         equal("requests at another host", &found, &expected)?;
@@ -197,6 +116,8 @@ impl Play {
         let remedy = call.remove("remedy").map(|v| v.as_str().expect("text").to_owned());
         let retry_in_s = call.remove("retry_in_s").map(|v| v.as_u64().expect("seconds"));
         let says = call.remove("says").map(|v| v.as_str().expect("text").to_owned());
+        let server_says = call.remove("server_says");
+        let hint = call.remove("hint");
         let outcome = self.act(&mut call)?;
         self.world.settle();
         if let Some((name, _)) = call.iter().next() {
@@ -218,7 +139,11 @@ impl Play {
         }
         if let (Some(seconds), Some(error)) = (retry_in_s, &error) {
             let Remedy::Wait(Some(at)) = error.remedy() else { return Err("no time to wait until".into()) };
-            equal("retry in", &self.seconds_until(at), &seconds)?;
+            let found = self.seconds_until(at);
+            // Up to a quarter is added, so that not all devices come back at the same moment.
+            if found < seconds || found > seconds + seconds.div_ceil(4) {
+                return Err(format!("retry in {found} s, expected {seconds} s or up to a quarter more"));
+            }
         }
         if let (Some(says), Some(error)) = (says, &error) {
             let text = error.to_string();
@@ -226,70 +151,53 @@ impl Play {
                 return Err(format!("says {text:?}, which does not contain {says:?}"));
             }
         }
-        match outcome {
-            Outcome::Step(Step::SignedIn(session)) => {
-                self.session = Some(session);
-                self.step = None;
+        if let Some(error) = &error {
+            self.canaries.check_error(error)?;
+            if let Some(wanted) = server_says {
+                let found = error.server_text().and_then(|text| text.description());
+                equal("the server says", &Value::from(found), &wanted)?;
             }
-            Outcome::Step(step) => self.step = Some(Arc::new(step)),
-            _ => {}
+            if let Some(wanted) = hint {
+                let found = error.hint().map(|hint| format!("{hint:?}"));
+                equal("hint", &Value::from(found), &wanted)?;
+            }
+        }
+        if let Outcome::Step(step) = outcome {
+            self.take(step);
         }
         Ok(())
     }
 
     fn act(&mut self, call: &mut Map<String, Value>) -> Result<Outcome, String> {
         let world = self.world.clone();
-        if let Some(username) = take_text(call, "sign_in") {
-            self.username = username.trim().to_owned();
-            let sign_in = self.client.sign_in(&username);
-            return self.first_factor(call, &sign_in);
+        if call.remove("build").is_some() {
+            return Ok(self.client.as_ref().map_or_else(|error| Outcome::Error(error.clone()), |_| Outcome::Done));
         }
-        if let Some(factor) = take_text(call, "choose") {
-            let choice = match self.step.as_deref() {
-                Some(Step::ChooseFactor(choice)) => choice.clone(),
-                other => return Err(format!("no choice in hand, but {other:?}")),
+        if let Some(calls) = call.remove("at_once") {
+            return self.at_once(calls);
+        }
+        let when_sent = take_text(call, "when_sent");
+        if let Some(mut request) = self.request(call)? {
+            let Some(then) = when_sent else { return Ok(world.run(request).into()) };
+            let before = self.tenant.journal().count("token");
+            let tenant = self.tenant.clone();
+            let answered = world.try_run(request.as_mut(), || tenant.journal().count("token") > before);
+            equal("answered before anybody could do anything", &answered.is_some(), &false)?;
+            return match then.as_str() {
+                "leaves" => Ok(Outcome::Value("Left".into())),
+                "cancels" => {
+                    self.cancel()?;
+                    Ok(world.run(request).into())
+                }
+                other => Err(format!("unknown deed {other}")),
             };
-            let code = take_text(call, "code").map(|code| self.fill_code(&code));
-            return Ok(world
-                .run(async {
-                    match factor.as_str() {
-                        "otp" => choice.otp(code.expect("a code")).await,
-                        "push" => choice.push().await,
-                        "sms" => choice.sms().await,
-                        "voice" => choice.voice().await,
-                        "email" => choice.email().await,
-                        other => panic!("unknown factor {other}"),
-                    }
-                })
-                .into());
-        }
-        if let Some(code) = take_text(call, "submit") {
-            let code = self.fill_code(&code);
-            let Some(Step::EnterCode(step)) = self.step.as_deref() else { return Err("no code step".into()) };
-            return Ok(world.run(step.submit(code)).into());
-        }
-        if call.remove("approved").is_some() {
-            let Some(Step::ApproveOnDevice(step)) = self.step.as_deref() else { return Err("no push step".into()) };
-            return Ok(world.run(step.approved()).into());
-        }
-        if call.remove("resend").is_some() {
-            return Ok(match self.step.as_deref() {
-                Some(Step::ApproveOnDevice(step)) => world.run(step.resend()).into(),
-                Some(Step::EnterCode(step)) => world.run(step.resend()).into(),
-                other => return Err(format!("nothing to resend: {other:?}")),
-            });
         }
         if call.remove("back").is_some() {
             let choice = self.step.as_deref().and_then(Step::choice);
             return Ok(Outcome::Step(Step::ChooseFactor(choice.ok_or("not a second factor")?)));
         }
         if call.remove("cancel").is_some() {
-            match self.step.as_deref() {
-                Some(Step::ApproveOnDevice(step)) => step.cancel(),
-                Some(Step::EnterCode(step)) => step.cancel(),
-                Some(Step::ChooseFactor(step)) => step.cancel(),
-                other => return Err(format!("nothing to cancel: {other:?}")),
-            }
+            self.cancel()?;
             return Ok(Outcome::Done);
         }
         if let Some(expected) = call.remove("factors") {
@@ -352,6 +260,7 @@ impl Play {
         if let Some(what) = take_text(call, "server") {
             match what.as_str() {
                 "rotates_keys" => self.tenant.rotate_keys(),
+                "withdraws_key" => self.tenant.withdraw_key(),
                 "revokes_everything" => self.tenant.revoke_everything(),
                 "locks_user" => self.tenant.lock_user(&self.username, true),
                 other => return Err(format!("unknown event {other}")),
@@ -363,7 +272,7 @@ impl Play {
             return Ok(Outcome::Done);
         }
         if call.remove("warm_up").is_some() {
-            world.run(self.client.warm_up());
+            world.run(self.client().warm_up());
             return Ok(Outcome::Done);
         }
         if call.remove("restart").is_some() {
@@ -374,7 +283,7 @@ impl Play {
             return Ok(Outcome::Done);
         }
         if call.remove("restore").is_some() {
-            return Ok(match world.run(self.client.restore()) {
+            return Ok(match world.run(self.client().restore()) {
                 Ok(Some(session)) => {
                     self.session = Some(session);
                     Outcome::Value("Restored".into())
@@ -386,29 +295,135 @@ impl Play {
         self.act_on_session(call)
     }
 
-    fn first_factor(&self, call: &mut Map<String, Value>, sign_in: &SignIn) -> Result<Outcome, String> {
-        let world = &self.world;
+    fn client(&self) -> &Client {
+        self.client.as_ref().expect("a valid configuration")
+    }
+
+    fn cancel(&self) -> Result<(), String> {
+        match self.step.as_deref() {
+            Some(Step::ApproveOnDevice(step)) => step.cancel(),
+            Some(Step::EnterCode(step)) => step.cancel(),
+            Some(Step::ChooseFactor(step)) => step.cancel(),
+            other => return Err(format!("nothing to cancel: {other:?}")),
+        }
+        Ok(())
+    }
+
+    /// Several requests begun in the same moment; the first that gives a step decides what is in hand.
+    fn at_once(&mut self, calls: Value) -> Result<Outcome, String> {
+        let mut calls: Vec<Map<String, Value>> = serde_json::from_value(calls).map_err(|error| error.to_string())?;
+        let mut requests = Vec::new();
+        for call in &mut calls {
+            requests.push(self.request(call)?.ok_or("not a request")?);
+        }
+        let results = self.world.clone().run(futures_util::future::join_all(requests));
+        let mut words = Vec::new();
+        for result in results {
+            match result {
+                Ok(step) => {
+                    words.push(step_name(&step));
+                    self.take(step);
+                }
+                Err(error) => words.push(error.kind().name()),
+            }
+        }
+        Ok(Outcome::Value(words.join(", ")))
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::SignedIn(session) => {
+                self.session = Some(session);
+                self.step = None;
+            }
+            step => self.step = Some(Arc::new(step)),
+        }
+    }
+
+    /// What sends something for a sign-in, ready to be run.
+    fn request(&mut self, call: &mut Map<String, Value>) -> Result<Option<Request>, String> {
+        if let Some(username) = take_text(call, "sign_in") {
+            self.username = username.trim().to_owned();
+            let sign_in = self.client().sign_in(&username);
+            return self.first_factor(call, sign_in).map(Some);
+        }
+        if let Some(factor) = take_text(call, "choose") {
+            let choice = match self.step.as_deref() {
+                Some(Step::ChooseFactor(choice)) => choice.clone(),
+                other => return Err(format!("no choice in hand, but {other:?}")),
+            };
+            let code = take_text(call, "code").map(|code| self.type_code(&code));
+            return Ok(Some(Box::pin(async move {
+                match factor.as_str() {
+                    "otp" => choice.otp(code.expect("a code")).await,
+                    "push" => choice.push().await,
+                    "sms" => choice.sms().await,
+                    "voice" => choice.voice().await,
+                    "email" => choice.email().await,
+                    other => panic!("unknown factor {other}"),
+                }
+            })));
+        }
+        if let Some(code) = take_text(call, "submit") {
+            let code = self.type_code(&code);
+            let step = self.step.clone();
+            return Ok(Some(Box::pin(async move {
+                match step.as_deref() {
+                    Some(Step::EnterCode(step)) => step.submit(code).await,
+                    other => panic!("no code step, but {other:?}"),
+                }
+            })));
+        }
+        if call.remove("approved").is_some() {
+            let step = self.step.clone();
+            return Ok(Some(Box::pin(async move {
+                match step.as_deref() {
+                    Some(Step::ApproveOnDevice(step)) => step.approved().await,
+                    other => panic!("no push step, but {other:?}"),
+                }
+            })));
+        }
+        if call.remove("resend").is_some() {
+            let step = self.step.clone();
+            return Ok(Some(Box::pin(async move {
+                match step.as_deref() {
+                    Some(Step::ApproveOnDevice(step)) => step.resend().await,
+                    Some(Step::EnterCode(step)) => step.resend().await,
+                    other => panic!("nothing to resend: {other:?}"),
+                }
+            })));
+        }
+        Ok(None)
+    }
+
+    fn first_factor(&mut self, call: &mut Map<String, Value>, sign_in: SignIn) -> Result<Request, String> {
         if let Some(password) = take_text(call, "password") {
-            return Ok(world.run(sign_in.password(password)).into());
+            self.canaries.typed(&password);
+            return Ok(Box::pin(async move { sign_in.password(password).await }));
         }
         if let Some(code) = take_text(call, "otp") {
-            return Ok(world.run(sign_in.otp(self.fill_code(&code))).into());
+            let code = self.type_code(&code);
+            return Ok(Box::pin(async move { sign_in.otp(code).await }));
         }
         for name in ["push", "sms", "voice", "email"] {
             if call.remove(name).is_some() {
-                return Ok(world
-                    .run(async {
-                        match name {
-                            "push" => sign_in.push().await,
-                            "sms" => sign_in.sms().await,
-                            "voice" => sign_in.voice().await,
-                            _ => sign_in.email().await,
-                        }
-                    })
-                    .into());
+                return Ok(Box::pin(async move {
+                    match name {
+                        "push" => sign_in.push().await,
+                        "sms" => sign_in.sms().await,
+                        "voice" => sign_in.voice().await,
+                        _ => sign_in.email().await,
+                    }
+                }));
             }
         }
         Err("no first factor given".into())
+    }
+
+    fn type_code(&mut self, code: &str) -> String {
+        let code = self.fill_code(code);
+        self.canaries.typed(&code);
+        code
     }
 
     fn act_on_session(&self, call: &mut Map<String, Value>) -> Result<Outcome, String> {
@@ -466,6 +481,10 @@ impl Play {
                         "preferred_username" => {
                             Value::from(session.claims().and_then(|c| c.preferred_username().map(str::to_owned)))
                         }
+                        "name" => Value::from(session.claims().and_then(|c| c.name().map(str::to_owned))),
+                        "amr" => Value::from(
+                            session.claims().map(|c| c.texts("amr").into_iter().map(str::to_owned).collect::<Vec<_>>()),
+                        ),
                         "stored" => Value::from(stored(&self.store, world)),
                         other => return Err(format!("unknown property {other}")),
                     };
@@ -502,6 +521,8 @@ impl Play {
     }
 }
 
+type Request = BoxFuture<'static, Result<Step, Error>>;
+
 enum Outcome {
     Step(Step),
     Done,
@@ -520,32 +541,6 @@ fn stored(store: &MemoryStore, world: &World) -> usize {
     world.run(store.keys()).expect("memory").len()
 }
 
-fn check_journal(expected: &Expected, tenant: &Tenant) -> Result<(), String> {
-    let journal = tenant.journal();
-    if let Some(requests) = &expected.requests {
-        let mut wanted = Vec::new();
-        for item in requests {
-            let (name, times) = item.split_once('*').unwrap_or((item, "1"));
-            wanted.extend(std::iter::repeat_n(name, times.parse().expect("a number")));
-        }
-        equal("requests", &journal.operations(), &wanted)?;
-    }
-    for (operation, least) in &expected.gaps_at_least_s {
-        let gaps: Vec<f64> = journal.gaps(operation).iter().map(Duration::as_secs_f64).collect();
-        if gaps.len() < least.len() || gaps.iter().zip(least).any(|(gap, least)| gap + 1e-6 < *least) {
-            return Err(format!("gaps of {operation}: {gaps:?}, at least {least:?}"));
-        }
-    }
-    if let Some(live) = expected.live_grants {
-        equal("live grants", &tenant.live_grants(), &live)?;
-    }
-    Ok(())
-}
-
-fn equal<T: PartialEq + std::fmt::Debug>(what: &str, found: &T, expected: &T) -> Result<(), String> {
-    if found == expected { Ok(()) } else { Err(format!("{what}: {found:?}, expected {expected:?}")) }
-}
-
 fn take_text(call: &mut Map<String, Value>, name: &str) -> Option<String> {
     match call.remove(name)? {
         Value::String(text) => Some(text),
@@ -553,10 +548,44 @@ fn take_text(call: &mut Map<String, Value>, name: &str) -> Option<String> {
     }
 }
 
-fn fill(text: &str, tenant: &Tenant) -> String {
+pub(crate) fn fill(text: &str, tenant: &Tenant) -> String {
     text.replace("{issuer}", &tenant.issuer())
         .replace("{org_issuer}", &tenant.org_issuer())
+        .replace("{client_id}", &tenant.client_id())
         .replace("{resource}", &tenant.resource_url())
+}
+
+/// A server that is not the emulator as it should be, or no server at all.
+enum OddServer {
+    Tls(BadTls),
+    /// Somebody listens, accepts, and says nothing.
+    Silent(std::net::TcpListener),
+    Nobody(u16),
+}
+
+impl OddServer {
+    fn of(issuer: &str) -> Option<Self> {
+        let tls = |kind| Self::Tls(support::emulator().bad_tls(kind).expect("a listener"));
+        let listen = || std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        Some(match issuer {
+            "{expired_certificate}" => tls(BadTlsKind::Expired),
+            "{certificate_for_another_host}" => tls(BadTlsKind::WrongHost),
+            "{self_signed_certificate}" => tls(BadTlsKind::SelfSigned),
+            "{certificate_of_an_unknown_authority}" => tls(BadTlsKind::UnknownCa),
+            "{silent}" => Self::Silent(listen()),
+            "{nobody}" => Self::Nobody(listen().local_addr().expect("its address").port()),
+            _ => return None,
+        })
+    }
+
+    fn origin(&self) -> String {
+        let port = match self {
+            Self::Tls(server) => return server.origin(),
+            Self::Silent(listener) => listener.local_addr().expect("its address").port(),
+            Self::Nobody(port) => *port,
+        };
+        format!("https://127.0.0.1:{port}")
+    }
 }
 
 fn factor(name: &str) -> Factor {

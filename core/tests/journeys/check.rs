@@ -1,0 +1,163 @@
+//! What is looked at after a vector was played: what the server saw, what the app's log got, and that no secret got there.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use directauth::Error;
+use directauth::audit::{AuditEvent, AuditKind, AuditSink, SinkError};
+use directauth_emulator::{Entry, Tenant};
+
+use super::format::{Expected, Sent};
+
+#[derive(Default, Clone)]
+pub(crate) struct Events(Arc<Mutex<Vec<AuditEvent>>>);
+
+impl AuditSink for Events {
+    fn record(&self, event: &AuditEvent) -> Result<(), SinkError> {
+        self.0.lock().map_err(|_| SinkError)?.push(event.clone());
+        Ok(())
+    }
+}
+
+/// Whatever is secret in a run: it must show in no error and no event.
+#[derive(Default)]
+pub(crate) struct Canaries(BTreeSet<String>);
+
+/// Shorter values would be found by chance.
+const SHORTEST: usize = 4;
+
+impl Canaries {
+    pub(crate) fn typed(&mut self, text: &str) {
+        if text.len() >= SHORTEST {
+            self.0.insert(text.to_owned());
+        }
+    }
+
+    pub(crate) fn check_error(&self, error: &Error) -> Result<(), String> {
+        let text = error.server_text();
+        let words = [text.and_then(|text| text.description()), text.and_then(|text| text.uri())];
+        let shown = format!("{error} {error:?} {words:?} {:?}", error.request_id());
+        self.check("an error", &shown)
+    }
+
+    fn check(&self, place: &str, shown: &str) -> Result<(), String> {
+        match self.0.iter().find(|secret| shows(shown, secret)) {
+            Some(secret) => Err(format!("{secret:?} shows in {place}: {shown}")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether `shown` contains the secret; digits alone only where they stand alone, since times and ids are full of digits.
+fn shows(shown: &str, secret: &str) -> bool {
+    let is_code = secret.bytes().all(|b| b.is_ascii_digit());
+    shown.match_indices(secret).any(|(at, _)| {
+        let before = shown[..at].chars().next_back();
+        let after = shown[at + secret.len()..].chars().next();
+        !is_code || ![before, after].into_iter().flatten().any(char::is_alphanumeric)
+    })
+}
+
+pub(crate) fn check(
+    expected: &Expected,
+    tenant: &Tenant,
+    events: &Events,
+    mut canaries: Canaries,
+) -> Result<(), String> {
+    let journal = tenant.journal();
+    if let Some(requests) = &expected.requests {
+        let mut wanted = Vec::new();
+        for item in requests {
+            let (name, times) = item.split_once('*').unwrap_or((item, "1"));
+            wanted.extend(std::iter::repeat_n(name, times.parse().expect("a number")));
+        }
+        equal("requests", &journal.operations(), &wanted)?;
+    }
+    for (operation, least) in &expected.gaps_at_least_s {
+        let gaps: Vec<f64> = journal.gaps(operation).iter().map(Duration::as_secs_f64).collect();
+        if gaps.len() < least.len() || gaps.iter().zip(least).any(|(gap, least)| gap + 1e-6 < *least) {
+            return Err(format!("gaps of {operation}: {gaps:?}, at least {least:?}"));
+        }
+    }
+    for sent in &expected.sent {
+        check_sent(sent, &journal.of(&sent.on), tenant)?;
+    }
+    if let Some(live) = expected.live_grants {
+        equal("live grants", &tenant.live_grants(), &live)?;
+    }
+    let events = events.0.lock().expect("nobody panics with the events");
+    if let Some(wanted) = &expected.security {
+        equal("security events", &events.iter().filter_map(security).collect::<Vec<_>>(), wanted)?;
+    }
+    if let Some(wanted) = &expected.attempts {
+        equal("attempts", &events.iter().filter_map(attempt).collect::<Vec<_>>(), wanted)?;
+    }
+    const SECRET: [&str; 7] = ["password", "otp", "binding_code", "mfa_token", "oob_code", "refresh_token", "username"];
+    for entry in &journal.0 {
+        entry.form.iter().filter(|(name, _)| SECRET.contains(&name.as_str())).for_each(|(_, v)| canaries.typed(v));
+    }
+    canaries.check("an audit event", &format!("{events:?}"))
+}
+
+fn check_sent(sent: &Sent, entries: &[&Entry], tenant: &Tenant) -> Result<(), String> {
+    let chosen: Vec<_> = match sent.nth {
+        Some(nth) => entries.get(nth).into_iter().collect(),
+        None => entries.iter().collect(),
+    };
+    if chosen.is_empty() {
+        return Err(format!("no such request to {}", sent.on));
+    }
+    for entry in chosen {
+        let at = |what: &str| format!("{what} of {}", sent.on);
+        if let Some(path) = &sent.path {
+            // A tenant of the emulator has a path of its own in front.
+            equal(&at("the end of the path"), &entry.path.ends_with(path.as_str()), &true)?;
+        }
+        if let Some(parameters) = &sent.parameters {
+            let found: Vec<_> = entry.form.iter().map(|(name, _)| name.clone()).collect();
+            equal(&at("parameters"), &found, parameters)?;
+        }
+        for (name, value) in &sent.has {
+            let value = super::play::fill(value, tenant);
+            equal(&at(name), &entry.param(name), &Some(value.as_str()))?;
+        }
+        for name in &sent.lacks {
+            equal(&at(name), &entry.param(name).is_some(), &false)?;
+        }
+        for (name, value) in &sent.headers {
+            equal(&at(name), &entry.header(name), &Some(value.as_str()))?;
+        }
+        for name in &sent.lacks_headers {
+            equal(&at(name), &entry.header(name), &None)?;
+        }
+    }
+    Ok(())
+}
+
+fn security(event: &AuditEvent) -> Option<String> {
+    match &event.kind {
+        AuditKind::Security(what) => Some(first_word(what)),
+        _ => None,
+    }
+}
+
+fn attempt(event: &AuditEvent) -> Option<String> {
+    match &event.kind {
+        AuditKind::AttemptFinished { attempt, outcome, .. } => Some(format!("{} {outcome}", first_word(attempt))),
+        _ => None,
+    }
+}
+
+fn first_word(what: &impl std::fmt::Debug) -> String {
+    let text = format!("{what:?}");
+    text.split([' ', '(', '{']).next().unwrap_or_default().to_owned()
+}
+
+pub(crate) fn equal<T: PartialEq<U> + std::fmt::Debug, U: std::fmt::Debug>(
+    what: &str,
+    found: &T,
+    expected: &U,
+) -> Result<(), String> {
+    if found == expected { Ok(()) } else { Err(format!("{what}: {found:?}, expected {expected:?}")) }
+}
