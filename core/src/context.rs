@@ -213,6 +213,9 @@ impl Context {
         &self,
         call: impl Future<Output = Result<T, StoreProblem>> + Send + 'static,
     ) -> Result<T, StoreProblem> {
+        if !self.store.may_block() {
+            return call.await;
+        }
         if Arc::strong_count(&self.store_calls) > MAX_STORE_CALLS {
             return Err(StoreProblem::Transient);
         }

@@ -70,9 +70,24 @@ impl Discovery {
         via: &Arc<dyn Conversation>,
         with_keys: bool,
     ) -> Result<(Arc<Metadata>, Option<Arc<KeySet>>), Failure> {
-        let metadata = Self::metadata(context, via).await?;
-        let keys = if with_keys { Some(Self::keys(context, via, &metadata).await?) } else { None };
-        Ok((metadata, keys))
+        let known = context.discovery.known_metadata(context).zip(context.discovery.known_keys(context));
+        if let Some((metadata, keys)) = known {
+            return Ok((metadata, with_keys.then_some(keys)));
+        }
+        // In one task, because each change of threads costs about as much as a document's parsing.
+        let (context, via) = (Arc::clone(context), Arc::clone(via));
+        let task = Arc::clone(&context).detached(move |abandoned| async move {
+            let metadata = Self::metadata(&context, &via).await?;
+            if !with_keys {
+                return Ok((metadata, None));
+            }
+            if abandoned.is_abandoned() {
+                return Err(Failure::local(Kind::Cancelled));
+            }
+            let keys = Self::keys(&context, &via, &metadata).await?;
+            Ok((metadata, Some(keys)))
+        });
+        task.await.unwrap_or_else(|| Err(Failure::local(Kind::Internal)))
     }
 
     /// Metadata anew and keys if they are stale: one or two requests, which leave an open connection. While the server's

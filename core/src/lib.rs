@@ -46,6 +46,9 @@ mod discovery;
 pub mod env;
 pub mod error;
 mod flow;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals;
 mod jose;
 mod secret;
 mod session;

@@ -9,7 +9,6 @@ use std::sync::OnceLock;
 use futures_channel::oneshot;
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::runtime::{Builder, Handle};
-use zeroize::Zeroize;
 
 use super::BoxFuture;
 
@@ -68,28 +67,40 @@ impl Randomness for SystemRandomness {
 }
 
 pub(super) fn sleep(duration: Duration) -> BoxFuture<'static, ()> {
-    let (done, waiting) = oneshot::channel();
-    if let Some(handle) = background() {
-        handle.spawn(async move {
-            let mut done = done;
-            // A sleeper that went away takes its timer with it.
-            let timer = core::pin::pin!(tokio::time::sleep(duration));
-            let gone = core::pin::pin!(done.cancellation());
-            futures_util::future::select(timer, gone).await;
-            let _ = done.send(());
-        });
-    }
+    let until = tokio::time::Instant::now().checked_add(duration);
+    // Set only when somebody waits: most deadlines are kept.
     Box::pin(async move {
+        let (done, waiting) = oneshot::channel();
+        if let Some(handle) = background() {
+            handle.spawn(async move {
+                let mut done = done;
+                // A sleeper that went away takes its timer with it.
+                let timer = core::pin::pin!(async {
+                    match until {
+                        Some(until) => tokio::time::sleep_until(until).await,
+                        None => core::future::pending().await,
+                    }
+                });
+                let gone = core::pin::pin!(done.cancellation());
+                futures_util::future::select(timer, gone).await;
+                let _ = done.send(());
+            });
+        }
         let _ = waiting.await;
     })
 }
+
+/// How deep the library's tasks reach below their first frame. Each page that a new thread touches costs a page fault, so
+/// no deeper; frames of unoptimised code are larger.
+const DEPTH: usize = if cfg!(debug_assertions) { 256 } else { 64 } * 1024;
 
 /// Overwrites the dead frames below this one: hash functions and ciphers leave their last block there, and these threads
 /// live on. Deeper than any task of the library reaches.
 #[inline(never)]
 pub(super) fn scrub_stack() {
-    let mut frame = [0xA5_u8; 256 * 1024];
-    frame.zeroize();
+    // What may be looked at has to be written, and by a fill instead of byte after byte: this runs after every task.
+    let frame = [0_u8; DEPTH];
+    core::hint::black_box(&frame);
 }
 
 /// The background runtime's handle; `None` only if the system refuses a thread.

@@ -67,6 +67,11 @@ pub trait TokenStore: Send + Sync {
     fn delete<'a>(&'a self, key: &'a StorageKey) -> BoxFuture<'a, Result<(), StoreProblem>>;
     /// The keys of all blobs.
     fn keys(&self) -> BoxFuture<'_, Result<Vec<StorageKey>, StoreProblem>>;
+    /// Whether a call may take its time. If not, every call is ready when it is first polled, and the library runs it where
+    /// it is instead of on a thread that may wait.
+    fn may_block(&self) -> bool {
+        true
+    }
 }
 
 /// Keeps everything in memory: sessions end with the process. Clones share their content.
@@ -106,6 +111,10 @@ impl TokenStore for MemoryStore {
     fn keys(&self) -> BoxFuture<'_, Result<Vec<StorageKey>, StoreProblem>> {
         let keys = self.with(|blobs| blobs.keys().cloned().collect());
         Box::pin(core::future::ready(Ok(keys)))
+    }
+
+    fn may_block(&self) -> bool {
+        false
     }
 }
 

@@ -571,11 +571,14 @@ async fn probe(context: &Arc<Context>, id: &Code) -> Result<(), Kind> {
     }
     let key = StorageKey::parse(&format!("{PROBE}.{id}")).ok_or(Kind::Internal)?;
     let probing = Arc::clone(context);
-    let probed = context.detached(move |_| async move {
+    let probe = async move {
         probing.store_and_check(&key, Blob::new(PROBE.into()), ()).await?;
         probing.delete_and_check(&key, ()).await
-    });
-    probed.await.unwrap_or(Err(StoreProblem::Transient)).map_err(storage)
+    };
+    if !context.store.may_block() {
+        return probe.await.map_err(storage);
+    }
+    context.detached(move |_| probe).await.unwrap_or(Err(StoreProblem::Transient)).map_err(storage)
 }
 
 fn report_discovery(context: &Context, trail: Trail<'_>, failure: &Failure) {
