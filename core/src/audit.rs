@@ -103,7 +103,7 @@ pub enum Attempt {
     Send(Factor),
     /// A received code.
     Code(Factor),
-    /// A poll for a prompt. Only the last one of a series is reported.
+    /// The polls for a prompt: started with the first, finished with the last.
     Approval,
     /// A refresh.
     Refresh,

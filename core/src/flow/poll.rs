@@ -71,6 +71,11 @@ impl Schedule {
         before
     }
 
+    /// How many polls were sent.
+    pub(crate) fn polls(&self) -> u32 {
+        self.polls
+    }
+
     fn wait_at_least(&mut self, least: Duration, now: BootInstant) -> Move {
         self.next = now.plus(self.interval.max(least)).min(self.deadline);
         Move::Wait

@@ -368,6 +368,7 @@ impl ApproveOnDevice {
                 prompt.transaction.sleep(pause).await?;
             }
             if self.schedule().is_over(clock.boot()) {
+                prompt.transaction.report_unanswered(self.schedule().polls(), pause);
                 prompt.spend();
                 return Err(prompt.transaction.error(Kind::Expired));
             }

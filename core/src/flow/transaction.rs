@@ -176,7 +176,8 @@ impl Transaction {
             let sent = (context.env.clock.wall(), context.env.clock.boot());
             let reply = transaction.post(transaction.metadata.token_endpoint.as_str(), body).await?;
             let answer = context.read(&reply, leg)?;
-            transaction.accept(answer, reply, sent, &abandoned).await
+            let request_id = said::request_id(&reply.response, &reply.private);
+            Ok((transaction.accept(answer, reply, sent, &abandoned).await?, request_id))
         })
         .await
     }
@@ -223,7 +224,8 @@ impl Transaction {
         let transaction = Arc::clone(self);
         self.request(turn, Attempt::Send(factor).into(), move |_| async move {
             let reply = transaction.post(url.as_str(), body).await?;
-            transaction.context.read(&reply, Leg::Start)
+            let answer = transaction.context.read(&reply, Leg::Start)?;
+            Ok((answer, said::request_id(&reply.response, &reply.private)))
         })
         .await
     }
@@ -401,7 +403,7 @@ impl Transaction {
     ) -> Result<T, Failure>
     where
         T: Send + 'static,
-        F: Future<Output = Result<T, Failure>> + Send + 'static,
+        F: Future<Output = Result<(T, Option<Code>), Failure>> + Send + 'static,
     {
         self.on_the_wire.store(true, Ordering::SeqCst);
         let (transaction, turn) = (Arc::clone(self), Arc::clone(turn));
@@ -429,11 +431,11 @@ impl Transaction {
         &self,
         Try { attempt, retries }: Try,
         abandoned: &Abandoned,
-        work: impl Future<Output = Result<T, Failure>>,
+        work: impl Future<Output = Result<(T, Option<Code>), Failure>>,
     ) -> Result<T, Failure> {
         let clock = &self.context.env.clock;
         let began = clock.boot();
-        if attempt != Attempt::Approval {
+        if attempt != Attempt::Approval || retries == 0 {
             self.context.auditor.record(self.trail(), AuditKind::AttemptStarted { attempt });
         }
         // A cancelled or dropped sign-in sends nothing new.
@@ -443,7 +445,7 @@ impl Transaction {
         let pending = matches!(&result, Err(Failure { why: Why::Pending | Why::SlowDown, .. }));
         if !pending {
             let (outcome, status, request_id) = match &result {
-                Ok(_) => ("Success", Some(200), None),
+                Ok((_, request_id)) => ("Success", Some(200), request_id.clone()),
                 Err(failure) => (failure.why.name(), failure.status, failure.said.request_id.clone()),
             };
             let duration = clock.boot().since(began);
@@ -455,7 +457,20 @@ impl Transaction {
                 self.context.auditor.security(self.trail(), SecurityEvent::RedirectBlocked);
             }
         }
-        result
+        result.map(|(value, _)| value)
+    }
+
+    /// A prompt is over without an answer.
+    pub(super) fn report_unanswered(&self, retries: u32, since: Duration) {
+        let finished = AuditKind::AttemptFinished {
+            attempt: Attempt::Approval,
+            outcome: "Expired",
+            status: None,
+            request_id: None,
+            duration: since,
+            retries,
+        };
+        self.context.auditor.record(self.trail(), finished);
     }
 
     async fn post(&self, url: &str, body: Body) -> Result<Reply, Failure> {
