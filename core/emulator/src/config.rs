@@ -1,12 +1,13 @@
 //! Who exists and which rules apply: the TOML file that a person writes, and the switches that a test turns.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use data_encoding::BASE32_NOPAD;
 use serde::{Deserialize, Serialize};
 
 const DEMO: &str = include_str!("../demo.toml");
+const LONGEST_TOKEN_TYPE: usize = 64;
 
 /// One authorization server's clients, users and rules. Read from TOML; `demo.toml` in this crate is the documented sample.
 #[derive(Clone, Debug, Deserialize)]
@@ -288,12 +289,28 @@ pub struct Settings {
     pub requests_per_minute: u32,
     /// The shape of a 429 body.
     pub rate_limit_envelope: Envelope,
+    /// Operations whose 429 has another shape than that.
+    pub rate_limit_envelopes: BTreeMap<String, Envelope>,
+    /// `token_type` of tokens.
+    pub token_type: String,
+    /// Whether `expires_in` is a JSON string, of tokens and of prompts.
+    pub expires_in_as_text: bool,
+    /// Whether a push says its `interval`; polls are held to it anyway.
+    pub interval_in_answer: bool,
+    /// Whether the deprecated `/oob-authenticate` exists.
+    pub oob_authenticate: bool,
+    /// Whether the grant mfa-oob needs its `mfa_token`; if not, its `oob_code` alone says which sign-in is meant.
+    pub mfa_oob_needs_mfa_token: bool,
+    /// The HTTP status for several client credentials in one request: 401 as catalogued, 400 as in the API description.
+    pub several_credentials_status: u16,
     /// Whether another factor can be chosen with the same `mfa_token` after a declined prompt.
     pub mfa_token_survives_decline: bool,
     /// The HTTP status of `mfa_required`: 403 as documented, 400 or 401 as seen elsewhere.
     pub mfa_required_status: u16,
     /// Whether `mfa_required` lists `supported_challenge_types`.
     pub hint_challenge_types: bool,
+    /// Whether that list is a JSON array instead of a text with blanks.
+    pub challenge_types_as_array: bool,
     /// Whether `binding_code` is a JSON number.
     pub binding_code_as_number: bool,
     /// Whether the channel `email` exists.
@@ -306,6 +323,10 @@ pub struct Settings {
     pub descriptions: Descriptions,
     /// `max-age` of the keys.
     pub keys_max_age: u64,
+    /// How long after a rotation the new key is not published yet.
+    pub keys_lag: u64,
+    /// How often the keys are given without the new one after a rotation.
+    pub keys_lag_fetches: u32,
 }
 
 impl Default for Settings {
@@ -331,15 +352,25 @@ impl Default for Settings {
             token_requests_per_second: 0,
             requests_per_minute: 0,
             rate_limit_envelope: Envelope::OAuth,
+            rate_limit_envelopes: BTreeMap::new(),
+            token_type: "Bearer".to_owned(),
+            expires_in_as_text: false,
+            interval_in_answer: true,
+            oob_authenticate: true,
+            mfa_oob_needs_mfa_token: true,
+            several_credentials_status: 401,
             mfa_token_survives_decline: true,
             mfa_required_status: 403,
             hint_challenge_types: false,
+            challenge_types_as_array: false,
             binding_code_as_number: false,
             email_channel: true,
             refuse_scope_on_challenge: true,
             unsupported_challenge_type_status: 400,
             descriptions: Descriptions::English,
             keys_max_age: 3600,
+            keys_lag: 0,
+            keys_lag_fetches: 0,
         }
     }
 }
@@ -353,12 +384,23 @@ impl Settings {
         if self.totp_skew > 20 {
             return Err("settings.totp_skew is more than 20 steps".to_owned());
         }
-        if !(400..500).contains(&self.mfa_required_status)
-            || !(400..500).contains(&self.unsupported_challenge_type_status)
-        {
+        let statuses =
+            [self.mfa_required_status, self.unsupported_challenge_type_status, self.several_credentials_status];
+        if statuses.iter().any(|status| !(400..500).contains(status)) {
             return Err("a status in settings is not a 4xx".to_owned());
         }
+        if let Some(unknown) = self.rate_limit_envelopes.keys().find(|name| !crate::server::is_operation(name)) {
+            return Err(format!("settings.rate_limit_envelopes has the unknown operation {unknown}"));
+        }
+        if self.token_type.len() > LONGEST_TOKEN_TYPE || !self.token_type.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err("settings.token_type is not a short text of visible ASCII characters".to_owned());
+        }
         Ok(())
+    }
+
+    /// The member `expires_in`.
+    pub(crate) fn expires_in(&self, seconds: u64) -> serde_json::Value {
+        if self.expires_in_as_text { seconds.to_string().into() } else { seconds.into() }
     }
 
     pub(crate) fn leeway(&self) -> Duration {

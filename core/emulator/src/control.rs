@@ -15,6 +15,7 @@ use crate::server::{PushReaction, Reply, Request, Tap};
 use crate::tenant::Tenant;
 
 const MOST_TENANTS: usize = 1_000;
+const MOST_RULES: usize = 1_000;
 
 /// Answers a request to the control port.
 pub(crate) fn answer(shared: &Shared, request: &Request) -> Reply {
@@ -84,6 +85,7 @@ fn act(shared: &Shared, tenant: &Tenant, path: &[&str], body: &[u8]) -> Reply {
             tenant.on_next_push(reaction);
             done(true)
         }),
+        ["script"] if tenant.rules() >= MOST_RULES => problem(429, "there are too many rules"),
         ["script"] => reading(body, |rule: Rule| {
             tenant.script(rule);
             done(true)
@@ -102,6 +104,10 @@ fn act(shared: &Shared, tenant: &Tenant, path: &[&str], body: &[u8]) -> Reply {
         }
         ["keys", "rotate"] => {
             tenant.rotate_keys();
+            done(true)
+        }
+        ["keys", "replace"] => {
+            tenant.replace_keys();
             done(true)
         }
         ["keys", "withdraw"] => {

@@ -8,6 +8,10 @@ use serde_json::{Value, json};
 
 /// How many entries a tenant keeps; the oldest go first.
 pub(crate) const CAPACITY: usize = 10_000;
+/// How many bytes of requests it keeps.
+pub(crate) const CAPACITY_BYTES: usize = 16 * 1024 * 1024;
+/// What an entry and a pair take beside their text.
+const OVERHEAD: usize = 64;
 
 const SECRET_PARAMETERS: [&str; 14] = [
     "password",
@@ -68,6 +72,14 @@ impl Entry {
     /// `grant_type`.
     pub fn grant(&self) -> Option<&str> {
         self.param("grant_type")
+    }
+
+    /// About how much memory it takes.
+    fn bytes(&self) -> usize {
+        let pairs = self.headers.iter().chain(&self.query).chain(&self.form);
+        let texts = [&self.method, &self.path, &self.operation, &self.outcome];
+        let text: usize = texts.iter().map(|text| text.len()).sum();
+        pairs.map(|(name, value)| name.len() + value.len() + OVERHEAD).sum::<usize>() + text + OVERHEAD
     }
 
     /// The entry as JSON, secrets masked.
@@ -156,16 +168,19 @@ impl fmt::Debug for Journal {
 #[derive(Default)]
 pub(crate) struct Recorder {
     entries: VecDeque<Entry>,
+    bytes: usize,
     dropped: u64,
 }
 
 impl Recorder {
     pub(crate) fn add(&mut self, entry: Entry) {
-        if self.entries.len() == CAPACITY {
-            self.entries.pop_front();
+        self.bytes += entry.bytes();
+        self.entries.push_back(entry);
+        while self.entries.len() > CAPACITY || self.bytes > CAPACITY_BYTES {
+            let Some(oldest) = self.entries.pop_front() else { break };
+            self.bytes -= oldest.bytes();
             self.dropped += 1;
         }
-        self.entries.push_back(entry);
     }
 
     pub(crate) fn snapshot(&self) -> Journal {
@@ -225,5 +240,20 @@ mod tests {
         let journal = recorder.snapshot();
         assert_eq!((journal.len(), recorder.dropped()), (CAPACITY, 1));
         assert_eq!(journal.0[0].param("a"), Some("1"));
+    }
+
+    #[test]
+    fn many_long_requests_take_no_more_than_the_bound() {
+        let mut recorder = Recorder::default();
+        let long = "x".repeat(256 * 1024);
+        for n in 0..100 {
+            recorder.add(entry(&n.to_string(), &long));
+        }
+        let journal = recorder.snapshot();
+        assert_eq!((journal.len(), recorder.dropped()), (63, 37));
+        assert!(journal.0[62].param("99").is_some(), "the newest are there");
+        assert_eq!(recorder.bytes, journal.0.iter().map(Entry::bytes).sum::<usize>());
+        recorder.clear();
+        assert_eq!(recorder.bytes, 0);
     }
 }

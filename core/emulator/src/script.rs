@@ -5,11 +5,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use hyper::header::HeaderName;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use crate::server::{GrantType, Operation, is_error_code};
+use crate::server::{GrantType, is_error_code, is_operation};
 
 /// For some requests, one prescribed answer.
 ///
@@ -91,7 +92,7 @@ fn once() -> u32 {
 /// A name that can match; a rule that never applies would let its test pass.
 fn operation<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let name = String::deserialize(deserializer)?;
-    let exists = name == "any" || Operation::ALL.iter().any(|operation| operation.name() == name);
+    let exists = name == "any" || is_operation(&name);
     if exists { Ok(name) } else { Err(D::Error::custom(format!("there is no operation {name}"))) }
 }
 
@@ -106,7 +107,11 @@ fn grant<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D
 #[serde(try_from = "RawAnswer")]
 pub struct Answer {
     pub(crate) kind: Kind,
-    pub(crate) headers: Vec<(String, String)>,
+    /// Without a value: the header is left out.
+    pub(crate) headers: Vec<(String, Option<String>)>,
+    pub(crate) text: Option<String>,
+    pub(crate) raw: Option<String>,
+    pub(crate) keep_open: bool,
     pub(crate) delay: Option<Duration>,
 }
 
@@ -127,7 +132,7 @@ pub(crate) enum Body {
 }
 
 impl Answer {
-    /// A JSON body. In its strings, `{issuer}`, `{org_issuer}`, `{origin}`, `{evil_origin}` and `{client_id}` are filled in.
+    /// A JSON body. In its strings the placeholders of this crate's README are filled in, such as `{issuer}`.
     pub fn json(status: u16, body: Value) -> Self {
         Self::new(Kind::Fixed { status, body: Body::Json(body) })
     }
@@ -157,8 +162,8 @@ impl Answer {
         Self::new(Kind::Real(edit))
     }
 
-    /// An error of the catalogue, by its internal code, for example `direct_auth_invalid_otp`; an unknown code is answered
-    /// as `server_error`.
+    /// An error of the catalogue, by its internal code, for example `direct_auth_invalid_otp`, or by its E-code, for
+    /// example `E0000047`; an unknown code is answered as `server_error`.
     pub fn error(code: &str) -> Self {
         Self::new(Kind::Error(code.to_owned()))
     }
@@ -177,7 +182,37 @@ impl Answer {
     /// none.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
-        self.headers.push((name.to_owned(), value.to_owned()));
+        self.headers.push((name.to_owned(), Some(value.to_owned())));
+        self
+    }
+
+    /// Leaves out a header that the answer has otherwise, such as `Content-Type`.
+    #[must_use]
+    pub fn without_header(mut self, name: &str) -> Self {
+        self.headers.push((name.to_owned(), None));
+        self
+    }
+
+    /// Writes the body anew: `{body}` is what it was, `{members}` the same without the outer braces. A fault takes none.
+    #[must_use]
+    pub fn text(mut self, template: &str) -> Self {
+        self.text = Some(template.to_owned());
+        self
+    }
+
+    /// Sends bytes instead of an HTTP answer that is well formed: `{headers}` (each line with its end), `{body}`,
+    /// `{length}` and `{status}` are those of the answer. The connection ends after them, unless
+    /// [`Answer::keep_open`] says otherwise. A fault takes none.
+    #[must_use]
+    pub fn raw(mut self, template: &str) -> Self {
+        self.raw = Some(template.to_owned());
+        self
+    }
+
+    /// Leaves the connection open after [`Answer::raw`], for the client to wait or to send its next request on.
+    #[must_use]
+    pub fn keep_open(mut self) -> Self {
+        self.keep_open = true;
         self
     }
 
@@ -189,7 +224,7 @@ impl Answer {
     }
 
     fn new(kind: Kind) -> Self {
-        Self { kind, headers: Vec::new(), delay: None }
+        Self { kind, headers: Vec::new(), text: None, raw: None, keep_open: false, delay: None }
     }
 }
 
@@ -206,9 +241,10 @@ pub struct Edit {
 }
 
 impl Edit {
-    pub(crate) fn apply(&self, object: &mut Map<String, Value>) {
+    /// `set` is the edit's own, its placeholders filled in.
+    pub(crate) fn apply(&self, object: &mut Map<String, Value>, set: Map<String, Value>) {
         object.retain(|name, _| !self.omit.contains(name));
-        object.extend(self.set.clone());
+        object.extend(set);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -235,7 +271,8 @@ pub struct TokenMutation {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JwtMutation {
-    /// Claims to put in or replace. `{"now": -600}` as a value means that many seconds from now.
+    /// Claims to put in or replace. `{"now": -600}` as a value means that many seconds from now, `{"hash_of": token}`
+    /// what `at_hash` is for that token.
     #[serde(default)]
     pub claims: Map<String, Value>,
     /// Claims to leave out.
@@ -247,9 +284,17 @@ pub struct JwtMutation {
     /// Header members to leave out.
     #[serde(default)]
     pub remove_header: Vec<String>,
-    /// The payload's text in full, instead of the claims: for duplicate names and for what is not an object.
+    /// The header's text: for duplicate names and for what is not an object. `{members}` are the header's own, without
+    /// the braces.
+    #[serde(default)]
+    pub header_text: Option<String>,
+    /// The payload's text, likewise; `{members}` are the claims.
     #[serde(default)]
     pub payload: Option<String>,
+    /// The token's text, of `{header}`, `{payload}` and `{signature}`, each encoded; `{header}.{payload}.{signature}`
+    /// when left out.
+    #[serde(default)]
+    pub compact: Option<String>,
     /// How it is signed.
     #[serde(default)]
     pub signature: Signature,
@@ -266,16 +311,20 @@ pub enum Signature {
     Flip,
     /// No signature: the token ends with the dot.
     Empty,
-    /// RS256 with a key that is not published.
+    /// RS256 with somebody else's key, which is never published.
     OtherKey,
     /// RS256 with a published key, but not the one that `kid` names.
     OtherPublishedKey,
     /// HS256 with the text of the RSA public key (PEM) as its secret; `alg` says so.
     Hs256WithPublicKey,
+    /// HS256 with the bytes of the RSA modulus as its secret; `alg` says so.
+    Hs256WithModulus,
     /// RS512 by the right key; `alg` says so.
     Rs512,
     /// PS256 by the right key; `alg` says so.
     Ps256,
+    /// ES256 by a key on P-256; `alg` says so. It is published only by a rule that does that.
+    Es256,
 }
 
 /// What breaks.
@@ -317,6 +366,8 @@ pub enum Fault {
     Empty,
     /// The real answer, compressed although nobody asked.
     Gzip,
+    /// A small body that says it is gzip, and is: 16 MiB of blanks.
+    GzipBomb,
     /// An informational 103 before the real answer.
     InformationalFirst,
 }
@@ -341,6 +392,7 @@ impl Fault {
             Self::CaptivePortal => "captive_portal",
             Self::Empty => "empty",
             Self::Gzip => "gzip",
+            Self::GzipBomb => "gzip_bomb",
             Self::InformationalFirst => "informational_first",
         }
     }
@@ -354,7 +406,8 @@ impl Fault {
     }
 }
 
-/// An answer as JSON spells it: one of `json`, `body`, `body_base64`, `real`, `error`, `tokens`, `fault`, or a status alone.
+/// An answer as JSON spells it: one of `json`, `body`, `body_base64`, `real`, `error`, `tokens`, `fault`, `raw` alone, or
+/// a status alone.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawAnswer {
@@ -370,6 +423,10 @@ struct RawAnswer {
     error: Option<String>,
     tokens: Option<TokenMutation>,
     fault: Option<Fault>,
+    text: Option<String>,
+    raw: Option<String>,
+    #[serde(default)]
+    keep_open: bool,
     delay_ms: Option<u64>,
 }
 
@@ -390,6 +447,7 @@ impl TryFrom<RawAnswer> for Answer {
     fn try_from(raw: RawAnswer) -> Result<Self, String> {
         let status = raw.status;
         let fixed = |body| Kind::Fixed { status: status.unwrap_or(200), body };
+        let has_json = raw.json.is_some();
         let mut kinds: Vec<Kind> = Vec::new();
         kinds.extend(raw.json.map(|json| fixed(Body::Json(json))));
         kinds.extend(raw.body.map(|body| fixed(Body::Raw(body.into_bytes()))));
@@ -405,16 +463,26 @@ impl TryFrom<RawAnswer> for Answer {
         if kinds.len() > 1 {
             return Err("an answer is one of json, body, body_base64, real, error, tokens, fault".to_owned());
         }
+        let has_json = has_json || matches!(kinds.first(), Some(Kind::Real(_) | Kind::Error(_) | Kind::Tokens(_)));
         let kind = match (kinds.pop(), status) {
             (Some(_), Some(_)) if !takes_status => {
                 return Err("status goes with json, body, body_base64 or alone".to_owned());
             }
             (Some(kind), _) => kind,
             (None, Some(_)) => fixed(Body::Empty),
-            (None, None) => return Err("an answer needs a status, json, body, real, error, tokens or fault".to_owned()),
+            (None, None) if raw.raw.is_some() => fixed(Body::Empty),
+            (None, None) => {
+                return Err("an answer needs a status, json, body, real, error, tokens, raw or fault".to_owned());
+            }
         };
-        if matches!(kind, Kind::Fault(_)) && !raw.headers.is_empty() {
-            return Err("a fault takes no headers".to_owned());
+        if matches!(kind, Kind::Fault(_)) && (!raw.headers.is_empty() || raw.raw.is_some()) {
+            return Err("a fault takes no headers and no raw".to_owned());
+        }
+        if raw.text.is_some() && !has_json {
+            return Err("text goes with json, real, error or tokens".to_owned());
+        }
+        if raw.keep_open && raw.raw.is_none() {
+            return Err("keep_open goes with raw".to_owned());
         }
         if let Kind::Error(code) = &kind
             && !is_error_code(code)
@@ -426,16 +494,31 @@ impl TryFrom<RawAnswer> for Answer {
         }
         let mut headers = Vec::new();
         for (name, value) in raw.headers {
+            check_header(&name)?;
             match value {
-                OneOrMore::One(value) => headers.push((name, value)),
-                OneOrMore::More(values) => headers.extend(values.into_iter().map(|value| (name.clone(), value))),
+                OneOrMore::One(value) => headers.push((name, Some(value))),
+                OneOrMore::More(values) if values.is_empty() => headers.push((name, None)),
+                OneOrMore::More(values) => headers.extend(values.into_iter().map(|value| (name.clone(), Some(value)))),
             }
         }
-        Ok(Self { kind, headers, delay: raw.delay_ms.map(Duration::from_millis) })
+        let delay = raw.delay_ms.map(Duration::from_millis);
+        Ok(Self { kind, headers, text: raw.text, raw: raw.raw, keep_open: raw.keep_open, delay })
     }
 }
 
-/// The rules of a tenant, each with how often it matched. The first that is not used up answers.
+/// A header that cannot be sent would let its test pass.
+fn check_header(name: &str) -> Result<(), String> {
+    if HeaderName::from_bytes(name.as_bytes()).is_err() {
+        return Err(format!("{name:?} is no name of a header"));
+    }
+    if ["content-length", "transfer-encoding"].iter().any(|framing| name.eq_ignore_ascii_case(framing)) {
+        return Err(format!("{name} is said with raw"));
+    }
+    Ok(())
+}
+
+/// The rules of a tenant, each with how often it matched. The first that is not used up answers; one that is used up is
+/// forgotten.
 #[derive(Default)]
 pub(crate) struct Script(Vec<(Rule, u32)>);
 
@@ -448,18 +531,27 @@ impl Script {
         self.0.clear();
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(crate) fn answer_for(&mut self, operation: &str, grant: Option<&str>) -> Option<Answer> {
-        for (rule, matched) in &mut self.0 {
-            if !rule.matches(operation, grant) || (rule.times > 0 && *matched >= rule.after.saturating_add(rule.times))
-            {
+        let mut found = None;
+        for (index, (rule, matched)) in self.0.iter_mut().enumerate() {
+            if !rule.matches(operation, grant) {
                 continue;
             }
             *matched = matched.saturating_add(1);
             if *matched > rule.after {
-                return Some(rule.answer.clone());
+                let is_used_up = rule.times > 0 && *matched >= rule.after.saturating_add(rule.times);
+                found = Some((index, is_used_up));
+                break;
             }
         }
-        None
+        match found? {
+            (index, true) => Some(self.0.remove(index).0.answer),
+            (index, false) => self.0.get(index).map(|(rule, _)| rule.answer.clone()),
+        }
     }
 }
 
@@ -486,6 +578,11 @@ mod tests {
             json!({"tokens": {"omit": ["id_token"], "set": {"token_type": "MAC"},
                 "id_token": {"claims": {"aud": "other"}, "remove": ["at_hash"], "header": {"alg": "none"}, "signature": "flip"}}}),
             json!({"fault": "redirect_307_other_host"}),
+            json!({"error": "E0000109", "headers": {"X-Rate-Limit-Reset": []}}),
+            json!({"real": {}, "text": "{body}x", "headers": {"Content-Type": []}}),
+            json!({"json": null, "text": "[{body}]"}),
+            json!({"raw": "HTTP/1.0 200 OK\r\n\r\n"}),
+            json!({"tokens": {}, "raw": "HTTP/1.1 200 OK\r\n{headers}\r\n{body}", "keep_open": true}),
         ] {
             read(json!({"on": "token", "answer": answer})).unwrap();
         }
@@ -501,6 +598,13 @@ mod tests {
             json!({"status": 200, "real": {}}),
             json!({"error": "nonsense"}),
             json!({"fault": "empty", "headers": {"A": "b"}}),
+            json!({"fault": "empty", "raw": "x"}),
+            json!({"error": "E0000000"}),
+            json!({"body": "x", "text": "{body}"}),
+            json!({"status": 200, "text": "{body}"}),
+            json!({"json": {}, "keep_open": true}),
+            json!({"json": {}, "headers": {"a b": "c"}}),
+            json!({"json": {}, "headers": {"Content-Length": "7"}}),
         ] {
             read(json!({"on": "token", "answer": answer})).unwrap_err();
         }
@@ -522,5 +626,6 @@ mod tests {
         let seen: Vec<u16> =
             [otp, otp, Some("password"), otp, otp].map(|grant| status(script.answer_for("token", grant))).to_vec();
         assert_eq!(seen, [400, 0, 500, 500, 0]);
+        assert_eq!(script.len(), 0, "what is used up is forgotten");
     }
 }

@@ -92,7 +92,7 @@ impl Tenant {
 
     /// What the user does with the next push that is started; further calls are for the pushes after it.
     pub fn on_next_push(&self, reaction: PushReaction) {
-        self.state().reactions.push_back(reaction);
+        self.state().expect_reaction(reaction);
     }
 
     /// The codes that were sent, oldest first.
@@ -127,9 +127,20 @@ impl Tenant {
         self.state().journal.clear();
     }
 
-    /// Signs with a key from here on whose `kid` no client has seen; the one before it stays published.
+    /// Signs with a key from here on whose `kid` no client has seen; the one before it stays published. When the new one
+    /// is published too is a matter of [`Settings::keys_lag`] and [`Settings::keys_lag_fetches`].
     pub fn rotate_keys(&self) {
-        self.state().keys.rotate();
+        let mut state = self.state();
+        let now = state.now();
+        state.keys.rotate(now);
+    }
+
+    /// Rotates in an emergency: no key that was published before is published any more, so tokens that were signed
+    /// before do not verify.
+    pub fn replace_keys(&self) {
+        let mut state = self.state();
+        let now = state.now();
+        state.keys.replace(now);
     }
 
     /// Takes the signing key out of the published set while tokens are still signed with it; [`Tenant::rotate_keys`]
@@ -189,6 +200,11 @@ impl Tenant {
     pub(crate) fn advance(&self, by: Duration) {
         let mut state = self.state();
         state.ahead = state.ahead.saturating_add(by);
+    }
+
+    /// How many prescribed answers are not used up.
+    pub(crate) fn rules(&self) -> usize {
+        self.state().script.len()
     }
 
     pub(crate) fn current_settings(&self) -> Settings {

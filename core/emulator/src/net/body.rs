@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::OnceLock;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -85,7 +86,7 @@ impl hyper::body::Body for Body {
 
 /// Wraps bytes in gzip (RFC 1952) without making them smaller, which is all a test needs.
 pub(crate) fn gzip(plain: &[u8]) -> Vec<u8> {
-    let mut out = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+    let mut out = GZIP_HEADER.to_vec();
     let mut blocks = plain.chunks(0xffff).peekable();
     if blocks.peek().is_none() {
         out.extend([1, 0, 0, 0xff, 0xff]);
@@ -97,14 +98,61 @@ pub(crate) fn gzip(plain: &[u8]) -> Vec<u8> {
         out.extend((!length).to_le_bytes());
         out.extend(block);
     }
-    out.extend(crc32(plain).to_le_bytes());
+    out.extend(crc32(plain.iter().copied()).to_le_bytes());
     out.extend(u32::try_from(plain.len()).unwrap_or(u32::MAX).to_le_bytes());
     out
 }
 
-fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(u32::MAX, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & 0u32.wrapping_sub(crc & 1)))
+/// How many blanks a bomb is.
+const BOMB: usize = 16 * 1024 * 1024;
+static BOMB_BYTES: OnceLock<Vec<u8>> = OnceLock::new();
+
+/// 16 MiB of blanks in gzip, which takes some 100 KiB. Made when it is first asked for.
+pub(crate) fn gzip_bomb() -> &'static [u8] {
+    BOMB_BYTES.get_or_init(|| gzip_of_blanks(BOMB))
+}
+
+/// Blanks compressed as far as one block with fixed codes goes (RFC 1951 §3.2.6): a blank, then copies of 258 bytes from
+/// one byte before, then the rest one by one.
+fn gzip_of_blanks(count: usize) -> Vec<u8> {
+    // Huffman codes go in with their first bit first: written here from left to right.
+    const LAST_FIXED_BLOCK: &[u8] = &[1, 1, 0];
+    const BLANK: &[u8] = &[0, 1, 0, 1, 0, 0, 0, 0];
+    const COPY_258_FROM_1_BEFORE: &[u8] = &[1, 1, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0];
+    const END: &[u8] = &[0; 7];
+    let after_first = count.saturating_sub(1);
+    let blanks = 1 + after_first % 258;
+    let codes = std::iter::once(LAST_FIXED_BLOCK)
+        .chain(std::iter::repeat_n(BLANK, blanks.min(count)))
+        .chain(std::iter::repeat_n(COPY_258_FROM_1_BEFORE, after_first / 258))
+        .chain(std::iter::once(END));
+    let mut out = GZIP_HEADER.to_vec();
+    let (mut byte, mut filled) = (0u8, 0u32);
+    for bit in codes.flatten() {
+        byte |= bit << filled;
+        filled += 1;
+        if filled == 8 {
+            out.push(byte);
+            (byte, filled) = (0, 0);
+        }
+    }
+    if filled > 0 {
+        out.push(byte);
+    }
+    out.extend(crc32(std::iter::repeat_n(b' ', count)).to_le_bytes());
+    out.extend(u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes());
+    out
+}
+
+const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+
+fn crc32(bytes: impl Iterator<Item = u8>) -> u32 {
+    let step = |crc: u32| (crc >> 1) ^ (0xedb8_8320 & 0u32.wrapping_sub(crc & 1));
+    let table: [u32; 256] =
+        std::array::from_fn(|index| (0..8).fold(u32::try_from(index).unwrap_or(0), |crc, _| step(crc)));
+    !bytes.fold(u32::MAX, |crc, byte| {
+        let [low, ..] = crc.to_le_bytes();
+        (crc >> 8) ^ table.get(usize::from(low ^ byte)).copied().unwrap_or_default()
     })
 }
 
@@ -120,8 +168,22 @@ mod tests {
         assert_eq!(body.collect().await.unwrap().to_bytes(), "abcdabcdab");
     }
 
+    /// Each was unpacked by another program.
+    #[test]
+    fn blanks_are_packed_as_the_format_has_it() {
+        for (count, packed) in [
+            (1, "1f8b08000000000000ff53000045cf6ce901000000"),
+            (2, "1f8b08000000000000ff53500000951633ef02000000"),
+            (259, "1f8b08000000000000ff5318050081a850b903010000"),
+            (260, "1f8b08000000000000ff53501805005b2c6a7304010000"),
+            (517, "1f8b08000000000000ff531805a300007e88aef905020000"),
+        ] {
+            assert_eq!(data_encoding::HEXLOWER.encode(&gzip_of_blanks(count)), packed, "{count}");
+        }
+    }
+
     #[test]
     fn the_check_value_of_crc_32_holds() {
-        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+        assert_eq!(crc32(b"123456789".iter().copied()), 0xcbf4_3926);
     }
 }

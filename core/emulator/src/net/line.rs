@@ -20,7 +20,16 @@ pub(crate) struct Line {
 
 struct Say {
     bytes: Bytes,
-    instead: bool,
+    mute: Mute,
+}
+
+/// What of HTTP's own bytes is swallowed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mute {
+    Nothing,
+    /// What is written until the next flush: one answer without a body.
+    ThisAnswer,
+    Everything,
 }
 
 impl Line {
@@ -30,13 +39,18 @@ impl Line {
     }
 
     /// Puts bytes before the answer.
-    pub(crate) fn say_first(&self, bytes: &'static [u8]) {
-        self.say(bytes, false);
+    pub(crate) fn say_first(&self, bytes: impl Into<Bytes>) {
+        self.say(bytes.into(), Mute::Nothing);
+    }
+
+    /// Sends bytes instead of the answer, which must have no body.
+    pub(crate) fn say_instead_of_answer(&self, bytes: impl Into<Bytes>) {
+        self.say(bytes.into(), Mute::ThisAnswer);
     }
 
     /// Sends bytes instead of the answer and of all that follows.
-    pub(crate) fn say_instead(&self, bytes: &'static [u8]) {
-        self.say(bytes, true);
+    pub(crate) fn say_instead(&self, bytes: impl Into<Bytes>) {
+        self.say(bytes.into(), Mute::Everything);
     }
 
     /// Makes the end of the connection a reset.
@@ -46,9 +60,8 @@ impl Line {
         }
     }
 
-    fn say(&self, bytes: &'static [u8], instead: bool) {
-        let say = Say { bytes: Bytes::from_static(bytes), instead };
-        *self.say.lock().unwrap_or_else(PoisonError::into_inner) = Some(say);
+    fn say(&self, bytes: Bytes, mute: Mute) {
+        *self.say.lock().unwrap_or_else(PoisonError::into_inner) = Some(Say { bytes, mute });
     }
 }
 
@@ -57,12 +70,12 @@ pub(crate) struct Wire<S> {
     inner: S,
     line: Arc<Line>,
     pending: Bytes,
-    is_muted: bool,
+    mute: Mute,
 }
 
 impl<S> Wire<S> {
     pub(crate) fn new(inner: S, line: Arc<Line>) -> Self {
-        Self { inner, line, pending: Bytes::new(), is_muted: false }
+        Self { inner, line, pending: Bytes::new(), mute: Mute::Nothing }
     }
 }
 
@@ -77,19 +90,22 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
         let this = &mut *self;
         if let Some(say) = this.line.say.lock().unwrap_or_else(PoisonError::into_inner).take() {
             this.pending = say.bytes;
-            this.is_muted |= say.instead;
+            this.mute = say.mute;
         }
         while !this.pending.is_empty() {
             let written = ready!(Pin::new(&mut this.inner).poll_write(cx, &this.pending))?;
             this.pending.advance(written);
         }
-        if this.is_muted {
+        if this.mute != Mute::Nothing {
             return Poll::Ready(Ok(buffer.len()));
         }
         Pin::new(&mut this.inner).poll_write(cx, buffer)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.mute == Mute::ThisAnswer {
+            self.mute = Mute::Nothing;
+        }
         Pin::new(&mut self.inner).poll_flush(cx)
     }
 

@@ -13,7 +13,7 @@ use hyper::{Response, StatusCode};
 use serde_json::json;
 use tokio::time::{sleep, timeout};
 
-use super::body::{Body, gzip};
+use super::body::{Body, gzip, gzip_bomb};
 use super::line::Line;
 use super::listener::Role;
 use crate::control;
@@ -22,7 +22,8 @@ use crate::script::Fault;
 use crate::server::{Plan, Reply, Request};
 
 pub(crate) const MOST_HEADER_BYTES: usize = 32 * 1024;
-const MOST_BODY_BYTES: usize = 64 * 1024;
+/// Room for the longest token that a client keeps, percent-encoded.
+const MOST_BODY_BYTES: usize = 256 * 1024;
 const BODY: Duration = Duration::from_secs(30);
 /// How long a fault that never ends lasts.
 const FOR_EVER: Duration = Duration::from_secs(600);
@@ -70,6 +71,16 @@ pub(crate) async fn serve(
             Plan::Send(reply, delay) => {
                 sleep(delay.unwrap_or_default()).await;
                 Ok(response(reply))
+            }
+            Plan::Raw { bytes, keep_open, delay, .. } => {
+                sleep(delay.unwrap_or_default()).await;
+                let unseen = Reply::empty(200);
+                if keep_open {
+                    line.say_instead_of_answer(bytes);
+                    return Ok(response(unseen));
+                }
+                line.say_instead(bytes);
+                Ok(response(unseen.header("Connection", "close")))
             }
             Plan::Break(fault, reply, delay) => {
                 if fault != Fault::Drip {
@@ -129,6 +140,10 @@ async fn broken(
         Fault::Gzip => {
             let body = gzip(&reply.body);
             Ok(response(Reply { body, ..reply }.header("Content-Encoding", "gzip")))
+        }
+        Fault::GzipBomb => {
+            let bomb = Reply { body: gzip_bomb().to_vec(), ..reply };
+            Ok(response(bomb.header("Content-Encoding", "gzip")))
         }
         Fault::InformationalFirst => {
             line.say_first(EARLY_HINTS);

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::catalogue::Row;
+use super::catalogue::{self, ApiRow, Row};
+use super::{Bucket, Operation};
 use crate::config::{Descriptions, Envelope, Settings};
 
 /// An answer, ready to be sent.
@@ -44,10 +45,14 @@ impl Reply {
 pub(crate) enum Refusal {
     /// `error` and `error_description`, from the catalogue.
     OAuth { row: &'static Row, fill: [String; 2], members: Map<String, Value>, status: Option<u16> },
-    /// `errorCode` and `errorSummary`.
-    Api { status: u16, code: &'static str, summary: String },
-    /// 429, in either shape; `code` and `summary` are those of the second.
-    RateLimited { limit: u64, reset: u64, code: &'static str, summary: &'static str },
+    /// `errorCode` and `errorSummary`, from the catalogue.
+    Api { row: &'static ApiRow, fill: String },
+    /// The same envelope with an OAuth code in it, which discovery answers for a client that it does not know.
+    UnknownClient { client: String },
+    /// Another method is meant; `allow` names it.
+    Method { allow: &'static str },
+    /// 429, in either shape; `row` is that of the second.
+    RateLimited { bucket: Bucket, row: &'static ApiRow },
     /// A resource's 401 or 403 (RFC 6750 §3).
     Bearer { status: u16, error: Option<&'static str>, description: &'static str },
 }
@@ -63,37 +68,38 @@ impl Refusal {
         Self::OAuth { row, fill: [x.into(), y.into()], members: Map::new(), status: None }
     }
 
-    pub(crate) fn not_found(path: &str) -> Self {
-        let summary = format!("Not found: Resource not found: {path} (Endpoint)");
-        Self::Api { status: 404, code: "E0000007", summary }
+    /// A row of envelope B, its `{0}` filled in.
+    pub(crate) fn api(row: &'static ApiRow, fill: impl Into<String>) -> Self {
+        Self::Api { row, fill: fill.into() }
     }
 
-    pub(crate) fn into_reply(self, settings: &Settings) -> Reply {
+    pub(crate) fn not_found(path: &str) -> Self {
+        Self::api(catalogue::E0000007, format!("Resource not found: {path} (Endpoint)"))
+    }
+
+    /// A parameter that this request has no use for.
+    pub(crate) fn out_of_place(parameter: &str) -> Self {
+        Self::api(catalogue::E0000001, parameter)
+    }
+
+    pub(crate) fn into_reply(self, settings: &Settings, operation: Operation) -> Reply {
         match self {
-            Self::OAuth { row, fill, members, status } => {
-                let mut body = Map::new();
-                body.insert("error".to_owned(), json!(row.error));
-                body.insert("error_description".to_owned(), json!(describe(row, &fill, settings.descriptions)));
-                body.extend(members);
-                Reply::json(status.unwrap_or(row.status), &Value::Object(body)).outcome(row.code)
+            Self::OAuth { row, fill, members, status } => oauth(row, &fill, members, status, settings),
+            Self::Api { row, fill } => api(row, &fill),
+            Self::UnknownClient { client } => {
+                let summary = format!("Invalid value for 'client_id' parameter: {client}.");
+                Reply::json(400, &api_body("invalid_client", &summary)).outcome("invalid_client")
             }
-            Self::Api { status, code, summary } => {
-                let reply = Reply::json(status, &api_body(code, &summary)).outcome(code);
-                if status == 405 { reply.header("Allow", "POST, GET") } else { reply }
-            }
-            Self::RateLimited { limit, reset, code, summary } => {
-                let body = match settings.rate_limit_envelope {
-                    Envelope::OAuth => json!({
-                        "error": "invalid_grant",
-                        "error_description": "API call exceeded rate limit due to too many requests.",
-                    }),
-                    Envelope::Api => api_body(code, summary),
+            Self::Method { allow } => api(catalogue::E0000022, "").header("Allow", allow),
+            Self::RateLimited { bucket, row } => {
+                let envelope = settings.rate_limit_envelopes.get(operation.name());
+                let reply = match envelope.unwrap_or(&settings.rate_limit_envelope) {
+                    Envelope::OAuth => {
+                        oauth(catalogue::USER_RATE_LIMITED, &Default::default(), Map::new(), None, settings)
+                    }
+                    Envelope::Api => api(row, ""),
                 };
-                Reply::json(429, &body)
-                    .header("X-Rate-Limit-Limit", limit.to_string())
-                    .header("X-Rate-Limit-Remaining", "0")
-                    .header("X-Rate-Limit-Reset", reset.to_string())
-                    .outcome("user_rate_limited")
+                bucket.headers(reply).outcome("user_rate_limited")
             }
             Self::Bearer { status, error, description } => {
                 let challenge = match error {
@@ -106,10 +112,38 @@ impl Refusal {
     }
 }
 
+impl Bucket {
+    /// Adds what Okta says about a limit on every response (protocol.md §5).
+    pub(crate) fn headers(self, reply: Reply) -> Reply {
+        reply
+            .header("X-Rate-Limit-Limit", self.limit.to_string())
+            .header("X-Rate-Limit-Remaining", self.remaining.to_string())
+            .header("X-Rate-Limit-Reset", self.reset.to_string())
+    }
+}
+
 impl From<&'static Row> for Refusal {
     fn from(row: &'static Row) -> Self {
         Self::of(row, "")
     }
+}
+
+fn oauth(
+    row: &Row,
+    fill: &[String; 2],
+    members: Map<String, Value>,
+    status: Option<u16>,
+    settings: &Settings,
+) -> Reply {
+    let mut body = Map::new();
+    body.insert("error".to_owned(), json!(row.error));
+    body.insert("error_description".to_owned(), json!(describe(row, fill, settings.descriptions)));
+    body.extend(members);
+    Reply::json(status.unwrap_or(row.status), &Value::Object(body)).outcome(row.code)
+}
+
+fn api(row: &ApiRow, fill: &str) -> Reply {
+    Reply::json(row.status, &api_body(row.code, &row.summary.replace("{0}", fill))).outcome(row.code)
 }
 
 fn describe(row: &Row, fill: &[String; 2], language: Descriptions) -> String {

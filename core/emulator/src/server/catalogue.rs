@@ -1,8 +1,10 @@
-//! The errors a direct-auth server answers with (protocol.md §1.15): status, `error`, internal code, description.
+//! The errors a direct-auth server answers with (protocol.md §1.15), in its two envelopes: A with status, `error` and
+//! description; B with status, E-code and summary. A test compares every row with the tables of that document.
 //!
-//! The internal code is not on the wire; scripts and the journal use it. `{x}` and `{y}` are filled in from the request.
+//! The internal code of envelope A is not on the wire; scripts and the journal use it. `{x}`, `{y}` and `{0}` are filled
+//! in from the request.
 
-/// One row of the catalogue.
+/// One row of envelope A.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Row {
     pub(crate) status: u16,
@@ -11,9 +13,25 @@ pub(crate) struct Row {
     pub(crate) description: &'static str,
 }
 
-/// The row of an internal code.
-pub(crate) fn find(code: &str) -> Option<&'static Row> {
-    ALL.iter().copied().find(|row| row.code == code)
+/// One row of envelope B.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ApiRow {
+    pub(crate) status: u16,
+    pub(crate) code: &'static str,
+    pub(crate) summary: &'static str,
+}
+
+/// A row of either envelope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    OAuth(&'static Row),
+    Api(&'static ApiRow),
+}
+
+/// The row of an internal code or of an E-code.
+pub(crate) fn find(code: &str) -> Option<Found> {
+    let oauth = ALL.iter().copied().find(|row| row.code == code).map(Found::OAuth);
+    oauth.or_else(|| API.iter().copied().find(|row| row.code == code).map(Found::Api))
 }
 
 macro_rules! catalogue {
@@ -107,7 +125,7 @@ catalogue! {
     NO_SCOPE_ALLOWED 400 "access_denied" "no_scope_allowed"
         "Policy evaluation succeeded, but all the requested scopes were rejected.";
     SCOPE_DENIED 400 "access_denied" "scope_denied"
-        "Some of the requested scopes were denied by the policy. Denied scopes: {x}.";
+        "Some of the requested scopes were denied by the policy. Denied scopes: [{x}].";
     REFRESH_SCOPES_DENIED 400 "access_denied" "refresh_scopes_denied"
         "Some of the scopes requested for the refresh request were not granted in the original authorize request. Denied scopes: {x}.";
     FEATURE_NOT_ENABLED_ACCESS_DENIED 400 "access_denied" "feature_not_enabled_access_denied"
@@ -131,9 +149,9 @@ catalogue! {
     AUTHORIZATION_PENDING 400 "authorization_pending" "authorization_pending"
         "The device authorization is pending. Please try again later.";
     CONSENT_REQUIRED 400 "consent_required" "consent_required"
-        "The following scopes require user consent: {x}.";
+        "The following scopes require user consent: [{x}].";
     CONSENT_REQUIRED_ROPF 400 "consent_required" "consent_required_ropf"
-        "The following scopes require user consent: {x}. To access protected scopes using the resource owner password grant type, please uncheck 'Require consent' in the app settings or set the 'consent_method' to 'TRUSTED' through the apps API.";
+        "The following scopes require user consent: [{x}]. To access protected scopes using the resource owner password grant type, please uncheck 'Require consent' in the app settings or set the 'consent_method' to 'TRUSTED' through the apps API.";
     NO_ORG_SCOPES_GRANTED 400 "consent_required" "no_org_scopes_granted"
         "You are not allowed any of the requested scopes.";
     EXPIRED_TOKEN 400 "expired_token" "expired_token"
@@ -175,11 +193,11 @@ catalogue! {
     DUPLICATE_OAUTH_PARAMS 400 "invalid_request" "duplicate_oauth_params"
         "The request contained multiple parameters with the same name.";
     ILLEGAL_DUPLICATED_PARAMETERS 400 "invalid_request" "illegal_duplicated_parameters"
-        "Duplicate parameter provided in request. Duplicated parameters: {x}.";
+        "Duplicate parameter provided in request. Duplicated parameters: [{x}].";
     CLIENT_CREDENTIALS_IN_QUERY 400 "invalid_request" "client_credentials_in_query"
         "Client credentials cannot be supplied via query parameters.";
     TOKEN_REQUEST_MISSING_GRANT_TYPE 400 "invalid_request" "token_request_missing_grant_type"
-        "The token request must specify a 'grant_type'. Valid values: {x}";
+        "The token request must specify a 'grant_type'. Valid values: [{x}]";
     MISSING_TOKEN_REQUEST_PARAMETER 400 "invalid_request" "missing_token_request_parameter"
         "The required parameter '{x}' is missing.";
     INVALID_AUTHORIZATION_SERVER 400 "invalid_request" "invalid_authorization_server"
@@ -197,7 +215,7 @@ catalogue! {
     OPENID_SCOPE_REQUIRED 400 "invalid_scope" "openid_scope_required"
         "Requests for ID tokens or access tokens with OpenID scopes require the 'openid' scope.";
     ILLEGAL_SCOPE 400 "invalid_scope" "illegal_scope"
-        "The following scopes are not allowed for this request: {x}.";
+        "The following scopes are not allowed for this request: [{x}].";
     NO_MATCHING_SCOPE 400 "invalid_scope" "no_matching_scope"
         "One or more scopes are not configured for the authorization server resource.";
     LOGIN_REQUIRED 400 "login_required" "login_required"
@@ -221,7 +239,7 @@ catalogue! {
     TOO_MANY_USER_CODES 429 "too_many_user_codes" "too_many_user_codes"
         "Too many user codes generated. Please try again later.";
     UNAUTHORIZED_CLIENT 400 "unauthorized_client" "unauthorized_client"
-        "The client is not authorized to use the provided grant type. Configured grant types: {x}.";
+        "The client is not authorized to use the provided grant type. Configured grant types: [{x}].";
     ORG_AUTHORIZATION_SERVER_ONLY_CLIENT 400 "unauthorized_client" "org_authorization_server_only_client"
         "This client cannot use a custom authorization server.";
     CONFIDENTIAL_CLIENT_REQUIRED 400 "unauthorized_client" "confidential_client_required"
@@ -229,7 +247,7 @@ catalogue! {
     UNMET_AUTHENTICATION_REQUIREMENTS 400 "unmet_authentication_requirements" "unmet_authentication_requirements"
         "Unable to meet the authentication requirements imposed by 'acr_values' parameter.";
     UNSUPPORTED_GRANT_TYPE 400 "unsupported_grant_type" "unsupported_grant_type"
-        "The authorization grant type is not supported by the authorization server. Configured grant types: {x}.";
+        "The authorization grant type is not supported by the authorization server. Configured grant types: [{x}].";
     INSUFFICIENT_USER_AUTHENTICATION 401 "insufficient_user_authentication" "insufficient_user_authentication"
         "The user authentication context is insufficient to perform the action.";
     INSUFFICIENT_SCOPE 403 "insufficient_scope" "insufficient_scope"
@@ -248,17 +266,170 @@ catalogue! {
         "The resource request must use the DPoP authentication scheme when using a DPoP bound token.";
     USE_DPOP_NONCE 400 "use_dpop_nonce" "use_dpop_nonce"
         "Authorization server requires nonce in DPoP proof.";
+    INVALID_DPOP_PROOF 400 "invalid_dpop_proof" "invalid_dpop_proof"
+        "The DPoP proof JWT is invalid.";
+    INVALID_DPOP_PROOF_MISSING_HEADER 400 "invalid_dpop_proof" "invalid_dpop_proof_missing_header"
+        "The DPoP proof JWT header is missing.";
+    INVALID_DPOP_PROOF_MULTIPLE_HEADERS_NOT_ALLOWED 400 "invalid_dpop_proof" "invalid_dpop_proof_multiple_headers_not_allowed"
+        "Multiple DPoP proof JWT headers are not allowed.";
+    INVALID_DPOP_PROOF_INVALID_TYPE 400 "invalid_dpop_proof" "invalid_dpop_proof_invalid_type"
+        "'typ' must be 'dpop+jwt' in the DPoP proof JWT.";
+    INVALID_DPOP_PROOF_INVALID_SIGNATURE_ALGORITHM 400 "invalid_dpop_proof" "invalid_dpop_proof_invalid_signature_algorithm"
+        "The DPoP proof JWT signature algorithm is invalid.";
+    INVALID_DPOP_PROOF_INVALID_JWT 400 "invalid_dpop_proof" "invalid_dpop_proof_invalid_jwt"
+        "The DPoP proof JWT cannot be parsed.";
+    INVALID_DPOP_PROOF_INVALID_SIGNATURE 400 "invalid_dpop_proof" "invalid_dpop_proof_invalid_signature"
+        "The DPoP proof JWT signature is invalid.";
+    INVALID_DPOP_PROOF_INVALID_HTM 400 "invalid_dpop_proof" "invalid_dpop_proof_invalid_htm"
+        "'htm' claim in the DPoP proof JWT is invalid.";
+    INVALID_DPOP_PROOF_INVALID_HTU 400 "invalid_dpop_proof" "invalid_dpop_proof_invalid_htu"
+        "'htu' claim in the DPoP proof JWT is invalid.";
+    INVALID_DPOP_PROOF_INVALID_IAT 400 "invalid_dpop_proof" "invalid_dpop_proof_invalid_iat"
+        "'iat' claim in the DPoP proof JWT is invalid.";
+    INVALID_DPOP_PROOF_JWT_ISSUED_IN_FUTURE 400 "invalid_dpop_proof" "invalid_dpop_proof_jwt_issued_in_future"
+        "The DPoP proof JWT is issued in the future.";
+    INVALID_DPOP_PROOF_JWT_TOO_OLD 400 "invalid_dpop_proof" "invalid_dpop_proof_jwt_too_old"
+        "The DPoP proof JWT is issued more than five minutes in the past.";
+    INVALID_DPOP_PROOF_JWT_EXPIRED 400 "invalid_dpop_proof" "invalid_dpop_proof_jwt_expired"
+        "The DPoP proof JWT is expired.";
+    INVALID_DPOP_PROOF_INVALID_PUBLIC_KEY_BINDING 400 "invalid_dpop_proof" "invalid_dpop_proof_invalid_public_key_binding"
+        "Invalid DPoP Public Key binding in refresh token";
+    INVALID_DPOP_PROOF_INVALID_JTI 400 "invalid_dpop_proof" "invalid_dpop_proof_invalid_jti"
+        "'jti' claim in the DPoP proof JWT is invalid.";
+    DPOP_PROOF_ALREADY_USED 400 "invalid_dpop_proof" "dpop_proof_already_used"
+        "The DPoP proof JWT has already been used.";
+    DPOP_PROOF_INVALID_ATH 400 "invalid_dpop_proof" "dpop_proof_invalid_ath"
+        "'ath' claim in the DPoP proof does not match the presented access_token.";
+    INVALID_ACCESS_TOKEN_DPOP_BINDING 400 "invalid_dpop_proof" "invalid_access_token_dpop_binding"
+        "The access_token is not bound to the provided DPoP proof.";
+}
+
+macro_rules! api_catalogue {
+    ($($code:ident $status:literal $summary:literal;)*) => {
+        $(
+            pub(crate) const $code: &ApiRow =
+                &ApiRow { status: $status, code: stringify!($code), summary: $summary };
+        )*
+        const API: &[&ApiRow] = &[$($code),*];
+    };
+}
+
+api_catalogue! {
+    E0000001 400 "Api validation failed: {0}";
+    E0000003 400 "The request body was not well-formed.";
+    E0000004 401 "Authentication failed";
+    E0000005 403 "Invalid session";
+    E0000006 403 "You do not have permission to perform the requested action";
+    E0000007 404 "Not found: {0}";
+    E0000008 404 "The requested path was not found";
+    E0000009 500 "Internal Server Error";
+    E0000010 503 "Service is in read only mode";
+    E0000011 401 "Invalid token provided";
+    E0000015 401 "You do not have permission to access the feature you are requesting";
+    E0000021 400 "Bad request.  Accept and/or Content-Type headers likely do not match supported values.";
+    E0000022 405 "The endpoint does not support the provided HTTP method";
+    E0000034 403 "Forgot password not allowed on specified user.";
+    E0000038 403 "This operation is not allowed in the user's current status.";
+    E0000047 429 "API call exceeded rate limit due to too many requests.";
+    E0000064 401 "Password is expired and must be changed.";
+    E0000068 403 "Invalid Passcode/Answer";
+    E0000069 403 "User Locked";
+    E0000080 403 "The password does not meet the complexity requirements of the current password policy.";
+    E0000082 403 "Each code can only be used once. Please wait for a new code and try again.";
+    E0000083 403 "PassCode is valid but exceeded time window.";
+    E0000095 403 "Recovery not allowed for unknown user.";
+    E0000109 429 "An SMS message was recently sent. Please wait 30 seconds before trying again.";
+    E0000118 429 "An email was recently sent. Please wait 5 seconds before trying again.";
+    E0000119 403 "Your account is locked. Please contact your administrator.";
+    E0000133 429 "A phone call was recently made. Please wait 30 seconds before trying again.";
+    E0000146 429 "Your organization has reached the limit of sms requests that can be sent within a 24 hour period.";
+    E0000147 429 "Your organization has reached the limit of call requests that can be sent within a 24 hour period.";
+    E0000150 403 "You have reached the limit of sms requests, please try again later.";
+    E0000151 403 "You have reached the limit of call requests, please try again later.";
+    E0000155 423 "User is not currently active.";
+    E0000204 429 "You have reached the limit of sms requests, please try again later.";
+    E0000205 429 "You have reached the limit of call requests, please try again later.";
+    E0000207 401 "The username and/or the password you entered is incorrect. Please try again.";
+    E0000259 403 "Login not allowed at this time. Reset your password or contact your administrator for further assistance.";
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
+    fn protocol() -> String {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/protocol.md");
+        let text = std::fs::read_to_string(file).unwrap();
+        let section = text.split("\n### 1.15 ").nth(1).unwrap().split("\n### ").next().unwrap();
+        section.to_owned()
+    }
+
+    fn code(cell: &str) -> String {
+        cell.strip_prefix('`').and_then(|cell| cell.strip_suffix('`')).unwrap_or_else(|| panic!("{cell}")).to_owned()
+    }
+
+    /// Both tables and the list of DPoP errors: status, `error`, code, description.
+    fn documented() -> BTreeSet<(u16, String, String, String)> {
+        let section = protocol();
+        let mut rows = BTreeSet::new();
+        for line in section.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| HTTP")) {
+            let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+            let row = (cells[0].parse().unwrap(), code(cells[1]), code(cells[2]), cells[3].replace("[…]", "[{x}]"));
+            assert!(rows.insert(row), "{line} is there twice");
+        }
+        let list = section.lines().find(|line| line.starts_with("`invalid_dpop_proof` — ")).unwrap();
+        for item in list.strip_suffix('.').unwrap().split("; `") {
+            let (name, description) = item.split_once("` — ").unwrap();
+            let name = name.trim_start_matches('`').to_owned();
+            assert!(rows.insert((400, "invalid_dpop_proof".into(), name, description.into())), "{item} is there twice");
+        }
+        rows
+    }
+
+    fn documented_api() -> BTreeSet<(u16, String, String)> {
+        let section = protocol();
+        let line = section.lines().find(|line| line.starts_with("**Envelope-B E-codes")).unwrap();
+        let list = line.split_once("(ERR-E): ").unwrap().1.strip_suffix('.').unwrap();
+        let mut rows = BTreeSet::new();
+        for item in list.split("; E") {
+            let mut parts = item.trim_start_matches('E').splitn(3, ' ');
+            let mut part = || parts.next().unwrap();
+            let (code, status, summary) = (format!("E{}", part()), part().parse().unwrap(), part().to_owned());
+            assert!(rows.insert((status, code, summary)), "{item} is there twice");
+        }
+        rows
+    }
+
     #[test]
-    fn every_internal_code_appears_once() {
+    fn envelope_a_is_as_documented_row_for_row() {
+        let ours = |row: &&Row| (row.status, row.error.into(), row.code.into(), row.description.into());
+        let rows: BTreeSet<_> = ALL.iter().map(ours).collect();
+        assert_eq!(rows.difference(&documented()).collect::<Vec<_>>(), Vec::<&_>::new(), "not documented");
+        assert_eq!(documented().difference(&rows).collect::<Vec<_>>(), Vec::<&_>::new(), "missing");
+        assert!(rows.len() > 120, "{}", rows.len());
+    }
+
+    #[test]
+    fn envelope_b_is_as_documented_row_for_row() {
+        let ours = |row: &&ApiRow| (row.status, row.code.to_owned(), row.summary.to_owned());
+        let rows: BTreeSet<_> = API.iter().map(ours).collect();
+        assert_eq!(rows.difference(&documented_api()).collect::<Vec<_>>(), Vec::<&_>::new(), "not documented");
+        assert_eq!(documented_api().difference(&rows).collect::<Vec<_>>(), Vec::<&_>::new(), "missing");
+        assert!(rows.len() > 30, "{}", rows.len());
+    }
+
+    #[test]
+    fn every_code_names_one_row() {
         for row in ALL {
             assert_eq!(ALL.iter().filter(|other| other.code == row.code).count(), 1, "{}", row.code);
-            assert_eq!(find(row.code), Some(*row));
+            assert_eq!(find(row.code), Some(Found::OAuth(row)));
         }
+        for row in API {
+            assert_eq!(API.iter().filter(|other| other.code == row.code).count(), 1, "{}", row.code);
+            assert_eq!(find(row.code), Some(Found::Api(row)));
+        }
+        assert_eq!(find("E0000000"), None);
     }
 }

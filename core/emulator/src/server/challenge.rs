@@ -14,6 +14,7 @@ impl State {
     pub(crate) fn primary_authenticate(&mut self, call: &Call<'_>, form: &Form) -> Answered {
         let mut leg = self.leg(call, form)?;
         self.refuse_scope(&mut leg)?;
+        form.refuse_credentials_but(&["login_hint", "mfa_token"])?;
         let username = form.value("login_hint").ok_or(catalogue::DIRECT_AUTH_MISSING_LOGIN_HINT)?;
         if call.place.operation == Operation::PrimaryAuthenticate {
             let hint = form.required("challenge_hint")?;
@@ -40,6 +41,7 @@ impl State {
     pub(crate) fn challenge(&mut self, call: &Call<'_>, form: &Form) -> Answered {
         let mut leg = self.leg(call, form)?;
         self.refuse_scope(&mut leg)?;
+        form.refuse_credentials_but(&["mfa_token", "login_hint"])?;
         let mfa_token = form.required("mfa_token")?;
         let (account, first) = self.transaction(call, &leg, mfa_token)?;
         match self.challenge_type(form, account)? {
@@ -99,6 +101,6 @@ impl State {
     }
 
     fn bound_of(&self, mfa_token: &str, leg: &Leg) -> Bound {
-        self.transactions.get(mfa_token).map_or_else(|| Bound::by(leg), |transaction| transaction.bound.clone())
+        self.transactions.find(mfa_token).map_or_else(|| Bound::by(leg), |transaction| transaction.bound.clone())
     }
 }

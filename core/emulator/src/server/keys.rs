@@ -1,19 +1,32 @@
-//! The keys that tokens are signed with: three public test keys, of which two are published at any time.
+//! The keys that tokens are signed with: three public test keys, of which two are published at any time. When a key is
+//! published, beside when it signs, is decided here (rows 205–215, protocol.md §6.4).
+//!
+//! Two more are never published by a tenant itself: somebody else's RSA key, and one on P-256 for prescribed ES256 signatures.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
 use ring::rand::SystemRandom;
 use ring::rsa::PublicKeyComponents;
-use ring::signature::{self, RsaEncoding, RsaKeyPair};
+use ring::signature::{self, EcdsaKeyPair, KeyPair, RsaEncoding, RsaKeyPair};
 use serde_json::{Value, json};
 
-static PKCS8: [&[u8]; 3] = [
+static PKCS8: [&[u8]; 4] = [
     include_bytes!("../../keys/public-test-key-1.pk8"),
     include_bytes!("../../keys/public-test-key-2.pk8"),
     include_bytes!("../../keys/public-test-key-3.pk8"),
+    include_bytes!("../../keys/public-test-key-4.pk8"),
 ];
-static PAIRS: OnceLock<Option<[RsaKeyPair; 3]>> = OnceLock::new();
+static P256: &[u8] = include_bytes!("../../keys/public-test-key-p256.pk8");
+static PAIRS: OnceLock<Option<Pairs>> = OnceLock::new();
+/// The server's keys take turns; the one after them is somebody else's.
+const OWN: u64 = 3;
+
+struct Pairs {
+    rsa: [RsaKeyPair; 4],
+    p256: EcdsaKeyPair,
+}
 
 /// DER of a SubjectPublicKeyInfo for a 2048-bit RSA key, up to the key itself.
 const SPKI_PREFIX: [u8; 24] = [
@@ -26,13 +39,28 @@ const SPKI_PREFIX: [u8; 24] = [
 pub(crate) struct KeyRing {
     generation: u64,
     withdrawn: bool,
+    rotated: Option<Rotated>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Rotated {
+    at: Duration,
+    /// How often the keys were asked for since, and given without the new one.
+    fetches: u32,
 }
 
 impl KeyRing {
     /// Signs with a new key from here on; the one before it stays published.
-    pub(crate) fn rotate(&mut self) {
+    pub(crate) fn rotate(&mut self, now: Duration) {
         self.generation += 1;
         self.withdrawn = false;
+        self.rotated = Some(Rotated { at: now, fetches: 0 });
+    }
+
+    /// The same in an emergency: no key that was published before is published any more.
+    pub(crate) fn replace(&mut self, now: Duration) {
+        self.generation += 1;
+        self.rotate(now);
     }
 
     /// Takes the signing key out of the published set, while tokens are still signed with it.
@@ -50,14 +78,17 @@ impl KeyRing {
         Key::of_generation(self.generation)
     }
 
-    /// A key that is not published.
-    pub(crate) fn unpublished(&self) -> Option<Key> {
-        Key::of_generation(self.generation + 2)
-    }
-
-    /// The published set (RFC 7517).
-    pub(crate) fn jwks(&self) -> Value {
-        let current = if self.withdrawn { None } else { self.current() };
+    /// The published set (RFC 7517). After a rotation the signing key is missing until `lag` has passed and the set was
+    /// given without it `lag_fetches` times.
+    pub(crate) fn publish(&mut self, now: Duration, lag: Duration, lag_fetches: u32) -> Value {
+        let is_late = match &mut self.rotated {
+            Some(rotated) if now < rotated.at.saturating_add(lag) || rotated.fetches < lag_fetches => {
+                rotated.fetches = rotated.fetches.saturating_add(1);
+                true
+            }
+            _ => false,
+        };
+        let current = if self.withdrawn || is_late { None } else { self.current() };
         let keys: Vec<Value> = current.into_iter().chain(self.previous()).map(|key| key.jwk()).collect();
         json!({ "keys": keys })
     }
@@ -71,9 +102,17 @@ pub(crate) struct Key {
 
 impl Key {
     fn of_generation(generation: u64) -> Option<Self> {
-        let index = usize::try_from(generation % 3).ok()?;
-        let pair = PAIRS.get_or_init(load).as_ref()?.get(index)?;
-        Some(Self { kid: format!("demo-key-{generation}"), pair })
+        Self::load(generation % OWN, format!("demo-key-{generation}"))
+    }
+
+    /// Somebody else's key: no tenant publishes it.
+    pub(crate) fn foreign() -> Option<Self> {
+        Self::load(OWN, "evil-key".to_owned())
+    }
+
+    fn load(index: u64, kid: String) -> Option<Self> {
+        let pair = PAIRS.get_or_init(load).as_ref()?.rsa.get(usize::try_from(index).ok()?)?;
+        Some(Self { kid, pair })
     }
 
     /// An RSA signature.
@@ -99,12 +138,45 @@ impl Key {
         pem
     }
 
+    /// The modulus, big-endian.
+    pub(crate) fn modulus(&self) -> Vec<u8> {
+        PublicKeyComponents::<Vec<u8>>::from(self.pair.public()).n
+    }
+
+    /// `n` of its JWK.
+    pub(crate) fn n(&self) -> String {
+        BASE64URL_NOPAD.encode(&self.modulus())
+    }
+
+    /// `e` of its JWK.
+    pub(crate) fn e(&self) -> String {
+        BASE64URL_NOPAD.encode(&PublicKeyComponents::<Vec<u8>>::from(self.pair.public()).e)
+    }
+
     fn jwk(&self) -> Value {
-        let public = PublicKeyComponents::<Vec<u8>>::from(self.pair.public());
-        json!({
-            "kty": "RSA", "alg": "RS256", "use": "sig", "kid": self.kid,
-            "n": BASE64URL_NOPAD.encode(&public.n), "e": BASE64URL_NOPAD.encode(&public.e),
-        })
+        json!({ "kty": "RSA", "alg": "RS256", "use": "sig", "kid": self.kid, "n": self.n(), "e": self.e() })
+    }
+}
+
+/// The key on P-256, which no tenant publishes by itself.
+pub(crate) struct P256Key(&'static EcdsaKeyPair);
+
+impl P256Key {
+    pub(crate) fn load() -> Option<Self> {
+        Some(Self(&PAIRS.get_or_init(load).as_ref()?.p256))
+    }
+
+    /// An ES256 signature (RFC 7518 §3.4).
+    pub(crate) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
+        Some(self.0.sign(&SystemRandom::new(), message).ok()?.as_ref().to_vec())
+    }
+
+    /// `x` and `y` of its JWK.
+    pub(crate) fn point(&self) -> (String, String) {
+        // SEC 1: 0x04, then the coordinates.
+        let point = self.0.public_key().as_ref().get(1..).unwrap_or_default();
+        let (x, y) = point.split_at(point.len() / 2);
+        (BASE64URL_NOPAD.encode(x), BASE64URL_NOPAD.encode(y))
     }
 }
 
@@ -116,7 +188,9 @@ pub(crate) fn are_usable() -> bool {
     PAIRS.get_or_init(load).is_some()
 }
 
-fn load() -> Option<[RsaKeyPair; 3]> {
-    let [first, second, third] = PKCS8.map(|der| RsaKeyPair::from_pkcs8(der).ok());
-    Some([first?, second?, third?])
+fn load() -> Option<Pairs> {
+    let [first, second, third, foreign] = PKCS8.map(|der| RsaKeyPair::from_pkcs8(der).ok());
+    let p256 =
+        EcdsaKeyPair::from_pkcs8(&signature::ECDSA_P256_SHA256_FIXED_SIGNING, P256, &SystemRandom::new()).ok()?;
+    Some(Pairs { rsa: [first?, second?, third?, foreign?], p256 })
 }

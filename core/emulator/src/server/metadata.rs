@@ -1,5 +1,7 @@
 //! What a client learns before it signs in: the metadata documents and the keys (protocol.md §1.14).
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::answer::{Refusal, Reply};
@@ -7,7 +9,7 @@ use super::{Answered, Call, Server, State};
 
 impl State {
     pub(crate) fn metadata(&self, call: &Call<'_>) -> Answered {
-        call.request.require_method("GET")?;
+        call.request.require_method(&["GET"])?;
         self.check_client_in_query(call)?;
         let endpoints = call.place.server.endpoints(&call.base);
         let scopes: Vec<&String> = self.scopes_of(call.place.server).collect();
@@ -37,11 +39,13 @@ impl State {
         Ok(Reply::json(200, &document).header("Cache-Control", "max-age=86400, must-revalidate"))
     }
 
-    pub(crate) fn keys_document(&self, call: &Call<'_>) -> Answered {
-        call.request.require_method("GET")?;
+    pub(crate) fn keys_document(&mut self, call: &Call<'_>) -> Answered {
+        call.request.require_method(&["GET"])?;
         self.check_client_in_query(call)?;
         let max_age = format!("max-age={}, must-revalidate", self.settings.keys_max_age);
-        Ok(Reply::json(200, &self.keys.jwks()).header("Cache-Control", max_age))
+        let lag = Duration::from_secs(self.settings.keys_lag);
+        let keys = self.keys.publish(call.now, lag, self.settings.keys_lag_fetches);
+        Ok(Reply::json(200, &keys).header("Cache-Control", max_age))
     }
 
     /// The scopes that a server knows: the org's own only those of OpenID Connect.
@@ -50,13 +54,12 @@ impl State {
     }
 
     fn check_client_in_query(&self, call: &Call<'_>) -> Result<(), Refusal> {
+        call.request.require_no_duplicates_in_query()?;
         let named = call.request.query.iter().find(|(name, _)| name == "client_id");
         match named {
-            Some((_, client)) if !self.knows_client(client) => Err(Refusal::Api {
-                status: 400,
-                code: "invalid_client",
-                summary: format!("Invalid value for 'client_id' parameter: {}.", printable(client)),
-            }),
+            Some((_, client)) if !self.knows_client(client) => {
+                Err(Refusal::UnknownClient { client: printable(client) })
+            }
             _ => Ok(()),
         }
     }

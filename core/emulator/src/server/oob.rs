@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::answer::Refusal;
-use super::policy::{Bound, Leg, rounded_up};
+use super::policy::{Bound, Leg};
 use super::request::Form;
 use super::state::Random;
 use super::{Call, State, catalogue};
@@ -166,8 +166,8 @@ impl State {
             answer.insert("binding_method".to_owned(), json!("prompt"));
             Expected::Code(code)
         };
-        answer.insert("expires_in".to_owned(), json!(self.settings.oob_lifetime));
-        if factor == Factor::Push {
+        answer.insert("expires_in".to_owned(), self.settings.expires_in(self.settings.oob_lifetime));
+        if factor == Factor::Push && self.settings.interval_in_answer {
             answer.insert("interval".to_owned(), json!(self.settings.interval));
         }
         let reaction = if factor == Factor::Push { self.reactions.pop_front() } else { None };
@@ -187,8 +187,7 @@ impl State {
             decision: None,
             is_spent: false,
         };
-        self.prompts.insert(self.next_prompt, prompt);
-        self.next_prompt += 1;
+        self.add_prompt(prompt);
         Ok(answer)
     }
 
@@ -229,11 +228,23 @@ impl State {
                 }
                 self.account_mut(account)?.code_attempts.clear();
             }
+            // What goes with a push is shown to the user, never sent (protocol.md §2.5).
+            Expected::Tap { .. } if form.first("binding_code").is_some() => {
+                return Err(Refusal::out_of_place("binding_code"));
+            }
             Expected::Tap { .. } => self.poll(call, id)?,
         }
         let prompt = self.prompts.get_mut(&id).ok_or(catalogue::SERVER_ERROR)?;
         prompt.is_spent = true;
         Ok((account, prompt.factor))
+    }
+
+    /// The sign-in whose second factor an `oob_code` is.
+    pub(crate) fn sign_in_of(&self, oob_code: &str) -> Result<String, Refusal> {
+        let prompt = self.prompts.values().find(|prompt| prompt.oob_code == oob_code);
+        let prompt =
+            prompt.ok_or_else(|| Refusal::changed(catalogue::DIRECT_AUTH_EXPIRED_TOKEN, "oob_code", "oob_code"))?;
+        prompt.mfa_token.clone().ok_or_else(|| catalogue::DIRECT_AUTH_OOB_CODE_NOT_FOR_MFA_TOKEN.into())
     }
 
     fn poll(&mut self, call: &Call<'_>, id: u64) -> Result<(), Refusal> {
@@ -294,39 +305,6 @@ impl State {
             Tap::Number(_) => return false,
         };
         true
-    }
-
-    fn count_send(&mut self, account: usize, factor: Factor, now: Duration) -> Result<(), Refusal> {
-        let user = &self.account(account)?.user;
-        let (address, wait, code, summary) = match factor {
-            Factor::Email => (
-                user.email.clone(),
-                self.settings.email_send_interval,
-                "E0000118",
-                "An email was recently sent. Please wait 5 seconds before trying again.",
-            ),
-            Factor::Voice => (
-                user.phone.clone(),
-                self.settings.phone_send_interval,
-                "E0000133",
-                "A phone call was recently made. Please wait 30 seconds before trying again.",
-            ),
-            _ => (
-                user.phone.clone(),
-                self.settings.phone_send_interval,
-                "E0000109",
-                "An SMS message was recently sent. Please wait 30 seconds before trying again.",
-            ),
-        };
-        let address = if address.is_empty() { user.username.clone() } else { address };
-        let free =
-            self.sends.get(&(factor, address.clone())).map(|last| last.saturating_add(Duration::from_secs(wait)));
-        if let Some(free) = free.filter(|free| *free > now) {
-            let reset = rounded_up(free);
-            return Err(Refusal::RateLimited { limit: 1, reset, code, summary });
-        }
-        self.sends.insert((factor, address), now);
-        Ok(())
     }
 }
 

@@ -1,7 +1,6 @@
 //! Who may go on with what: client, scope, `acr_values` and intent of a request, what binds the legs of one sign-in
 //! together, and whether a second factor is due (protocol.md §1.1, §2.1).
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use serde_json::{Map, json};
@@ -14,6 +13,7 @@ use super::{Answered, Call, GrantType, Operation, Server, State, catalogue};
 use crate::config::{Assurance, Factor};
 
 const LONGEST_SCOPE: usize = 1024;
+pub(crate) const LONGEST_REFRESH_SCOPE: usize = 4096;
 const ATTESTATION: &str = "urn:okta:app:mfa:attestation";
 const ONE_FACTOR: &str = "urn:okta:loa:1fa:any";
 const PASSWORD: &str = "urn:okta:loa:1fa:pwd";
@@ -125,8 +125,6 @@ impl Method {
 impl State {
     /// Reads what a request says about its sign-in, and refuses what no leg may say.
     pub(crate) fn leg(&self, call: &Call<'_>, form: &Form) -> Result<Leg, Refusal> {
-        call.request.require_form_post()?;
-        form.require_no_duplicates()?;
         let client = self.client(call, form)?;
         let acr_values = form.value("acr_values").map(str::to_owned);
         if let Some(values) = &acr_values
@@ -152,22 +150,41 @@ impl State {
         Ok(Leg { client, server: call.place.server, scope, acr_values, intent, supported })
     }
 
-    /// The public client that calls: its id in the body and nothing else.
+    /// The public client that calls, by a request of the right form: its id in the body, and nothing else that could
+    /// name a client (protocol.md §1.0).
     pub(crate) fn client(&self, call: &Call<'_>, form: &Form) -> Result<String, Refusal> {
-        let queried =
-            |name: &str| call.request.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
-        let introspecting = call.place.operation == Operation::Introspect;
-        if queried("client_secret").is_some() || (queried("client_id").is_some() && !introspecting) {
-            return Err(catalogue::CLIENT_CREDENTIALS_IN_QUERY.into());
+        let request = call.request;
+        request.require_form_post()?;
+        // The documentation has a public client introspect with its id in the query.
+        let in_query = match call.place.operation {
+            Operation::Introspect => request.only_from_query(Some("client_id"))?,
+            _ => request.only_from_query(None)?,
+        };
+        form.require_no_duplicates()?;
+        let in_body = form.value("client_id");
+        if in_body.is_some() && in_query.is_some() {
+            return Err(Refusal::of(catalogue::ILLEGAL_DUPLICATED_PARAMETERS, "client_id"));
         }
-        let header = call.request.header("authorization").is_some();
-        let body = form.value("client_secret").or(form.value("client_assertion")).is_some();
-        match (header, body) {
-            (true, true) => return Err(catalogue::MULTIPLE_CLIENT_CREDENTIALS.into()),
-            (true, false) | (false, true) => return Err(catalogue::INVALID_TOKEN_ENDPOINT_AUTH_METHOD.into()),
-            (false, false) => {}
+        let client = in_body.or(in_query);
+        let header = request.header("authorization").is_some();
+        let secret = form.value("client_secret").is_some();
+        let assertion = form.value("client_assertion").is_some();
+        match (header, secret, assertion) {
+            (false, false, false) => {}
+            // A header names a client, and so does the id in the body.
+            (true, false, false) if client.is_none() => {
+                return Err(catalogue::INVALID_TOKEN_ENDPOINT_AUTH_METHOD.into());
+            }
+            (false, true, false) | (false, false, true) => {
+                return Err(catalogue::INVALID_TOKEN_ENDPOINT_AUTH_METHOD.into());
+            }
+            _ => {
+                let status = Some(self.settings.several_credentials_status);
+                let row = catalogue::MULTIPLE_CLIENT_CREDENTIALS;
+                return Err(Refusal::OAuth { row, fill: Default::default(), members: Map::new(), status });
+            }
         }
-        let client = form.value("client_id").or(queried("client_id")).ok_or(catalogue::MISSING_CLIENT_CREDENTIALS)?;
+        let client = client.ok_or(catalogue::MISSING_CLIENT_CREDENTIALS)?;
         if self.knows_client(client) { Ok(client.to_owned()) } else { Err(catalogue::INVALID_CLIENT_ID.into()) }
     }
 
@@ -187,9 +204,7 @@ impl State {
     /// Refuses a scope that is missing or unknown to the server that was called.
     pub(crate) fn check_scope(&self, leg: &Leg) -> Result<(), Refusal> {
         let scope = leg.scope.as_deref().ok_or(catalogue::MISSING_SCOPES)?;
-        if scope.len() > LONGEST_SCOPE {
-            return Err(catalogue::INVALID_SCOPE.into());
-        }
+        check_length(Some(scope), LONGEST_SCOPE)?;
         let asked: Vec<&str> = scope.split(' ').collect();
         if asked.iter().any(|asked| self.scopes_of(leg.server).all(|known| known != asked)) {
             return Err(match leg.server {
@@ -253,12 +268,13 @@ impl State {
         }
         let mfa_token = Random::token(20)?;
         let ends = call.now.saturating_add(Duration::from_secs(self.settings.mfa_token_lifetime));
-        self.transactions.insert(mfa_token.clone(), Transaction { bound: Bound::by(leg), account, first, ends });
+        self.transactions.add(mfa_token.clone(), Transaction { bound: Bound::by(leg), account, first, ends });
         let mut members = Map::new();
         members.insert("mfa_token".to_owned(), json!(mfa_token));
         if self.settings.hint_challenge_types {
             let types: Vec<&str> = grants.iter().map(|grant| grant.uri()).collect();
-            members.insert("supported_challenge_types".to_owned(), json!(types.join(" ")));
+            let types = if self.settings.challenge_types_as_array { json!(types) } else { json!(types.join(" ")) };
+            members.insert("supported_challenge_types".to_owned(), types);
         }
         let status = Some(self.settings.mfa_required_status);
         Err(Refusal::OAuth { row: catalogue::MFA_REQUIRED, fill: Default::default(), members, status })
@@ -272,7 +288,7 @@ impl State {
         mfa_token: &str,
     ) -> Result<(usize, Method), Refusal> {
         let expired = || Refusal::changed(catalogue::DIRECT_AUTH_EXPIRED_TOKEN, "mfa_token", "mfa_token");
-        let transaction = self.transactions.get_mut(mfa_token).ok_or_else(expired)?;
+        let transaction = self.transactions.find_mut(mfa_token).ok_or_else(expired)?;
         transaction.bound.check(leg)?;
         if transaction.ends <= call.now {
             self.transactions.remove(mfa_token);
@@ -308,19 +324,13 @@ impl State {
     fn is_second(&self, factor: Factor, first: Method) -> bool {
         first != Method::Factor(factor) && (factor != Factor::Email || self.settings.email_channel)
     }
+}
 
-    /// Counts a try of a code of any kind, before it is looked at.
-    pub(crate) fn count_code(&mut self, account: usize, now: Duration) -> Result<(), Refusal> {
-        let (limit, window) = (self.settings.otp_limit, Duration::from_secs(self.settings.otp_window));
-        let attempts = &mut self.account_mut(account)?.code_attempts;
-        count(attempts, now, limit, window, "API call exceeded rate limit due to too many requests.")
-    }
-
-    /// Counts a request to `/token` for a user.
-    pub(crate) fn count_token_request(&mut self, account: usize, now: Duration) -> Result<(), Refusal> {
-        let limit = self.settings.token_requests_per_second;
-        let requests = &mut self.account_mut(account)?.token_requests;
-        count(requests, now, limit, Duration::from_secs(1), "API call exceeded rate limit due to too many requests.")
+/// Refuses a scope that is longer than documented (protocol.md §1.1).
+pub(crate) fn check_length(scope: Option<&str>, longest: usize) -> Result<(), Refusal> {
+    match scope {
+        Some(scope) if scope.len() > longest => Err(catalogue::INVALID_SCOPE.into()),
+        _ => Ok(()),
     }
 }
 
@@ -329,35 +339,4 @@ fn second_grant(factor: Factor) -> GrantType {
         Factor::Totp => GrantType::MfaOtp,
         Factor::Push | Factor::Sms | Factor::Voice | Factor::Email => GrantType::MfaOob,
     }
-}
-
-fn count(
-    times: &mut VecDeque<Duration>,
-    now: Duration,
-    limit: u32,
-    window: Duration,
-    summary: &'static str,
-) -> Result<(), Refusal> {
-    if limit == 0 {
-        return Ok(());
-    }
-    while times.front().is_some_and(|first| first.saturating_add(window) <= now) {
-        times.pop_front();
-    }
-    if times.len() >= usize::try_from(limit).unwrap_or(usize::MAX) {
-        let reset = times.front().map_or(now, |first| first.saturating_add(window));
-        return Err(Refusal::RateLimited {
-            limit: u64::from(limit),
-            reset: rounded_up(reset),
-            code: "E0000047",
-            summary,
-        });
-    }
-    times.push_back(now);
-    Ok(())
-}
-
-/// In whole seconds, and not too early: at the time that a 429 names it works again.
-pub(crate) fn rounded_up(time: Duration) -> u64 {
-    time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0))
 }

@@ -27,31 +27,92 @@ impl Request {
     }
 
     fn accepts_json(&self) -> bool {
-        let Some(accept) = self.header("accept") else { return true };
-        accept.split(',').any(|range| {
-            let essence = range.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-            matches!(essence.as_str(), "application/json" | "application/*" | "*/*")
-        })
+        self.header("accept").is_some_and(|accept| accept.split(',').any(is_json_range))
     }
 
-    /// POST, a form, JSON accepted: what every protocol endpoint requires (protocol.md §1.0).
+    /// POST, a form, JSON asked for: what every protocol endpoint requires (protocol.md §1.0).
     pub(crate) fn require_form_post(&self) -> Result<(), Refusal> {
-        self.require_method("POST")?;
+        self.require_method(&["POST"])?;
         if !self.is_form() || !self.accepts_json() {
-            let summary = "Bad request.  Accept and/or Content-Type headers likely do not match supported values.";
-            return Err(Refusal::Api { status: 400, code: "E0000021", summary: summary.to_owned() });
+            return Err(Refusal::api(catalogue::E0000021, ""));
+        }
+        if !is_well_formed(&self.body) {
+            return Err(Refusal::api(catalogue::E0000003, ""));
         }
         Ok(())
     }
 
-    pub(crate) fn require_method(&self, method: &str) -> Result<(), Refusal> {
-        if self.method == method {
+    pub(crate) fn require_method(&self, methods: &[&'static str]) -> Result<(), Refusal> {
+        if methods.contains(&self.method.as_str()) {
             return Ok(());
         }
-        let summary = "The endpoint does not support the provided HTTP method";
-        Err(Refusal::Api { status: 405, code: "E0000022", summary: summary.to_owned() })
+        Err(Refusal::Method { allow: if methods.len() > 1 { "GET, POST" } else { methods.first().unwrap_or(&"") } })
+    }
+
+    pub(crate) fn require_no_duplicates_in_query(&self) -> Result<(), Refusal> {
+        match first_duplicate(&self.query) {
+            Some(_) => Err(catalogue::DUPLICATE_OAUTH_PARAMS.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses what a form belongs in but the query has; `allowed` alone may be there, once.
+    pub(crate) fn only_from_query(&self, allowed: Option<&str>) -> Result<Option<&str>, Refusal> {
+        let foreign = || self.query.iter().map(|(name, _)| name.as_str()).filter(|name| Some(*name) != allowed);
+        if foreign().any(|name| CLIENT_CREDENTIALS.contains(&name)) {
+            return Err(catalogue::CLIENT_CREDENTIALS_IN_QUERY.into());
+        }
+        self.require_no_duplicates_in_query()?;
+        if let Some(name) = foreign().next() {
+            return Err(Refusal::out_of_place(name));
+        }
+        Ok(self.query.first().map(|(_, value)| value.as_str()).filter(|value| !value.is_empty()))
     }
 }
+
+const CLIENT_CREDENTIALS: [&str; 4] = ["client_id", "client_secret", "client_assertion", "client_assertion_type"];
+
+/// Whether a range of `Accept` takes JSON (RFC 9110 §12.5.1).
+fn is_json_range(range: &str) -> bool {
+    let mut parts = range.split(';').map(|part| part.trim().to_ascii_lowercase());
+    let essence = parts.next().unwrap_or_default();
+    let is_refused = parts.any(|part| {
+        let quality = part.strip_prefix("q=").and_then(|quality| quality.parse::<f32>().ok());
+        quality.is_some_and(|quality| quality <= 0.0)
+    });
+    matches!(essence.as_str(), "application/json" | "application/*" | "*/*") && !is_refused
+}
+
+/// Whether a form is percent-encoded UTF-8 and nothing else.
+fn is_well_formed(form: &[u8]) -> bool {
+    let mut decoded = Vec::with_capacity(form.len());
+    let mut rest = form;
+    loop {
+        rest = match rest {
+            [] => return std::str::from_utf8(&decoded).is_ok(),
+            [b'%', high, low, rest @ ..] => {
+                let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+                let (Some(high), Some(low)) = (digit(high), digit(low)) else { return false };
+                decoded.push(high << 4 | low);
+                rest
+            }
+            [b'%', ..] => return false,
+            [byte, rest @ ..] if byte.is_ascii_graphic() => {
+                decoded.push(*byte);
+                rest
+            }
+            _ => return false,
+        };
+    }
+}
+
+fn first_duplicate(pairs: &[(String, String)]) -> Option<&str> {
+    let is_repeated = |index: usize, name: &String| pairs.iter().take(index).any(|(earlier, _)| earlier == name);
+    pairs.iter().enumerate().find(|(index, (name, _))| is_repeated(*index, name)).map(|(_, (name, _))| name.as_str())
+}
+
+const CREDENTIALS: [&str; 8] =
+    ["username", "password", "login_hint", "otp", "oob_code", "binding_code", "mfa_token", "refresh_token"];
 
 /// A decoded form.
 #[derive(Debug)]
@@ -80,12 +141,17 @@ impl Form {
     }
 
     pub(crate) fn require_no_duplicates(&self) -> Result<(), Refusal> {
-        for (index, (name, _)) in self.0.iter().enumerate() {
-            if self.0.iter().take(index).any(|(earlier, _)| earlier == name) {
-                return Err(Refusal::of(catalogue::ILLEGAL_DUPLICATED_PARAMETERS, name));
-            }
+        match first_duplicate(&self.0) {
+            Some(name) => Err(Refusal::of(catalogue::ILLEGAL_DUPLICATED_PARAMETERS, name)),
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Refuses what shows who the user is where this request has no use for it: a client that mixes up two grants must
+    /// not find out by a wrong password.
+    pub(crate) fn refuse_credentials_but(&self, used: &[&str]) -> Result<(), Refusal> {
+        let foreign = CREDENTIALS.iter().find(|name| !used.contains(name) && self.first(name).is_some());
+        foreign.map_or(Ok(()), |name| Err(Refusal::out_of_place(name)))
     }
 
     pub(crate) fn into_pairs(self) -> Vec<(String, String)> {
@@ -276,6 +342,19 @@ impl GrantType {
         (Self::DeviceCode, "device_code", "urn:ietf:params:oauth:grant-type:device_code"),
         (Self::TokenExchange, "token-exchange", "urn:ietf:params:oauth:grant-type:token-exchange"),
     ];
+
+    /// What shows who the user is. A `login_hint` is welcome on every leg that has no `username`.
+    pub(crate) fn credentials(self) -> &'static [&'static str] {
+        match self {
+            Self::Password => &["username", "password"],
+            Self::Otp => &["login_hint", "otp"],
+            Self::Oob => &["login_hint", "oob_code", "binding_code"],
+            Self::MfaOtp => &["login_hint", "mfa_token", "otp"],
+            Self::MfaOob => &["login_hint", "mfa_token", "oob_code", "binding_code"],
+            Self::RefreshToken => &["refresh_token"],
+            _ => &CREDENTIALS,
+        }
+    }
 
     pub(crate) fn from_short(short: &str) -> Option<Self> {
         Self::KNOWN.iter().find(|(_, name, _)| *name == short).map(|(grant, _, _)| *grant)

@@ -4,16 +4,15 @@
 use serde_json::{Map, Value, json};
 
 use super::answer::{Refusal, Reply};
-use super::grants::{AccessToken, Grant, profile_claims};
+use super::grants::{AccessToken, Grant};
+use super::mint::profile_claims;
 use super::request::Form;
 use super::{Answered, Call, State, catalogue};
 
 impl State {
     /// `GET …/userinfo`.
     pub(crate) fn user_info(&self, call: &Call<'_>) -> Answered {
-        if call.request.method != "POST" {
-            call.request.require_method("GET")?;
-        }
+        call.request.require_method(&["GET", "POST"])?;
         let (access, grant) = self.bearer(call)?;
         if grant.server != call.place.server {
             return Err(INVALID_TOKEN);
@@ -32,7 +31,7 @@ impl State {
 
     /// `GET …/api/me`: who calls, and with which scopes.
     pub(crate) fn resource(&self, call: &Call<'_>) -> Answered {
-        call.request.require_method("GET")?;
+        call.request.require_method(&["GET"])?;
         let (access, grant) = self.bearer(call)?;
         let account = self.account(grant.account)?;
         Ok(Reply::json(
@@ -48,8 +47,6 @@ impl State {
 
     /// `POST …/revoke`: always 200 for a known client, whatever the token was.
     pub(crate) fn revoke(&mut self, call: &Call<'_>, form: &Form) -> Answered {
-        call.request.require_form_post()?;
-        form.require_no_duplicates()?;
         let client = self.client(call, form)?;
         let token = form.value("token").ok_or(catalogue::REQUEST_MISSING_TOKEN)?;
         self.grants.revoke(token, &client, call.place.server);
@@ -58,8 +55,6 @@ impl State {
 
     /// `POST …/introspect`.
     pub(crate) fn introspect(&self, call: &Call<'_>, form: &Form) -> Answered {
-        call.request.require_form_post()?;
-        form.require_no_duplicates()?;
         let client = self.client(call, form)?;
         let token = form.value("token").ok_or(catalogue::REQUEST_MISSING_TOKEN)?;
         let known = self.describe_token(call, token, &client).unwrap_or_else(|| json!({ "active": false }));
@@ -71,7 +66,7 @@ impl State {
         if let Some((access, grant)) = self.grants.access(token, call.now).filter(|(_, grant)| is_here(grant)) {
             let account = self.account(grant.account).ok()?;
             return Some(json!({
-                "active": true, "token_type": "Bearer", "scope": access.scopes.join(" "), "client_id": grant.client,
+                "active": true, "token_type": self.settings.token_type, "scope": access.scopes.join(" "), "client_id": grant.client,
                 "username": account.user.username, "exp": access.ends.as_secs(), "iat": access.issued.as_secs(),
                 "sub": account.user.username, "aud": self.audience, "iss": call.issuer(), "uid": account.subject,
             }));

@@ -11,21 +11,25 @@ use super::answer::Refusal;
 use super::catalogue;
 use super::grants::Grants;
 use super::keys::KeyRing;
+use super::limits::Counted;
+use super::mint::Previous;
 use super::oob::{Message, Prompt, PushReaction};
 use super::policy::Transaction;
+use super::remembered::Remembered;
 use super::totp::Totp;
-use super::{Call, Operation};
 use crate::clock::Clock;
 use crate::config::{Config, Factor, Settings, Status, User};
 use crate::journal::Recorder;
 use crate::script::Script;
 
-/// How many unfinished sign-ins and prompts are remembered before ended ones are forgotten.
-const SWEEP_ABOVE: usize = 1_000;
-/// How many sent codes are kept for reading; the oldest go first.
+/// How many sign-ins may wait for their second factor; the oldest are forgotten first, like everything below.
+const TRANSACTIONS: usize = 10_000;
+/// How many prompts are remembered, answered or not.
+const PROMPTS: usize = 4_000;
+/// How many sent codes are kept for reading.
 const OUTBOX: usize = 1_000;
-/// What the rate-limit headers say when nothing is limited.
-const SHOWN_LIMIT: u64 = 10_000;
+/// How many reactions to coming pushes can be said beforehand.
+const REACTIONS: usize = 1_000;
 
 /// One tenant.
 pub(crate) struct State {
@@ -39,11 +43,12 @@ pub(crate) struct State {
     /// How far the tenant is ahead of its clock.
     pub(crate) ahead: Duration,
     pub(crate) keys: KeyRing,
-    pub(crate) transactions: HashMap<String, Transaction>,
+    pub(crate) transactions: Remembered<Transaction>,
     pub(crate) prompts: BTreeMap<u64, Prompt>,
-    pub(crate) next_prompt: u64,
+    next_prompt: u64,
     pub(crate) reactions: VecDeque<PushReaction>,
     pub(crate) grants: Grants,
+    pub(crate) previous: Previous,
     pub(crate) outbox: VecDeque<Message>,
     /// When something was last sent to an address by a channel.
     pub(crate) sends: HashMap<(Factor, String), Duration>,
@@ -51,8 +56,7 @@ pub(crate) struct State {
     pub(crate) journal: Recorder,
     /// The account that a request named last, for prescribed tokens.
     pub(crate) last_account: usize,
-    window_start: Duration,
-    window_count: u64,
+    pub(crate) counted: Counted,
 }
 
 impl State {
@@ -73,18 +77,18 @@ impl State {
             clock,
             ahead: Duration::ZERO,
             keys: KeyRing::default(),
-            transactions: HashMap::new(),
+            transactions: Remembered::at_most(TRANSACTIONS),
             prompts: BTreeMap::new(),
             next_prompt: 1,
             reactions: VecDeque::new(),
             grants: Grants::default(),
+            previous: Previous::default(),
             outbox: VecDeque::new(),
             sends: HashMap::new(),
             script: Script::default(),
             journal: Recorder::default(),
             last_account: 0,
-            window_start: Duration::ZERO,
-            window_count: 0,
+            counted: Counted::default(),
         }
     }
 
@@ -107,59 +111,25 @@ impl State {
     }
 
     pub(crate) fn send(&mut self, message: Message) {
-        if self.outbox.len() == OUTBOX {
+        if self.outbox.len() >= OUTBOX {
             self.outbox.pop_front();
         }
         self.outbox.push_back(message);
     }
 
-    /// Forgets what has ended, once there is much of it.
-    pub(crate) fn sweep(&mut self, now: Duration) {
-        if self.transactions.len() > SWEEP_ABOVE {
-            self.transactions.retain(|_, transaction| transaction.ends > now);
+    pub(crate) fn add_prompt(&mut self, prompt: Prompt) {
+        if self.prompts.len() >= PROMPTS {
+            self.prompts.pop_first();
         }
-        if self.prompts.len() > SWEEP_ABOVE {
-            self.prompts.retain(|_, prompt| prompt.ends > now);
-        }
-        if self.sends.len() > SWEEP_ABOVE {
-            self.sends.retain(|_, at| at.saturating_add(Duration::from_secs(3600)) > now);
-        }
-        self.grants.sweep(now);
+        self.prompts.insert(self.next_prompt, prompt);
+        self.next_prompt += 1;
     }
 
-    /// Counts a request in the running minute; keys and metadata are free.
-    pub(crate) fn count_request(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
-        if matches!(call.place.operation, Operation::Metadata | Operation::Keys) {
-            return Ok(());
+    pub(crate) fn expect_reaction(&mut self, reaction: PushReaction) {
+        if self.reactions.len() >= REACTIONS {
+            self.reactions.pop_front();
         }
-        if call.now >= self.window_end() || call.now < self.window_start {
-            self.window_start = call.now;
-            self.window_count = 0;
-        }
-        self.window_count += 1;
-        let limit = u64::from(self.settings.requests_per_minute);
-        if limit > 0 && self.window_count > limit {
-            return Err(Refusal::RateLimited {
-                limit,
-                reset: self.window_end().as_secs(),
-                code: "E0000047",
-                summary: "API call exceeded rate limit due to too many requests.",
-            });
-        }
-        Ok(())
-    }
-
-    /// Limit, what is left of it, and when the window ends, for the headers.
-    pub(crate) fn rate_window(&self, now: Duration) -> (u64, u64, u64) {
-        let limit = match self.settings.requests_per_minute {
-            0 => SHOWN_LIMIT,
-            limit => u64::from(limit),
-        };
-        (limit, limit.saturating_sub(self.window_count), self.window_end().max(now).as_secs())
-    }
-
-    fn window_end(&self) -> Duration {
-        self.window_start.saturating_add(Duration::from_secs(60))
+        self.reactions.push_back(reaction);
     }
 }
 

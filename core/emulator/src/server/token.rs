@@ -1,7 +1,7 @@
 //! `/token`: one function for each grant (protocol.md §1.1–§1.7).
 
 use super::answer::Refusal;
-use super::policy::{Leg, Method};
+use super::policy::{LONGEST_REFRESH_SCOPE, Leg, Method, check_length};
 use super::request::Form;
 use super::{Answered, Call, GrantType, State, catalogue};
 use crate::config::{Factor, Status};
@@ -13,8 +13,10 @@ impl State {
         let uri =
             form.value("grant_type").ok_or_else(|| Refusal::of(catalogue::TOKEN_REQUEST_MISSING_GRANT_TYPE, grants))?;
         let grant = self.check_grant(uri)?;
-        if grant != GrantType::RefreshToken {
-            self.check_scope(&leg)?;
+        form.refuse_credentials_but(grant.credentials())?;
+        match grant {
+            GrantType::RefreshToken => check_length(leg.scope.as_deref(), LONGEST_REFRESH_SCOPE)?,
+            _ => self.check_scope(&leg)?,
         }
         match grant {
             GrantType::Password => self.password(call, &leg, form),
@@ -88,11 +90,14 @@ impl State {
     }
 
     fn mfa_oob(&mut self, call: &Call<'_>, leg: &Leg, form: &Form) -> Answered {
-        let mfa_token = form.required("mfa_token")?;
-        let (account, _) = self.transaction(call, leg, mfa_token)?;
+        let mfa_token = match form.value("mfa_token") {
+            None if !self.settings.mfa_oob_needs_mfa_token => self.sign_in_of(form.required("oob_code")?)?,
+            _ => form.required("mfa_token")?.to_owned(),
+        };
+        let (account, _) = self.transaction(call, leg, &mfa_token)?;
         self.count_token_request(account, call.now)?;
-        let (_, factor) = self.redeem(call, leg, form, Some(mfa_token))?;
-        self.after_second_factor(call, mfa_token, Method::Factor(factor))
+        let (_, factor) = self.redeem(call, leg, form, Some(&mfa_token))?;
+        self.after_second_factor(call, &mfa_token, Method::Factor(factor))
     }
 
     /// A code of the authenticator app, counted before it is looked at.

@@ -17,7 +17,14 @@ async fn protocol_endpoints_take_forms_by_post_and_answer_json() {
     assert_eq!(send("GET", &[]).await, (405, json!("E0000022")));
     assert_eq!(send("POST", &[("content-type", "application/json")]).await, (400, json!("E0000021")));
     assert_eq!(send("POST", &[]).await, (400, json!("E0000021")));
-    assert_eq!(send("POST", &[("content-type", FORM), ("accept", "text/html")]).await, (400, json!("E0000021")));
+    for accept in ["text/html", "application/json;q=0", "application/problem+json", ""] {
+        assert_eq!(
+            send("POST", &[("content-type", FORM), ("accept", accept)]).await,
+            (400, json!("E0000021")),
+            "{accept}"
+        );
+    }
+    assert_eq!(send("POST", &[("content-type", FORM)]).await, (400, json!("E0000021")), "JSON must be asked for");
     // Past that check, with a parameter on the type and any type accepted, it is a protocol error.
     let headers = [("content-type", "application/x-www-form-urlencoded; charset=UTF-8"), ("accept", "*/*")];
     let answer = bench.client.send("POST", &url, &headers, b"grant_type=password".to_vec()).await.unwrap();
@@ -44,10 +51,22 @@ async fn the_client_is_public_and_known() {
     assert_eq!(post(&url, &[("client_id", "typo")]).await, "invalid_client_id");
     assert_eq!(post(&url, &[client, ("client_secret", "x")]).await, "invalid_token_endpoint_auth_method");
     assert_eq!(post(&format!("{url}?client_id=x"), &[client]).await, "client_credentials_in_query");
-    let headers = [("content-type", FORM), ("authorization", "Basic eDp5")];
-    let body = b"client_id=0oaDemoNativeApp&client_secret=x".to_vec();
-    bench.client.send("POST", &url, &headers, body).await.unwrap().refused(401, "invalid_request");
-    assert_eq!(bench.outcome(), "multiple_client_credentials");
+    assert_eq!(post(&url, &[client, ("client_assertion", "x")]).await, "invalid_token_endpoint_auth_method");
+    assert_eq!(
+        post(&url, &[client, ("client_secret", "x"), ("client_assertion", "y")]).await,
+        "multiple_client_credentials"
+    );
+
+    let headers = [("content-type", FORM), ("accept", "application/json"), ("authorization", "Basic eDp5")];
+    let with_header = async |body: &str| bench.client.send("POST", &url, &headers, body.into()).await.unwrap();
+    with_header("grant_type=password").await.refused(401, "invalid_client");
+    assert_eq!(bench.outcome(), "invalid_token_endpoint_auth_method");
+    for body in ["client_id=0oaDemoNativeApp", "client_id=0oaDemoNativeApp&client_secret=x", "client_secret=x"] {
+        with_header(body).await.refused(401, "invalid_request");
+        assert_eq!(bench.outcome(), "multiple_client_credentials", "{body}");
+    }
+    bench.tenant.settings(|settings| settings.several_credentials_status = 400);
+    with_header("client_id=0oaDemoNativeApp").await.refused(400, "invalid_request");
 }
 
 #[tokio::test]

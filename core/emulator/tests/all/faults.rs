@@ -27,7 +27,7 @@ impl Bench {
         let path = self.endpoint("token").replace(&EMULATOR.origin(), "");
         let body = "client_id=0oaDemoNativeApp&grant_type=password";
         let head = format!(
-            "POST {path} HTTP/1.1\r\nHost: localhost:{}\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n",
+            "POST {path} HTTP/1.1\r\nHost: localhost:{}\r\nAccept: application/json\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n",
             EMULATOR.port(),
             body.len()
         );
@@ -146,7 +146,7 @@ async fn an_informational_answer_comes_before_the_real_one() {
 async fn oversized_requests_are_refused() {
     let bench = Bench::new();
     let headers = [("content-type", "application/x-www-form-urlencoded")];
-    let body = vec![b'a'; 64 * 1024 + 1];
+    let body = vec![b'a'; 256 * 1024 + 1];
     let answer = bench.client.send("POST", &bench.endpoint("token"), &headers, body).await.unwrap();
     assert_eq!(answer.status, 413);
     let long = "a".repeat(40 * 1024);
