@@ -15,12 +15,14 @@ impl State {
         let mut leg = self.leg(call, form)?;
         self.refuse_scope(&mut leg)?;
         form.refuse_credentials_but(&["login_hint", "mfa_token"])?;
+        let is_primary = call.place.operation == Operation::PrimaryAuthenticate;
+        // Before the user is looked at: a passkey may be asked for without one.
+        if let Some(hint) = form.value("challenge_hint").filter(|hint| is_primary && *hint != GrantType::Oob.uri()) {
+            return Err(Refusal::of(catalogue::DIRECT_AUTH_INVALID_CHALLENGE_HINT, hint));
+        }
         let username = form.value("login_hint").ok_or(catalogue::DIRECT_AUTH_MISSING_LOGIN_HINT)?;
-        if call.place.operation == Operation::PrimaryAuthenticate {
-            let hint = form.required("challenge_hint")?;
-            if hint != GrantType::Oob.uri() {
-                return Err(Refusal::of(catalogue::DIRECT_AUTH_INVALID_CHALLENGE_HINT, hint));
-            }
+        if is_primary {
+            form.required("challenge_hint")?;
         }
         let factor = self.channel(form)?;
         self.check_grant(GrantType::Oob.uri())?;

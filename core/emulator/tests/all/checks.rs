@@ -40,6 +40,131 @@ async fn a_parameter_must_not_come_twice() {
 }
 
 #[tokio::test]
+async fn another_method_is_refused_with_the_ones_that_are_meant() {
+    let bench = Bench::new();
+    for (method, endpoint, allow) in [
+        ("GET", "token", "POST"),
+        ("PUT", "challenge", "POST"),
+        ("POST", "keys", "GET"),
+        ("PUT", "userinfo", "GET, POST"),
+    ] {
+        let answer = bench.client.send(method, &bench.endpoint(endpoint), &[], Vec::new()).await.unwrap();
+        assert_eq!((answer.status, answer.header("allow")), (405, Some(allow)), "{endpoint}");
+        assert_eq!(answer.json()["errorCode"], json!("E0000022"));
+    }
+}
+
+#[tokio::test]
+async fn a_form_is_percent_encoded_utf_8() {
+    let bench = Bench::new();
+    for (body, error) in [
+        ("grant_type=password&username=%C3%BC", None),
+        ("grant_type=password&username=%C3", Some("E0000003")),
+        ("grant_type=password&username=%ff", Some("E0000003")),
+        ("grant_type=password&username=%zz", Some("E0000003")),
+        ("grant_type=password&username=%4", Some("E0000003")),
+        ("grant_type=password&username=a b", Some("E0000003")),
+        ("grant_type=password&username=\u{fc}", Some("E0000003")),
+        ("grant_type=password&username=a\r\n", Some("E0000003")),
+    ] {
+        let headers = [("content-type", FORM), ("accept", "application/json")];
+        let answer = bench.client.send("POST", &bench.endpoint("token"), &headers, body.into()).await.unwrap();
+        assert_eq!(answer.json()["errorCode"].as_str(), error, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_of_a_form_may_be_in_the_query() {
+    let bench = Bench::new();
+    let form = [
+        ("client_id", "0oaDemoNativeApp"),
+        ("grant_type", "password"),
+        ("username", BEN.0),
+        ("password", BEN.1),
+        ("scope", SCOPE),
+    ];
+    for (query, left_out, outcome) in [
+        ("scope=openid", "scope", "E0000001"),
+        ("password=tr0ub4dor%263", "password", "E0000001"),
+        ("foreign=1", "", "E0000001"),
+        ("foreign=1&foreign=2", "", "duplicate_oauth_params"),
+        ("client_id=0oaDemoNativeApp", "client_id", "client_credentials_in_query"),
+        ("client_secret=x", "", "client_credentials_in_query"),
+        ("foreign=1&client_assertion=x", "", "client_credentials_in_query"),
+        ("client_assertion_type=x", "", "client_credentials_in_query"),
+        ("", "", "ok"),
+    ] {
+        let form: Vec<_> = form.into_iter().filter(|(name, _)| *name != left_out).collect();
+        bench.client.post(&format!("{}?{query}", bench.endpoint("token")), &form).await;
+        assert_eq!(bench.outcome(), outcome, "{query}");
+    }
+    // Introspection alone has a documented parameter there, and there or in the body only.
+    let token = [("token", "unknown")];
+    let here = [("token", "unknown"), ("client_id", "0oaDemoNativeApp")];
+    let url = |query: &str| format!("{}?{query}", bench.endpoint("introspect"));
+    assert_eq!(bench.client.post(&url("client_id=0oaDemoNativeApp"), &token).await.status, 200);
+    for (query, form, outcome) in [
+        ("client_id=0oaDemoNativeApp", &here[..], "illegal_duplicated_parameters"),
+        ("client_id=0oaDemoNativeApp&client_id=x", &token[..], "duplicate_oauth_params"),
+        ("client_id=0oaDemoNativeApp&token=unknown", &token[..], "E0000001"),
+        ("=0oaDemoNativeApp", &token[..], "E0000001"),
+    ] {
+        bench.client.post(&url(query), form).await;
+        assert_eq!(bench.outcome(), outcome, "{query}");
+    }
+    for endpoint in ["v1/keys", ".well-known/openid-configuration"] {
+        let url = format!("{}/{endpoint}?client_id=0oaDemoNativeApp&client_id=x", bench.tenant.issuer());
+        bench.client.get(&url, &[]).await.refused(400, "invalid_request");
+    }
+}
+
+#[tokio::test]
+async fn what_belongs_to_another_grant_is_refused_before_it_looks_like_a_wrong_credential() {
+    let bench = Bench::new();
+    for (grant, form, name) in [
+        ("password", vec![("login_hint", BEN.0), ("password", BEN.1)], "login_hint"),
+        ("password", vec![("username", BEN.0), ("password", BEN.1), ("otp", "1")], "otp"),
+        ("password", vec![("username", BEN.0), ("password", BEN.1), ("mfa_token", "x")], "mfa_token"),
+        (OTP, vec![("username", BEN.0), ("otp", "1")], "username"),
+        (OTP, vec![("login_hint", BEN.0), ("otp", "1"), ("password", BEN.1)], "password"),
+        (OOB, vec![("oob_code", "x"), ("otp", "1")], "otp"),
+        (OOB, vec![("oob_code", "x"), ("mfa_token", "x")], "mfa_token"),
+        (MFA_OTP, vec![("mfa_token", "x"), ("otp", "1"), ("oob_code", "x")], "oob_code"),
+        (MFA_OTP, vec![("mfa_token", "x"), ("binding_code", "1")], "binding_code"),
+        (MFA_OOB, vec![("mfa_token", "x"), ("oob_code", "x"), ("otp", "1")], "otp"),
+        ("refresh_token", vec![("refresh_token", "x"), ("username", BEN.0)], "username"),
+        ("refresh_token", vec![("refresh_token", "x"), ("mfa_token", "")], "mfa_token"),
+    ] {
+        let answer = bench.token(grant, &form).await;
+        assert_eq!(answer.json()["errorSummary"], json!(format!("Api validation failed: {name}")), "{grant} {form:?}");
+    }
+    let primary = [("login_hint", CLEO.0), ("username", CLEO.0), ("challenge_hint", OOB), ("channel_hint", "push")];
+    assert_eq!(bench.post("primary-authenticate", &primary).await.json()["errorCode"], json!("E0000001"));
+    let mfa = bench.mfa_token(CLEO).await;
+    let challenge = [("mfa_token", mfa.as_str()), ("oob_code", "x"), ("channel_hint", "push")];
+    assert_eq!(bench.post("challenge", &challenge).await.json()["errorCode"], json!("E0000001"));
+    assert!(bench.tenant.pending_pushes().is_empty());
+}
+
+#[tokio::test]
+async fn a_poll_does_not_send_the_number_back() {
+    let bench = Bench::new();
+    let mfa = bench.mfa_token(ANA).await;
+    let prompt = bench.challenge(&mfa, "push").await.ok();
+    let oob = prompt["oob_code"].as_str().unwrap();
+    let with = async |binding_code: Option<&str>| {
+        let mut form = vec![("mfa_token", mfa.as_str()), ("oob_code", oob)];
+        form.extend(binding_code.map(|code| ("binding_code", code)));
+        bench.token(MFA_OOB, &form).await;
+        bench.outcome()
+    };
+    assert!(bench.tenant.approve_push(ANA.0));
+    assert_eq!(with(prompt["binding_code"].as_str()).await, "E0000001");
+    assert_eq!(with(Some("")).await, "E0000001");
+    assert_eq!(with(None).await, "ok", "that was no poll");
+}
+
+#[tokio::test]
 async fn the_client_is_public_and_known() {
     let bench = Bench::new();
     let (url, client) = (bench.endpoint("token"), ("client_id", "0oaDemoNativeApp"));
@@ -120,6 +245,15 @@ async fn scopes_must_be_there_known_and_of_openid() {
     assert_eq!(with(Some("openid nonsense")).await, "no_matching_scope");
     assert_eq!(with(Some("profile")).await, "openid_scope_required");
     assert_eq!(with(Some(&"openid ".repeat(200))).await, "invalid_scope");
+    let long = |length: usize| format!("openid {}", "x".repeat(length - 7));
+    assert_eq!(with(Some(&long(1024))).await, "no_matching_scope");
+    assert_eq!(with(Some(&long(1025))).await, "invalid_scope");
+    let refresh = bench.signed_in().await["refresh_token"].as_str().unwrap().to_owned();
+    for (length, outcome) in [(4096, "refresh_scopes_denied"), (4097, "invalid_scope")] {
+        let scope = long(length);
+        bench.post("token", &[("grant_type", "refresh_token"), ("refresh_token", &refresh), ("scope", &scope)]).await;
+        assert_eq!(bench.outcome(), outcome, "{length}");
+    }
     assert_eq!(with(Some("demo.read")).await, "ok");
 }
 
@@ -315,6 +449,32 @@ async fn recovery_is_refused_in_both_spellings_rather_than_pretended() {
     }
     bench.token("password", &[("username", BEN.0), ("password", BEN.1), ("intent", "x")]).await;
     assert_eq!(bench.outcome(), "direct_auth_invalid_intent");
+}
+
+#[tokio::test]
+async fn passkeys_are_refused_with_the_servers_own_errors() {
+    let bench = Bench::new();
+    let webauthn = "urn:okta:params:oauth:grant-type:webauthn";
+    let mfa_webauthn = "urn:okta:params:oauth:grant-type:mfa-webauthn";
+    let mfa = bench.mfa_token(ANA).await;
+    for (endpoint, form, outcome) in [
+        ("primary-authenticate", vec![("challenge_hint", webauthn)], "direct_auth_invalid_challenge_hint"),
+        (
+            "primary-authenticate",
+            vec![("challenge_hint", webauthn), ("mfa_token", &mfa)],
+            "direct_auth_invalid_challenge_hint",
+        ),
+        (
+            "challenge",
+            vec![("mfa_token", mfa.as_str()), ("challenge_types_supported", mfa_webauthn)],
+            "direct_auth_invalid_challenge_type",
+        ),
+        ("token", vec![("grant_type", webauthn), ("scope", SCOPE)], "unsupported_grant_type"),
+        ("token", vec![("grant_type", mfa_webauthn), ("scope", SCOPE), ("mfa_token", &mfa)], "unsupported_grant_type"),
+    ] {
+        bench.post(endpoint, &form).await;
+        assert_eq!(bench.outcome(), outcome, "{endpoint} {form:?}");
+    }
 }
 
 #[tokio::test]
