@@ -17,4 +17,5 @@ mod program;
 mod refresh;
 mod script;
 mod sign_in;
+mod switches;
 mod tls;
