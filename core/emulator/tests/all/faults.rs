@@ -132,6 +132,10 @@ async fn bodies_that_are_not_what_was_asked_for() {
     assert_eq!((empty.status, empty.header("content-type"), empty.body.len()), (200, Some("application/json"), 0));
     let zipped = bench.broken(Fault::Gzip).await.unwrap();
     assert_eq!((zipped.header("content-encoding"), &zipped.body[..2]), (Some("gzip"), &[0x1f, 0x8b][..]));
+    let bomb = bench.broken(Fault::GzipBomb).await.unwrap();
+    assert_eq!((bomb.header("content-encoding"), &bomb.body[..2]), (Some("gzip"), &[0x1f, 0x8b][..]));
+    let unpacked = u32::from_le_bytes(bomb.body[bomb.body.len() - 4..].try_into().unwrap());
+    assert!(bomb.body.len() < 200_000 && unpacked == 16 * 1024 * 1024, "{} {unpacked}", bomb.body.len());
 }
 
 #[tokio::test]

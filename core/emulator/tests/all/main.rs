@@ -8,6 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod bytes;
 mod checks;
 mod common;
 mod control;
