@@ -304,3 +304,49 @@ impl Bound {
         self.scope().unwrap_or_default().split(' ').filter(|scope| !scope.is_empty()).map(str::to_owned).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grant() -> Grant {
+        Grant {
+            account: 0,
+            client: String::new(),
+            server: Server::Custom,
+            scopes: Vec::new(),
+            auth_time: 0,
+            amr: Vec::new(),
+            acr: None,
+            refresh_tokens: VecDeque::new(),
+            ends: None,
+            is_ended: false,
+        }
+    }
+
+    #[test]
+    fn the_oldest_grant_goes_with_its_refresh_tokens() {
+        let (mut grants, now) = (Grants::default(), Duration::ZERO);
+        let first = grants.open(grant());
+        let oldest = grants.add_refresh(first, now).unwrap();
+        let second = grants.open(grant());
+        let kept = grants.add_refresh(second, now).unwrap();
+        for _ in 2..=GRANTS {
+            grants.open(grant());
+        }
+        assert!(grants.refresh(&oldest, now).is_none() && grants.refresh.find(&oldest).is_none());
+        assert!(grants.refresh(&kept, now).is_some());
+        assert_eq!(grants.grants.len(), GRANTS);
+    }
+
+    #[test]
+    fn a_grant_remembers_its_newest_replaced_refresh_tokens() {
+        let (mut grants, now) = (Grants::default(), Duration::ZERO);
+        let id = grants.open(grant());
+        let tokens: Vec<String> = (0..REPLACED + 2).map(|_| grants.add_refresh(id, now).unwrap()).collect();
+        assert!(grants.refresh.find(&tokens[0]).is_none());
+        assert!(tokens[1..].iter().all(|token| grants.refresh.find(token).is_some()));
+        let newest: Vec<_> = tokens.iter().filter(|token| grants.refresh(token, now).is_some()).collect();
+        assert_eq!(newest, [tokens.last().unwrap()]);
+    }
+}

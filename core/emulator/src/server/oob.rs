@@ -326,3 +326,41 @@ fn number_challenge() -> Result<(Option<String>, Vec<String>), Refusal> {
     let right = usize::try_from(Random::below(3)?).unwrap_or(0);
     Ok((choices.get(right).cloned(), choices))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::state::PROMPTS;
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::config::Config;
+    use crate::server::Server;
+
+    #[test]
+    fn prompts_are_remembered_up_to_a_bound() {
+        let mut state = State::new(Config::demo(), Arc::new(SystemClock));
+        let now = Duration::ZERO;
+        for n in 0..=PROMPTS {
+            let leg = Leg::of("client", Server::Custom);
+            state.add_prompt(Prompt {
+                oob_code: n.to_string(),
+                account: 0,
+                bound: Bound::by(&leg),
+                factor: Factor::Push,
+                mfa_token: None,
+                answer: Expected::Tap { number: None, choices: Vec::new() },
+                created: now,
+                ends: Duration::MAX,
+                interval: 1,
+                last_poll: None,
+                polls: 0,
+                reaction: None,
+                decision: None,
+                is_spent: false,
+            });
+        }
+        let pending = state.pending_pushes(now);
+        assert_eq!((pending.len(), pending[0].id), (PROMPTS, 2), "the first is forgotten");
+    }
+}

@@ -31,6 +31,13 @@ pub(crate) struct Leg {
     supported: Option<String>,
 }
 
+#[cfg(test)]
+impl Leg {
+    pub(crate) fn of(client: &str, server: Server) -> Self {
+        Self { client: client.to_owned(), server, scope: None, acr_values: None, intent: None, supported: None }
+    }
+}
+
 /// What the first leg fixed; every later one must say the same.
 #[derive(Clone, Debug)]
 pub(crate) struct Bound {

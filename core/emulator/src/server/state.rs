@@ -25,7 +25,7 @@ use crate::script::Script;
 /// How many sign-ins may wait for their second factor; the oldest are forgotten first, like everything below.
 const TRANSACTIONS: usize = 10_000;
 /// How many prompts are remembered, answered or not.
-const PROMPTS: usize = 4_000;
+pub(super) const PROMPTS: usize = 4_000;
 /// How many sent codes are kept for reading.
 const OUTBOX: usize = 1_000;
 /// How many reactions to coming pushes can be said beforehand.
@@ -180,5 +180,26 @@ impl Random {
         SystemRandom::new().fill(&mut buffer).map_err(|_| catalogue::SERVER_ERROR)?;
         let number = u64::from_be_bytes(buffer) % u64::from(bound.max(1));
         u32::try_from(number).map_err(|_| catalogue::SERVER_ERROR.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+
+    #[test]
+    fn codes_and_reactions_are_kept_up_to_a_bound() {
+        let mut state = State::new(Config::demo(), Arc::new(SystemClock));
+        for n in 0..=OUTBOX {
+            let (username, channel) = (String::new(), String::new());
+            state.send(Message { username, channel, code: n.to_string(), at: Duration::ZERO });
+        }
+        assert_eq!((state.outbox.len(), state.outbox[0].code.as_str()), (OUTBOX, "1"));
+        state.expect_reaction(PushReaction::Deny { after_polls: 7 });
+        for _ in 0..REACTIONS {
+            state.expect_reaction(PushReaction::Ignore);
+        }
+        assert_eq!((state.reactions.len(), state.reactions[0]), (REACTIONS, PushReaction::Ignore));
     }
 }

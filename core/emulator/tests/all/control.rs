@@ -1,7 +1,7 @@
 //! The control API, as a test in another language uses it.
 
 use crate::common::*;
-use directauth_emulator::{Config, Emulator};
+use directauth_emulator::{Answer as Prescribed, Config, Emulator, Rule};
 use serde_json::{Value, json};
 
 struct Desk {
@@ -90,12 +90,29 @@ async fn rules_settings_locks_keys_and_time_are_changed() {
     assert_eq!(desk.get("/settings").await.ok()["interval"], json!(9));
     assert_eq!(desk.post("/settings", json!({"intervall": 9})).await, 400);
     assert_eq!(desk.post("/keys/rotate", json!(null)).await, 204);
+    assert_eq!(desk.post("/keys/replace", json!(null)).await, 204);
     assert_eq!(desk.post("/push-reactions", json!({"approve": {"after_polls": 2}})).await, 204);
     assert_eq!(desk.post("/push-reactions", json!("ignore")).await, 204);
     assert_eq!(desk.post("/reset", json!(null)).await, 204);
     assert_eq!(desk.get("/settings").await.ok()["interval"], json!(1));
     assert_eq!(desk.get("/journal").await.ok()["entries"], json!([]));
     assert_eq!(desk.post("/nonsense", json!(null)).await, 404);
+}
+
+#[tokio::test]
+async fn rules_are_taken_up_to_a_bound_and_used_up_ones_make_room() {
+    let desk = Desk::new();
+    let rule = Rule::on("token").answer(Prescribed::status(503));
+    for _ in 0..1_000 {
+        desk.emulator.root().script(rule.clone());
+    }
+    let another = json!({"on": "token", "answer": {"status": 503}});
+    assert_eq!(desk.post("/script", another.clone()).await, 429);
+    assert_eq!(desk.password(BEN).await.status, 503);
+    assert_eq!(desk.post("/script", another.clone()).await, 204);
+    assert_eq!(desk.post("/script", another.clone()).await, 429);
+    assert_eq!(desk.post("/script/clear", json!(null)).await, 204);
+    assert_eq!(desk.post("/script", another).await, 204);
 }
 
 #[tokio::test]

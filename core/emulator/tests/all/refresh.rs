@@ -56,6 +56,21 @@ async fn after_the_leeway_the_old_token_kills_the_grant_with_all_access_tokens()
 }
 
 #[tokio::test]
+async fn reuse_is_detected_for_the_last_hundred_replaced_tokens() {
+    let bench = Bench::new();
+    let mut tokens = vec![token(&bench.signed_in().await, "refresh_token")];
+    for _ in 0..101 {
+        let next = token(&bench.refresh(tokens.last().unwrap()).await.ok(), "refresh_token");
+        tokens.push(next);
+    }
+    bench.advance(31);
+    bench.refresh(&tokens[0]).await.refused(400, "invalid_grant");
+    assert_eq!((bench.outcome().as_str(), bench.tenant.live_grants()), ("invalid_refresh_token", 1));
+    bench.refresh(&tokens[1]).await.refused(400, "invalid_grant");
+    assert_eq!((bench.outcome().as_str(), bench.tenant.live_grants()), ("refresh_token_reuse", 0));
+}
+
+#[tokio::test]
 async fn without_leeway_the_old_token_is_reuse_at_once() {
     let bench = Bench::new();
     bench.tenant.settings(|settings| settings.leeway = 0);
