@@ -423,6 +423,7 @@ pub enum Rotation {
 #[serde(rename_all = "snake_case")]
 pub enum Envelope {
     /// `error` and `error_description`; the `error` is, misleadingly, `invalid_grant`.
+    #[serde(rename = "oauth", alias = "o_auth")]
     OAuth,
     /// `errorCode` and `errorSummary`.
     Api,
@@ -458,6 +459,22 @@ mod tests {
         let config = Config::from_toml(DEMO).unwrap();
         assert_eq!(config.users.len(), 5);
         assert_eq!(config.settings, Settings { interval: 1, ..Settings::default() });
+    }
+
+    #[test]
+    fn the_settings_that_the_readme_names_exist() {
+        let readme = include_str!("../README.md");
+        let section = readme.split("\n## Settings").nth(1).unwrap().split("\n## ").next().unwrap();
+        let settings = serde_json::to_value(Settings::default()).unwrap();
+        let mut named = 0;
+        for row in section.lines().filter(|line| line.starts_with("| `")) {
+            for name in row.split('|').nth(1).unwrap().split(", ") {
+                let name = name.trim().trim_matches('`');
+                assert!(settings.get(name).is_some(), "{name}");
+                named += 1;
+            }
+        }
+        assert!(named > 15, "{named}");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hyper::header::HeaderName;
+use hyper::header::{HeaderName, HeaderValue};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
@@ -494,7 +494,7 @@ impl TryFrom<RawAnswer> for Answer {
         }
         let mut headers = Vec::new();
         for (name, value) in raw.headers {
-            check_header(&name)?;
+            check_header(&name, &value)?;
             match value {
                 OneOrMore::One(value) => headers.push((name, Some(value))),
                 OneOrMore::More(values) if values.is_empty() => headers.push((name, None)),
@@ -507,12 +507,19 @@ impl TryFrom<RawAnswer> for Answer {
 }
 
 /// A header that cannot be sent would let its test pass.
-fn check_header(name: &str) -> Result<(), String> {
+fn check_header(name: &str, value: &OneOrMore) -> Result<(), String> {
     if HeaderName::from_bytes(name.as_bytes()).is_err() {
         return Err(format!("{name:?} is no name of a header"));
     }
     if ["content-length", "transfer-encoding"].iter().any(|framing| name.eq_ignore_ascii_case(framing)) {
         return Err(format!("{name} is said with raw"));
+    }
+    let values = match value {
+        OneOrMore::One(value) => std::slice::from_ref(value),
+        OneOrMore::More(values) => values,
+    };
+    if values.iter().any(|value| HeaderValue::from_bytes(value.as_bytes()).is_err()) {
+        return Err(format!("the value of {name} has control characters; they are said with raw"));
     }
     Ok(())
 }
@@ -589,6 +596,18 @@ mod tests {
     }
 
     #[test]
+    fn what_the_readme_shows_reads() {
+        let readme = include_str!("../README.md");
+        let example = readme.split("```json\n").find(|block| block.starts_with("{ \"claims\"")).unwrap();
+        let mutation: JwtMutation = serde_json::from_str(example.split("```").next().unwrap()).unwrap();
+        assert_eq!((mutation.claims.len(), mutation.signature), (2, Signature::Flip));
+        let row = readme.lines().find(|line| line.starts_with("| `{\"fault\"")).unwrap();
+        for fault in row.split('|').nth(2).unwrap().split(", ") {
+            read(json!({"on": "token", "answer": {"fault": fault.trim().trim_matches('`')}})).unwrap();
+        }
+    }
+
+    #[test]
     fn a_typo_or_two_answers_in_one_are_refused() {
         for answer in [
             json!({}),
@@ -605,6 +624,7 @@ mod tests {
             json!({"json": {}, "keep_open": true}),
             json!({"json": {}, "headers": {"a b": "c"}}),
             json!({"json": {}, "headers": {"Content-Length": "7"}}),
+            json!({"json": {}, "headers": {"A": ["b", "c\r\nd: e"]}}),
         ] {
             read(json!({"on": "token", "answer": answer})).unwrap_err();
         }

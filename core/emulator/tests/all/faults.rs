@@ -59,6 +59,29 @@ async fn a_closed_connection_loses_the_answer_and_the_work_only_if_it_says_so() 
 }
 
 #[tokio::test]
+async fn an_answer_that_is_late_is_worked_on_whether_the_client_waits_or_not() {
+    let bench = Bench::new();
+    bench.tenant.script(Rule::on("token").answer(Prescribed::real().delay(Duration::from_secs(600))));
+    let (client, url) = (bench.client.clone(), bench.endpoint("token"));
+    let asking = tokio::spawn(async move {
+        let form = [
+            ("client_id", "0oaDemoNativeApp"),
+            ("grant_type", "password"),
+            ("username", BEN.0),
+            ("password", BEN.1),
+            ("scope", SCOPE),
+        ];
+        client.try_post(&url, &form).await.map(|answer| answer.status)
+    });
+    while bench.tenant.journal().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert!(!asking.is_finished());
+    asking.abort();
+    assert_eq!((bench.tenant.live_grants(), bench.tenant.journal().0[0].status), (1, Some(200)));
+}
+
+#[tokio::test]
 async fn a_reset_is_a_reset() {
     let bench = Bench::new();
     let error = bench.raw(Fault::Reset, 1).await.unwrap_err();
