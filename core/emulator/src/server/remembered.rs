@@ -61,6 +61,11 @@ mod tests {
         }
         assert_eq!(remembered.find("93"), None);
         assert_eq!([95, 97, 99].map(|n| remembered.find(&n.to_string()).copied()), [Some(95), Some(97), Some(99)]);
-        assert!(remembered.order.len() <= 7, "{}", remembered.order.len());
+        let mut emptied = Remembered::at_most(3);
+        for n in 0..100 {
+            emptied.add(n.to_string(), n);
+            emptied.remove(&n.to_string());
+        }
+        assert!(remembered.order.len() <= 7 && emptied.order.len() <= 7, "{}", emptied.order.len());
     }
 }

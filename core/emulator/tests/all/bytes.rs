@@ -1,12 +1,15 @@
 //! Prescribed answers down to the byte: the rows of protocol.md §7.A and §7.B that are no fault of the connection, and
 //! the errors of the catalogue.
 
+use std::time::Duration;
+
 use crate::common::*;
 use data_encoding::BASE64;
 use directauth_emulator::Envelope;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
 const CRLF: &str = "\r\n";
@@ -45,7 +48,8 @@ impl Bench {
         let mut stream = self.client.connect(&self.endpoint("token")).await.unwrap();
         self.ask(&mut stream).await;
         let mut seen = Vec::new();
-        stream.read_to_end(&mut seen).await.unwrap();
+        // Not to hang where the connection should have ended.
+        timeout(Duration::from_secs(30), stream.read_to_end(&mut seen)).await.unwrap().unwrap();
         seen
     }
 }
