@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::net::listener::{Listener, Role};
-use crate::net::tls::{Authority, BadTlsKind};
+use crate::net::tls::{Authority, BadTlsKind, Chained, Server};
 use crate::server::{self, Plan, Request};
 use crate::tenant::Tenant;
 
@@ -27,6 +27,8 @@ const PORT_TRIES: usize = 32;
 pub struct Emulator {
     shared: Arc<Shared>,
     authority: Authority,
+    leaf_der: Vec<u8>,
+    leaf_spki: Vec<u8>,
     port: u16,
     control_port: Option<u16>,
     runtime: Handle,
@@ -73,6 +75,21 @@ impl Emulator {
         self.authority.der.clone()
     }
 
+    /// The authority's public key as a DER-encoded `SubjectPublicKeyInfo`, which is what clients pin.
+    pub fn ca_spki(&self) -> Vec<u8> {
+        self.authority.spki()
+    }
+
+    /// The server's own certificate, as DER.
+    pub fn leaf_der(&self) -> Vec<u8> {
+        self.leaf_der.clone()
+    }
+
+    /// The public key of the server's own certificate, like [`ca_spki`](Self::ca_spki).
+    pub fn leaf_spki(&self) -> Vec<u8> {
+        self.leaf_spki.clone()
+    }
+
     /// The control API, if it was asked for.
     pub fn control_url(&self) -> Option<String> {
         self.control_port.map(|port| format!("https://127.0.0.1:{port}"))
@@ -100,17 +117,29 @@ impl Emulator {
 
     /// A second way in, to the same tenants, whose certificate no client may accept.
     pub fn bad_tls(&self, kind: BadTlsKind) -> Result<BadTls, StartError> {
+        let entrance = self.entrance(&self.authority.bad_server(kind)?)?;
+        Ok(BadTls { entrance, ca_der: self.ca_der() })
+    }
+
+    /// A second way in, to the same tenants, with a good certificate of another authority: one that is made for it and
+    /// signs through an intermediate one. After its own certificate and the intermediate one the server sends `appended`,
+    /// whatever that is: somebody else's certificates, say, which prove nothing.
+    pub fn other_authority(&self, appended: Vec<Vec<u8>>) -> Result<OtherAuthority, StartError> {
+        let chained = self.authority.chained_server(appended)?;
+        Ok(OtherAuthority { entrance: self.entrance(&chained.server)?, chained })
+    }
+
+    fn entrance(&self, server: &Server) -> Result<Entrance, StartError> {
         let (sockets, port) = listen(Ipv4Addr::LOCALHOST.into(), 0)?;
-        let tls = self.authority.bad_server(kind)?;
         let tasks = sockets
             .into_iter()
             .map(|socket| {
-                let listener = Listener::new(socket, Arc::clone(&tls), Role::Tenants, Duration::ZERO)?;
+                let listener = Listener::new(socket, Arc::clone(&server.tls), Role::Tenants, Duration::ZERO)?;
                 Ok(self.runtime.spawn(listener.run(Arc::clone(&self.shared))))
             })
             .collect::<io::Result<Vec<_>>>()
             .map_err(|source| StartError::Listen { port, source })?;
-        Ok(BadTls { port, ca_der: self.ca_der(), tasks })
+        Ok(Entrance { port, tasks })
     }
 }
 
@@ -196,7 +225,7 @@ impl EmulatorBuilder {
             Some(folder) => Authority::kept_in(folder, beyond)?,
             None => Authority::create(beyond)?,
         };
-        let tls = authority.server()?;
+        let server = authority.server()?;
         let (sockets, port) = listen(self.host, self.port)?;
         let (evil_sockets, evil_port) = listen(Ipv4Addr::LOCALHOST.into(), 0)?;
         let (control_sockets, control_port) = match self.control {
@@ -217,7 +246,7 @@ impl EmulatorBuilder {
         ];
         for (sockets, role, rtt) in roles {
             for socket in sockets {
-                let listener = Listener::new(socket, Arc::clone(&tls), role.clone(), rtt);
+                let listener = Listener::new(socket, Arc::clone(&server.tls), role.clone(), rtt);
                 listeners.push(listener.map_err(|source| StartError::Listen { port, source })?);
             }
         }
@@ -237,21 +266,48 @@ impl EmulatorBuilder {
                 });
             })
             .map_err(StartError::Thread)?;
-        Ok(Emulator { shared, authority, port, control_port, runtime: handle, stop: Some(stop), thread: Some(thread) })
+        Ok(Emulator {
+            shared,
+            authority,
+            leaf_der: server.certificate,
+            leaf_spki: server.spki,
+            port,
+            control_port,
+            runtime: handle,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+}
+
+/// A further listener. Stops when dropped.
+struct Entrance {
+    port: u16,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Entrance {
+    fn origin(&self) -> String {
+        format!("https://localhost:{}", self.port)
+    }
+}
+
+impl Drop for Entrance {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(tokio::task::JoinHandle::abort);
     }
 }
 
 /// A listener with a certificate that no client may accept. Stops when dropped.
 pub struct BadTls {
-    port: u16,
+    entrance: Entrance,
     ca_der: Vec<u8>,
-    tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
 impl BadTls {
     /// Its address, `https://localhost:PORT`.
     pub fn origin(&self) -> String {
-        format!("https://localhost:{}", self.port)
+        self.entrance.origin()
     }
 
     /// The authority that a client in a test trusts: the emulator's.
@@ -260,9 +316,36 @@ impl BadTls {
     }
 }
 
-impl Drop for BadTls {
-    fn drop(&mut self) {
-        self.tasks.iter().for_each(tokio::task::JoinHandle::abort);
+/// A listener with a good certificate of another authority than the emulator's. Stops when dropped.
+pub struct OtherAuthority {
+    entrance: Entrance,
+    chained: Chained,
+}
+
+impl OtherAuthority {
+    /// Its address, `https://localhost:PORT`.
+    pub fn origin(&self) -> String {
+        self.entrance.origin()
+    }
+
+    /// The authority, as DER.
+    pub fn root_der(&self) -> Vec<u8> {
+        self.chained.root.clone()
+    }
+
+    /// The authority's public key, like [`Emulator::ca_spki`].
+    pub fn root_spki(&self) -> Vec<u8> {
+        self.chained.root_spki.clone()
+    }
+
+    /// The same of the intermediate authority.
+    pub fn intermediate_spki(&self) -> Vec<u8> {
+        self.chained.intermediate_spki.clone()
+    }
+
+    /// The same of the server's own certificate.
+    pub fn leaf_spki(&self) -> Vec<u8> {
+        self.chained.server.spki.clone()
     }
 }
 

@@ -39,7 +39,7 @@ pub use clock::{Clock, SystemClock, VirtualClock};
 pub use config::{
     Assurance, Config, ConfigError, Descriptions, Envelope, Factor, PushKind, Rotation, Settings, Status, User,
 };
-pub use emulator::{BadTls, Emulator, EmulatorBuilder, StartError};
+pub use emulator::{BadTls, Emulator, EmulatorBuilder, OtherAuthority, StartError};
 pub use journal::{Entry, Journal};
 pub use net::tls::BadTlsKind;
 pub use script::{Answer, Edit, Fault, JwtMutation, Rule, Signature, TokenMutation};

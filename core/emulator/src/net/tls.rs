@@ -12,7 +12,7 @@ use std::sync::Arc;
 use data_encoding::HEXLOWER;
 use rcgen::{
     BasicConstraints, CertificateParams, CidrSubnet, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, NameConstraints, SanType,
+    KeyPair, KeyUsagePurpose, NameConstraints, PublicKeyData, SanType,
 };
 use ring::digest::{SHA256, digest};
 use rustls::ServerConfig;
@@ -34,6 +34,23 @@ pub(crate) struct Authority {
     pub(crate) der: Vec<u8>,
     issuer: Issuer<'static, KeyPair>,
     host: Option<IpAddr>,
+}
+
+/// A server's TLS set-up, and what a client can pin of it.
+pub(crate) struct Server {
+    pub(crate) tls: Arc<ServerConfig>,
+    /// The server's own certificate.
+    pub(crate) certificate: Vec<u8>,
+    /// `SubjectPublicKeyInfo` of the server's key, as DER.
+    pub(crate) spki: Vec<u8>,
+}
+
+/// A server whose certificate comes from an authority of its own, through an intermediate one.
+pub(crate) struct Chained {
+    pub(crate) server: Server,
+    pub(crate) root: Vec<u8>,
+    pub(crate) root_spki: Vec<u8>,
+    pub(crate) intermediate_spki: Vec<u8>,
 }
 
 /// What is wrong with a certificate.
@@ -130,14 +147,34 @@ impl Authority {
     }
 
     /// A server's TLS set-up with a good certificate for this machine.
-    pub(crate) fn server(&self) -> Result<Arc<ServerConfig>, StartError> {
+    pub(crate) fn server(&self) -> Result<Server, StartError> {
         let pair = KeyPair::generate()?;
         let certificate = self.leaf_params(&["localhost"])?.signed_by(&pair, &self.issuer)?;
-        server_config(certificate.der().clone(), &pair)
+        Server::new(certificate.der().clone(), Vec::new(), &pair)
+    }
+
+    /// A server with a good certificate of another authority, which is made for it. After its own two certificates it
+    /// sends `appended`, whatever that is.
+    pub(crate) fn chained_server(&self, appended: Vec<Vec<u8>>) -> Result<Chained, StartError> {
+        let now = OffsetDateTime::now_utc();
+        let (root_pair, middle_pair, pair) = (KeyPair::generate()?, KeyPair::generate()?, KeyPair::generate()?);
+        let (root_spki, intermediate_spki) =
+            (root_pair.subject_public_key_info(), middle_pair.subject_public_key_info());
+        let mut root_params = authority_params(&root_pair, self.host, now);
+        root_params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
+        let root = root_params.self_signed(&root_pair)?.der().to_vec();
+        let root_issuer = Issuer::new(root_params, root_pair);
+        let middle_params = authority_params(&middle_pair, self.host, now);
+        let middle = middle_params.signed_by(&middle_pair, &root_issuer)?.der().clone();
+        let middle_issuer = Issuer::new(middle_params, middle_pair);
+        let certificate = self.leaf_params(&["localhost"])?.signed_by(&pair, &middle_issuer)?;
+        let sent_along = [middle].into_iter().chain(appended.into_iter().map(CertificateDer::from));
+        let server = Server::new(certificate.der().clone(), sent_along.collect(), &pair)?;
+        Ok(Chained { server, root, root_spki, intermediate_spki })
     }
 
     /// A server's TLS set-up with a certificate that no client may accept.
-    pub(crate) fn bad_server(&self, kind: BadTlsKind) -> Result<Arc<ServerConfig>, StartError> {
+    pub(crate) fn bad_server(&self, kind: BadTlsKind) -> Result<Server, StartError> {
         let pair = KeyPair::generate()?;
         let mut params = self.leaf_params(&["localhost"])?;
         let certificate = match kind {
@@ -154,7 +191,12 @@ impl Authority {
             BadTlsKind::SelfSigned => params.self_signed(&pair)?,
             BadTlsKind::UnknownCa => params.signed_by(&pair, &Self::create(self.host)?.issuer)?,
         };
-        server_config(certificate.der().clone(), &pair)
+        Server::new(certificate.der().clone(), Vec::new(), &pair)
+    }
+
+    /// `SubjectPublicKeyInfo` of the authority's key, as DER.
+    pub(crate) fn spki(&self) -> Vec<u8> {
+        self.issuer.key().subject_public_key_info()
     }
 
     fn leaf_params(&self, names: &[&str]) -> Result<CertificateParams, StartError> {
@@ -203,15 +245,22 @@ fn authority_params(pair: &KeyPair, host: Option<IpAddr>, now: OffsetDateTime) -
     params
 }
 
-fn server_config(leaf: CertificateDer<'static>, pair: &KeyPair) -> Result<Arc<ServerConfig>, StartError> {
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pair.serialize_der()));
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
-        .with_no_client_auth()
-        .with_single_cert(vec![leaf], key)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+impl Server {
+    fn new(
+        leaf: CertificateDer<'static>,
+        sent_along: Vec<CertificateDer<'static>>,
+        pair: &KeyPair,
+    ) -> Result<Self, StartError> {
+        let (certificate, spki) = (leaf.to_vec(), pair.subject_public_key_info());
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pair.serialize_der()));
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+            .with_no_client_auth()
+            .with_single_cert([leaf].into_iter().chain(sent_along).collect(), key)?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self { tls: Arc::new(config), certificate, spki })
+    }
 }
 
 fn der_of_pem(pem: &str) -> Option<Vec<u8>> {

@@ -32,6 +32,28 @@ async fn each_bad_certificate_is_refused_for_its_own_reason() {
 }
 
 #[tokio::test]
+async fn what_a_client_can_pin_is_told() {
+    let held = |certificate: &[u8], key: &[u8]| certificate.windows(key.len()).any(|window| window == key);
+    let sent = async |client: Client, origin: String| {
+        let stream = client.connect(&origin).await.unwrap();
+        let sent = stream.get_ref().1.peer_certificates().unwrap().to_vec();
+        (sent, client.get(&format!("{origin}/.well-known/openid-configuration"), &[]).await.status)
+    };
+    let (own, _) = sent(Client::trusting(&EMULATOR.ca_der()), EMULATOR.origin()).await;
+    assert_eq!(own.len(), 1);
+    assert_eq!(own[0].to_vec(), EMULATOR.leaf_der());
+    assert!(held(&own[0], &EMULATOR.leaf_spki()) && held(&EMULATOR.ca_der(), &EMULATOR.ca_spki()));
+
+    let other = EMULATOR.other_authority(vec![EMULATOR.ca_der()]).unwrap();
+    Client::trusting(&EMULATOR.ca_der()).connect(&other.origin()).await.unwrap_err();
+    let (chain, status) = sent(Client::trusting(&other.root_der()), other.origin()).await;
+    assert_eq!((chain.len(), status), (3, 200), "its own, the intermediate one, and what was appended");
+    assert!(held(&chain[0], &other.leaf_spki()) && held(&chain[1], &other.intermediate_spki()));
+    assert_eq!(chain[2].to_vec(), EMULATOR.ca_der());
+    assert!(held(&other.root_der(), &other.root_spki()));
+}
+
+#[tokio::test]
 async fn the_authority_may_not_sign_for_the_rest_of_the_world() {
     use rustls::pki_types::ServerName;
     let client = Client::trusting(&EMULATOR.ca_der());
