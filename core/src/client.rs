@@ -8,7 +8,7 @@ use crate::audit::{AuditSink, Auditor};
 use crate::config::{ClientId, Config, Factor, Issuer, Origin, Scopes, WhenStorageFails, WiderScopes, time_limit};
 use crate::context::Context;
 use crate::discovery::Discovery;
-use crate::env::{Environment, MemoryStore, NetworkOptions, TokenStore, Trust};
+use crate::env::{Environment, MemoryStore, NetworkOptions, Pin, Pins, TokenStore, Trust};
 use crate::error::{ConfigurationProblem, Error, Kind};
 use crate::flow::{self, SignIn, SignIns};
 use crate::secret::Secret;
@@ -34,6 +34,7 @@ impl Client {
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
             trust: Trust::default(),
+            pins: None,
             trim_usernames: true,
             when_storage_fails: WhenStorageFails::default(),
             store: None,
@@ -99,6 +100,7 @@ pub struct ClientBuilder {
     connect_timeout: Duration,
     request_timeout: Duration,
     trust: Trust,
+    pins: Option<Vec<Pin>>,
     trim_usernames: bool,
     when_storage_fails: WhenStorageFails,
     store: Option<Arc<dyn TokenStore>>,
@@ -151,6 +153,35 @@ impl ClientBuilder {
         self
     }
 
+    /// Public keys of which one must vouch for the server, besides everything that [`Trust`] checks; none in particular if
+    /// not called. At least two different ones, because one is a backup: on the day when the server's key changes, a client
+    /// that knows only the old one connects to nothing. Prefer keys of the authorities that issue the server's certificates;
+    /// a leaf's key often changes with each renewal.
+    ///
+    /// With [`Trust::Bundled`] and [`Trust::Custom`] a pin may match the leaf's key or any other of the path that was
+    /// verified, the authority's own included, and never a certificate that the server merely sends along. With
+    /// [`Trust::Platform`] only the leaf's: the platform does not say which path it has verified.
+    ///
+    /// All connections are to the issuer's host, so the pins hold for all of them. A mismatch is
+    /// [`NetworkProblem::Pin`](crate::error::NetworkProblem::Pin): nothing was sent, and a session and its tokens stay.
+    ///
+    /// ```
+    /// use directauth::{Client, Pin, Trust};
+    ///
+    /// let client = Client::builder("https://id.acme.com/oauth2/default", "0oa1b2c3")
+    ///     .trust(Trust::Bundled)
+    ///     .pins([
+    ///         Pin::parse("sha256/C5+lpZ7tcVwmwQIMcRtPbsQtWLABXhQzejna0wHFr8M=")?, // ISRG Root X1
+    ///         Pin::parse("sha256/diGVwiVYbubAI3RW4hB9xU8e/CH2GnkuvVFZE8zmgzI=")?, // ISRG Root X2, the backup
+    ///     ])
+    ///     .build()?;
+    /// # Ok::<(), directauth::Error>(())
+    /// ```
+    pub fn pins(mut self, pins: impl IntoIterator<Item = Pin>) -> Self {
+        self.pins = Some(pins.into_iter().collect());
+        self
+    }
+
     /// Whether white space around usernames is removed (keyboards add it); yes if not called.
     pub fn trim_usernames(mut self, trim: bool) -> Self {
         self.trim_usernames = trim;
@@ -182,7 +213,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Another world than the real one, for tests. Trust and connect timeout are then its own affair.
+    /// Another world than the real one, for tests. Trust, pins and connect timeout are checked, but how it connects is
+    /// then its own affair.
     pub fn environment(mut self, environment: Environment) -> Self {
         self.environment = Some(environment);
         self
@@ -213,7 +245,8 @@ impl ClientBuilder {
         };
         self.trust.check().map_err(configuration)?;
         let connect_timeout = time_limit(self.connect_timeout).map_err(configuration)?;
-        let options = NetworkOptions { trust: self.trust, connect_timeout };
+        let pins = self.pins.map(Pins::new).transpose().map_err(configuration)?;
+        let options = NetworkOptions { trust: self.trust, pins, connect_timeout };
         let env = self.environment.unwrap_or_else(|| Environment::system(options));
         let auditor = Auditor::new(self.audit_sink, self.audit_users.as_ref(), &config, &env);
         let context = Context {

@@ -265,7 +265,7 @@ fn shared_failure(failure: &Failure) -> Option<Kind> {
     match &failure.why {
         Why::NoAnswer { kind: kind @ Kind::Server { .. }, .. }
         | Why::NoAnswer {
-            kind: kind @ Kind::Network { kind: NetworkProblem::Timeout | NetworkProblem::Tls, .. },
+            kind: kind @ Kind::Network { kind: NetworkProblem::Timeout | NetworkProblem::Tls | NetworkProblem::Pin, .. },
             ..
         } => Some(kind.clone()),
         _ => None,

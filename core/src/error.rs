@@ -538,6 +538,11 @@ pub enum NetworkProblem {
     /// A web page came instead of the server's answer: a captive portal or a proxy's sign-in page (row 6).
     #[error("a web page answered instead of the server (captive portal?)")]
     CaptivePortal,
+    /// The server's certificate is valid, but none of the configured pins is among its keys: somebody reads the traffic, with
+    /// an authority that the device trusts, or the server's keys were changed without a pin for the new ones. Nothing was
+    /// sent; a session and its tokens stay.
+    #[error("the server's certificate is valid, but matches none of the configured pins")]
+    Pin,
 }
 
 /// What was wrong with an answer.
@@ -721,6 +726,12 @@ pub enum ConfigurationProblem {
     /// The factor is not among the declared capabilities.
     #[error("this factor is not among the client's declared capabilities")]
     Capability,
+    /// A pin is not the SHA-256 of a public key in one of the usual spellings.
+    #[error("a pin must be a SHA-256 in base64 (44 characters, standard alphabet), bare or after \"sha256/\"")]
+    Pin,
+    /// Fewer than two different pins. One alone locks every user out on the day when the server's key changes.
+    #[error("at least two different pins are needed: the key in use, and a backup key that is kept elsewhere")]
+    TooFewPins,
 }
 
 /// Why an issuer is not usable.

@@ -226,7 +226,7 @@ fn who_waited_for_a_document_that_the_server_cannot_give_does_not_try_in_turn() 
     let world = World::new();
     tenant.set_clock(Arc::new(world.clone()));
     tenant.script(Rule::on("metadata").times(0).answer(Answer::status(503)));
-    let options = NetworkOptions { trust: trust(), connect_timeout: Duration::from_secs(10) };
+    let options = NetworkOptions { trust: trust(), ..NetworkOptions::default() };
     let environment = world.environment(Real::new(&world, HttpTransport::new(options)));
     let client = &builder(&tenant).environment(environment).build().expect("valid");
     let names: Vec<String> = (0..5).map(|n| format!("user{n}@example.com")).collect();

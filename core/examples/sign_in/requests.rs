@@ -3,7 +3,6 @@
 //! An app needs none of this: `Client::builder(…).trust(…).build()` brings the same network.
 
 use core::fmt;
-use core::time::Duration;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use directauth::Trust;
@@ -18,7 +17,7 @@ pub(crate) struct Requests(Arc<Mutex<Vec<String>>>);
 impl Requests {
     /// The real world, with every request counted here.
     pub(crate) fn environment(&self, trust: Trust) -> Environment {
-        let real = Environment::system(NetworkOptions { trust, connect_timeout: Duration::from_secs(10) });
+        let real = Environment::system(NetworkOptions { trust, ..NetworkOptions::default() });
         Environment { transport: Arc::new(Counted { inner: real.transport, requests: self.clone() }), ..real }
     }
 

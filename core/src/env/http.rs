@@ -14,6 +14,7 @@ use futures_channel::oneshot;
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
+use super::pins::PinMismatch;
 use super::transport::{
     Conversation, HeaderValue, HttpRequest, HttpResponse, Method, NetworkOptions, Transport, TransportError,
     TransportProblem,
@@ -76,7 +77,10 @@ impl Tls {
         let mut config = self.config.lock().unwrap_or_else(PoisonError::into_inner);
         match &*config {
             Some(config) => Ok(config.clone()),
-            None => Ok(config.insert(super::tls::client_config(&self.options.trust)?).clone()),
+            None => {
+                let NetworkOptions { trust, pins, .. } = &self.options;
+                Ok(config.insert(super::tls::client_config(trust, pins.as_ref())?).clone())
+            }
         }
     }
 
@@ -376,8 +380,8 @@ fn tls_problem(error: &reqwest::Error) -> Option<NetworkProblem> {
     }
     let mut cause = error.source();
     while let Some(inner) = cause {
-        if inner.is::<rustls::Error>() {
-            return Some(NetworkProblem::Tls);
+        if let Some(error) = inner.downcast_ref::<rustls::Error>() {
+            return Some(if is_pin_mismatch(error) { NetworkProblem::Pin } else { NetworkProblem::Tls });
         }
         // An I/O error hides what it wraps from `source`, and TLS errors come wrapped in two of them.
         let wrapped = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
@@ -387,6 +391,11 @@ fn tls_problem(error: &reqwest::Error) -> Option<NetworkProblem> {
         };
     }
     None
+}
+
+fn is_pin_mismatch(error: &rustls::Error) -> bool {
+    use rustls::{CertificateError, Error, OtherError};
+    matches!(error, Error::InvalidCertificate(CertificateError::Other(OtherError(cause))) if cause.is::<PinMismatch>())
 }
 
 fn not_sent(problem: TransportProblem) -> TransportError {

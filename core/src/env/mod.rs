@@ -6,17 +6,18 @@
 
 mod clock;
 mod http;
+mod pins;
 mod runtime;
 mod sessions;
 mod store;
 mod tls;
 mod transport;
 
-use core::pin::Pin;
 use std::sync::Arc;
 
 pub use clock::{BootInstant, Clock, SystemClock, WallTime};
 pub use http::HttpTransport;
+pub use pins::{Pin, Pins};
 pub use runtime::{Randomness, Spawner, SystemRandomness, SystemSpawner};
 pub use sessions::SessionTable;
 pub use store::{Blob, MemoryStore, StorageKey, TokenStore};
@@ -27,7 +28,7 @@ pub use transport::{
 };
 
 /// A boxed future, as the traits of this module return them.
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub type BoxFuture<'a, T> = core::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Everything the library can do to the outside world, except the token store, which each client is given.
 #[derive(Clone)]

@@ -3,10 +3,14 @@
 
 use std::sync::Arc;
 
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
+use super::pins::{PinnedVerifier, Pins};
 use crate::error::ConfigurationProblem;
 
 /// Which certificate authorities vouch for the server.
@@ -53,23 +57,47 @@ impl Default for Trust {
 }
 
 /// TLS 1.2 and 1.3 on ring; HTTP/1.1 only; no early data, because a replayed request is a second attempt.
-pub(super) fn client_config(trust: &Trust) -> Result<ClientConfig, ConfigurationProblem> {
+///
+/// A session is resumed only within the configuration it was verified in (rustls compares the verifiers), so pins hold for
+/// resumed sessions too.
+pub(super) fn client_config(trust: &Trust, pins: Option<&Pins>) -> Result<ClientConfig, ConfigurationProblem> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .map_err(|_| ConfigurationProblem::PlatformTrust)?;
-    let mut config = match trust {
-        Trust::Platform => platform(builder, provider)?,
+    let (verifier, roots) = match trust {
+        Trust::Platform => (platform(&provider)?, None),
         Trust::Bundled => {
             let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-            builder.with_root_certificates(roots).with_no_client_auth()
+            authorities(roots, &provider)?
         }
-        Trust::Custom(ders) => builder.with_root_certificates(custom_roots(ders)?).with_no_client_auth(),
+        Trust::Custom(ders) => authorities(custom_roots(ders)?, &provider)?,
     };
+    let verifier: Arc<dyn ServerCertVerifier> = match pins {
+        Some(pins) => {
+            let path = roots.map(|roots| (roots, provider.signature_verification_algorithms));
+            Arc::new(PinnedVerifier::new(verifier, path, pins.clone()))
+        }
+        None => verifier,
+    };
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|_| ConfigurationProblem::PlatformTrust)?
+        // "Dangerous" is rustls' word for any verifier that is handed over: here its own, or the platform's.
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.enable_early_data = false;
     Ok(config)
 }
+
+/// rustls' own verifier, and what it builds its paths from.
+fn authorities(roots: RootCertStore, provider: &Arc<CryptoProvider>) -> Result<Verifier, ConfigurationProblem> {
+    let roots = Arc::new(roots);
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(provider)).build();
+    Ok((verifier.map_err(|_| ConfigurationProblem::Certificate)?, Some(roots)))
+}
+
+/// A verifier, and its authorities if it says which they are.
+type Verifier = (Arc<dyn ServerCertVerifier>, Option<Arc<RootCertStore>>);
 
 fn custom_roots(ders: &[Vec<u8>]) -> Result<RootCertStore, ConfigurationProblem> {
     let mut roots = RootCertStore::empty();
@@ -79,23 +107,13 @@ fn custom_roots(ders: &[Vec<u8>]) -> Result<RootCertStore, ConfigurationProblem>
     if roots.is_empty() { Err(ConfigurationProblem::Certificate) } else { Ok(roots) }
 }
 
-type Builder = rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>;
-
 #[cfg(not(target_os = "android"))]
-fn platform(
-    builder: Builder,
-    provider: Arc<rustls::crypto::CryptoProvider>,
-) -> Result<ClientConfig, ConfigurationProblem> {
-    let verifier =
-        rustls_platform_verifier::Verifier::new(provider).map_err(|_| ConfigurationProblem::PlatformTrust)?;
-    // "Dangerous" is rustls' word for any verifier of one's own; this one is the platform's.
-    Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
+fn platform(provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, ConfigurationProblem> {
+    let verifier = rustls_platform_verifier::Verifier::new(Arc::clone(provider));
+    Ok(Arc::new(verifier.map_err(|_| ConfigurationProblem::PlatformTrust)?))
 }
 
 #[cfg(target_os = "android")]
-fn platform(
-    _builder: Builder,
-    _provider: Arc<rustls::crypto::CryptoProvider>,
-) -> Result<ClientConfig, ConfigurationProblem> {
+fn platform(_provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, ConfigurationProblem> {
     Err(ConfigurationProblem::PlatformTrust)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::{BoxFuture, Trust};
+use super::{BoxFuture, Pins, Trust};
 use crate::error::{ConfigurationProblem, Kind, NetworkProblem, ResponseDefect};
 use crate::secret::Secret;
 
@@ -126,10 +126,27 @@ pub trait Conversation: Send + Sync {
 }
 
 /// How the shipped transport connects.
+///
+/// ```
+/// use directauth::env::NetworkOptions;
+/// use directauth::Trust;
+///
+/// let options = NetworkOptions { trust: Trust::Bundled, ..NetworkOptions::default() };
+/// assert_eq!(options.pins, None);
+/// ```
 #[derive(Clone, Debug)]
 pub struct NetworkOptions {
     /// Which certificates are accepted.
     pub trust: Trust,
+    /// Which keys the server must have besides; none in particular if missing.
+    pub pins: Option<Pins>,
     /// Limit for name resolution, TCP and TLS together.
     pub connect_timeout: Duration,
+}
+
+impl Default for NetworkOptions {
+    /// The platform's usual trust, no pins, 10 s.
+    fn default() -> Self {
+        Self { trust: Trust::default(), pins: None, connect_timeout: Duration::from_secs(10) }
+    }
 }

@@ -116,7 +116,7 @@ impl Schedule {
             }
         }
         // A wrong certificate is no flaky network: asking every few seconds would only hide it (row 1).
-        if matches!(kind, Kind::Network { kind: NetworkProblem::Tls, .. }) {
+        if matches!(kind, Kind::Network { kind: NetworkProblem::Tls | NetworkProblem::Pin, .. }) {
             return Move::Stop(kind);
         }
         self.uncertain |= maybe_acted;
@@ -182,6 +182,8 @@ mod tests {
     #[test]
     fn what_ends_the_series() {
         let denied = || Why::Denied(Code::of("access_denied"));
+        let refused = |kind| Kind::Network { kind, maybe_sent: false };
+        let untrusted = |kind| Why::NoAnswer { kind: refused(kind), maybe_acted: false };
         for (row, answers, expected) in [
             (129, vec![Why::Refused], Kind::Declined),
             (130, vec![denied()], Kind::Expired),
@@ -192,6 +194,8 @@ mod tests {
             (129, vec![offline(true), Why::Pending, Why::Refused], Kind::Declined),
             (325, vec![Why::Policy(Code::of("E0000150"))], Kind::NotAllowed { code: Code::of("E0000150") }),
             (137, vec![Why::Fatal(Kind::Server { status: 400, code: None })], Kind::Server { status: 400, code: None }),
+            (1, vec![untrusted(NetworkProblem::Tls)], refused(NetworkProblem::Tls)),
+            (1, vec![untrusted(NetworkProblem::Pin)], refused(NetworkProblem::Pin)),
             (
                 138,
                 vec![page(), page(), page(), page()],

@@ -61,7 +61,8 @@ pub(crate) fn play(vector: &Vector) -> Result<(), String> {
         let capabilities = config.capabilities.clone();
         let timeout = Duration::from_millis(config.request_timeout_ms.unwrap_or(20_000));
         move || {
-            let options = NetworkOptions { trust: support::trust(), connect_timeout: connect };
+            let options =
+                NetworkOptions { trust: support::trust(), connect_timeout: connect, ..NetworkOptions::default() };
             let transport = Real::new(&world, HttpTransport::new(options));
             let default = || ["openid", "profile", "offline_access"].map(str::to_owned).to_vec();
             let mut builder = Client::builder(issuer.clone(), client_id.clone())

@@ -1,0 +1,284 @@
+//! Pins and trust, over real TLS to the emulator: what they let through, what they refuse,
+//! and what each party gets to see.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout, reason = "a test")]
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::process::Command;
+
+use directauth::error::{ConfigurationProblem, NetworkProblem};
+use directauth::{Client, ClientBuilder, Error, Kind, MemoryStore, Pin, Remedy, Session, Step, Trust};
+use directauth_emulator::{BadTlsKind, Tenant};
+use futures_executor::block_on;
+use support::net::{at, builder};
+use support::{emulator, trust};
+
+const USER: &str = "ben@example.com";
+const PASSWORD: &str = "tr0ub4dor&3";
+const BAD: [BadTlsKind; 4] =
+    [BadTlsKind::Expired, BadTlsKind::WrongHost, BadTlsKind::SelfSigned, BadTlsKind::UnknownCa];
+
+/// A pin that no key has.
+const SPARE: Pin = Pin::from_sha256([7; 32]);
+const OTHER_SPARE: Pin = Pin::from_sha256([8; 32]);
+
+fn sign_in(client: &Client) -> Result<Session, Error> {
+    match block_on(client.sign_in(USER).password(PASSWORD))? {
+        Step::SignedIn(session) => Ok(session),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn network<T: std::fmt::Debug>(result: Result<T, Error>) -> (NetworkProblem, bool) {
+    match result.expect_err("no network").kind() {
+        Kind::Network { kind, maybe_sent } => (*kind, *maybe_sent),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn configuration(builder: ClientBuilder) -> ConfigurationProblem {
+    match builder.build().expect_err("a mistake").kind() {
+        Kind::Configuration { what } => what.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn pinned(tenant: &Tenant, pins: [Pin; 2]) -> Client {
+    builder(tenant).pins(pins).build().expect("valid")
+}
+
+fn pin_of_leaf() -> Pin {
+    Pin::of_spki(&emulator().leaf_spki())
+}
+
+fn pin_of_ca() -> Pin {
+    Pin::of_spki(&emulator().ca_spki())
+}
+
+/// The tenant's issuer at another way in.
+fn issuer_at(tenant: &Tenant, origin: &str) -> String {
+    tenant.issuer().replace(&emulator().origin(), origin)
+}
+
+// ---- trust ----
+
+#[test]
+fn each_trust_refuses_a_certificate_that_is_not_right() {
+    let tenant = emulator().tenant();
+    for kind in BAD {
+        let server = emulator().bad_tls(kind).expect("a listener");
+        for trust in [trust(), Trust::Bundled, Trust::Platform] {
+            let client = at(&issuer_at(&tenant, &server.origin()), trust.clone());
+            assert_eq!(network(sign_in(&client)), (NetworkProblem::Tls, false), "row 1: {kind:?}, {trust:?}");
+        }
+    }
+    assert!(tenant.journal().is_empty());
+    sign_in(&builder(&tenant).build().expect("valid")).expect("the right one, and an authority that is trusted");
+}
+
+#[test]
+fn a_server_that_speaks_no_tls_of_today_gets_a_hello_and_an_alert() {
+    // ServerHello (RFC 2246, RFC 4346 §7.4.1.3): the version is wrong, everything else is what a client of today offers.
+    let hello = |version: u8| {
+        let mut message = vec![2, 0, 0, 38, 3, version];
+        message.extend([0x5A; 32]);
+        message.extend([0, 0xC0, 0x2F, 0]);
+        let mut record = vec![22, 3, version, 0, 42];
+        record.extend(message);
+        record
+    };
+    let protocol_version = vec![21, 3, 1, 0, 2, 2, 70];
+    for (what, answer) in [("TLS 1.0", hello(1)), ("TLS 1.1", hello(2)), ("an alert", protocol_version)] {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("its address").port();
+        let server = std::thread::spawn(move || {
+            let (mut socket, _) = listener.accept().expect("a client");
+            let mut header = [0; 5];
+            socket.read_exact(&mut header).expect("a record");
+            assert_eq!(header[0], 22, "a handshake");
+            let mut hello = vec![0; usize::from(u16::from_be_bytes([header[3], header[4]]))];
+            socket.read_exact(&mut hello).expect("the hello");
+            socket.write_all(&answer).expect("the answer");
+            let mut rest = Vec::new();
+            let _ = socket.read_to_end(&mut rest);
+            rest
+        });
+        let client = at(&format!("https://127.0.0.1:{port}"), trust());
+        assert_eq!(network(sign_in(&client)), (NetworkProblem::Tls, false), "row 1: {what}");
+        let rest = server.join().expect("no assertion failed");
+        let is_alert = rest.len() == 7 && rest[0] == 21;
+        assert!(rest.is_empty() || is_alert, "{what}: {rest:?}");
+    }
+}
+
+// ---- pins ----
+
+#[test]
+fn too_few_pins_are_told_at_once() {
+    let client = || Client::builder("https://acme.okta.com", "id");
+    for few in [vec![], vec![SPARE], vec![SPARE, SPARE]] {
+        assert_eq!(configuration(client().pins(few)), ConfigurationProblem::TooFewPins);
+    }
+    assert!(client().pins([SPARE, OTHER_SPARE]).build().is_ok());
+    let error = Error::from(Pin::parse("sha256/AAAA").expect_err("too short"));
+    assert_eq!(error.remedy(), Remedy::FixConfiguration);
+}
+
+#[test]
+fn a_pin_on_any_key_of_the_verified_path_lets_the_server_through() {
+    let tenant = emulator().tenant();
+    for pins in [[pin_of_leaf(), SPARE], [SPARE, pin_of_leaf()], [pin_of_ca(), SPARE], [SPARE, pin_of_ca()]] {
+        let session = sign_in(&pinned(&tenant, pins)).expect("pinned");
+        // On another connection, whose TLS session is resumed.
+        block_on(session.refresh()).expect("still pinned");
+    }
+    let other = emulator().other_authority(vec![]).expect("a listener");
+    for key in [other.leaf_spki(), other.intermediate_spki(), other.root_spki()] {
+        let client = Client::builder(issuer_at(&tenant, &other.origin()), tenant.client_id())
+            .trust(Trust::Custom(vec![other.root_der()]))
+            .pins([Pin::of_spki(&key), SPARE])
+            .build()
+            .expect("valid");
+        sign_in(&client).expect("pinned");
+    }
+}
+
+#[test]
+fn a_server_without_a_pinned_key_gets_nothing() {
+    let tenant = emulator().tenant();
+    let without = builder(&tenant).build().expect("valid");
+    let client = pinned(&tenant, [SPARE, OTHER_SPARE]);
+    let error = sign_in(&client).expect_err("no pin matches");
+    assert_eq!((error.remedy(), error.is_retryable()), (Remedy::CheckConnection, true));
+    assert_eq!(network(Err::<(), _>(error)), (NetworkProblem::Pin, false));
+    assert!(tenant.journal().is_empty(), "{:?}", tenant.journal());
+
+    // Whoever has no pins gets in, and leaves no TLS session behind that who has them could resume.
+    sign_in(&without).expect("trusted");
+    let requests = tenant.journal().len();
+    assert_eq!(network(sign_in(&client)), (NetworkProblem::Pin, false));
+    assert_eq!(tenant.journal().len(), requests);
+}
+
+#[test]
+fn certificates_that_are_merely_sent_along_match_no_pin() {
+    let tenant = emulator().tenant();
+    // An attacker with a certificate of another authority that the client trusts sends the pinned ones after his own.
+    let appended = vec![emulator().ca_der(), emulator().leaf_der()];
+    let attacker = emulator().other_authority(appended).expect("a listener");
+    let both = Trust::Custom(vec![emulator().ca_der(), attacker.root_der()]);
+    let client = |origin: &str, pins: Option<[Pin; 2]>| {
+        let mut client = Client::builder(issuer_at(&tenant, origin), tenant.client_id()).trust(both.clone());
+        if let Some(pins) = pins {
+            client = client.pins(pins);
+        }
+        client.build().expect("valid")
+    };
+    let pins = Some([pin_of_ca(), pin_of_leaf()]);
+    assert_eq!(network(sign_in(&client(&attacker.origin(), pins))), (NetworkProblem::Pin, false));
+    assert!(tenant.journal().is_empty(), "{:?}", tenant.journal());
+    sign_in(&client(&attacker.origin(), None)).expect("without pins he would get the password");
+    sign_in(&client(&emulator().origin(), pins)).expect("the server itself");
+}
+
+#[test]
+fn pins_only_refuse() {
+    let tenant = emulator().tenant();
+    for trust in [Trust::Bundled, Trust::Platform] {
+        let client = builder(&tenant).trust(trust.clone()).pins([pin_of_leaf(), pin_of_ca()]).build().expect("valid");
+        assert_eq!(network(sign_in(&client)), (NetworkProblem::Tls, false), "{trust:?}");
+    }
+    for kind in BAD {
+        let server = emulator().bad_tls(kind).expect("a listener");
+        let client = Client::builder(server.origin(), "id").trust(trust()).pins([pin_of_leaf(), pin_of_ca()]);
+        let client = client.build().expect("valid");
+        assert_eq!(network(sign_in(&client)), (NetworkProblem::Tls, false), "{kind:?}");
+    }
+    assert!(tenant.journal().is_empty());
+}
+
+#[test]
+fn a_session_outlives_a_refresh_that_the_pins_refuse() {
+    let tenant = emulator().tenant();
+    let store = MemoryStore::new();
+    let client = |pins: [Pin; 2]| builder(&tenant).store(store.clone()).pins(pins).build().expect("valid");
+    // Each session is dropped with its client, so that the next one is a new process as far as this goes.
+    drop(sign_in(&client([pin_of_ca(), SPARE])).expect("pinned"));
+    let requests = tenant.journal().len();
+
+    let session = block_on(client([SPARE, OTHER_SPARE]).restore()).expect("readable").expect("a session");
+    let token = block_on(session.access_token()).expect("fresh");
+    assert_eq!(network(block_on(session.refresh())), (NetworkProblem::Pin, false));
+    assert_eq!(tenant.journal().len(), requests, "not a byte");
+    assert!(session.is_persisted());
+    let same = block_on(session.access_token()).expect("nothing ended");
+    assert_eq!(same.expose(), token.expose());
+    drop((session, same));
+
+    let session = block_on(client([SPARE, pin_of_leaf()]).restore()).expect("readable").expect("still there");
+    block_on(session.refresh()).expect("the refresh token was never used");
+    assert_eq!(tenant.live_grants(), 1);
+}
+
+// ---- what the environment of a process says ----
+
+/// An app of its own: it signs in as its environment tells it and prints what came of it.
+#[test]
+#[ignore = "other tests start it, in a process with another environment"]
+fn app() {
+    let variable = |name: &str| std::env::var(name).unwrap_or_default();
+    let mut client = Client::builder(variable("APP_ISSUER"), "0oaDemoNativeApp");
+    client = match variable("APP_CA") {
+        pem if pem.is_empty() => client.trust(Trust::Platform),
+        pem => client.trust(Trust::from_pem(&pem).expect("a certificate")),
+    };
+    if let Some((one, two)) = variable("APP_PINS").split_once(' ') {
+        client = client.pins([one.parse().expect("a pin"), two.parse().expect("a pin")]);
+    }
+    let outcome = match sign_in(&client.build().expect("valid")) {
+        Ok(_) => "signed in".to_owned(),
+        Err(error) => format!("{:?}", error.kind()),
+    };
+    println!("\noutcome: {outcome}");
+}
+
+/// What the app prints in an environment.
+fn run_app(variables: &[(&str, &str)]) -> String {
+    let mut command = Command::new(std::env::current_exe().expect("this test"));
+    command.args(["app", "--exact", "--ignored", "--nocapture"]);
+    for name in ["HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "HTTP_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"] {
+        command.env_remove(name).env_remove(name.to_ascii_lowercase());
+    }
+    let output = command.envs(variables.iter().copied()).output().expect("it runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let outcome = text.lines().find_map(|line| line.strip_prefix("outcome: "));
+    outcome.unwrap_or_else(|| panic!("{text}\n{}", String::from_utf8_lossy(&output.stderr))).to_owned()
+}
+
+/// The platform's verifier reads its authorities from a file that this variable names; so far on Linux only.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_platforms_trust_accepts_refuses_and_pins_the_leaf() {
+    let tenant = emulator().tenant();
+    let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("ca-{}.pem", std::process::id()));
+    std::fs::write(&file, emulator().ca_pem()).expect("written");
+    let authorities = ("SSL_CERT_FILE", file.to_str().expect("a name"));
+    let app = |issuer: &str, pins: &str| run_app(&[authorities, ("APP_ISSUER", issuer), ("APP_PINS", pins)]);
+    assert_eq!(app(&tenant.issuer(), ""), "signed in");
+    for kind in BAD {
+        let server = emulator().bad_tls(kind).expect("a listener");
+        let outcome = app(&issuer_at(&tenant, &server.origin()), "");
+        assert_eq!(outcome, "Network { kind: Tls, maybe_sent: false }", "row 1: {kind:?}");
+    }
+    assert_eq!(app(&tenant.issuer(), &format!("{} {SPARE}", pin_of_leaf())), "signed in");
+    let requests = tenant.journal().len();
+    // The platform does not tell its path, so an authority's pin is no help there.
+    let mismatch = "Network { kind: Pin, maybe_sent: false }";
+    assert_eq!(app(&tenant.issuer(), &format!("{} {SPARE}", pin_of_ca())), mismatch);
+    assert_eq!(app(&tenant.issuer(), &format!("{OTHER_SPARE} {SPARE}")), mismatch);
+    assert_eq!(tenant.journal().len(), requests);
+    std::fs::remove_file(&file).expect("removed");
+}
