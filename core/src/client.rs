@@ -8,7 +8,7 @@ use crate::audit::{AuditSink, Auditor};
 use crate::config::{ClientId, Config, Factor, Issuer, Origin, Scopes, WhenStorageFails, WiderScopes, time_limit};
 use crate::context::Context;
 use crate::discovery::Discovery;
-use crate::env::{Environment, MemoryStore, NetworkOptions, Pin, Pins, TokenStore, Trust};
+use crate::env::{Environment, MemoryStore, NetworkOptions, Pin, Pins, Proxy, TokenStore, Trust};
 use crate::error::{ConfigurationProblem, Error, Kind};
 use crate::flow::{self, SignIn, SignIns};
 use crate::secret::Secret;
@@ -35,6 +35,7 @@ impl Client {
             request_timeout: Duration::from_secs(30),
             trust: Trust::default(),
             pins: None,
+            proxy: Proxy::None,
             trim_usernames: true,
             when_storage_fails: WhenStorageFails::default(),
             store: None,
@@ -101,6 +102,7 @@ pub struct ClientBuilder {
     request_timeout: Duration,
     trust: Trust,
     pins: Option<Vec<Pin>>,
+    proxy: Proxy,
     trim_usernames: bool,
     when_storage_fails: WhenStorageFails,
     store: Option<Arc<dyn TokenStore>>,
@@ -135,7 +137,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Limit for name resolution, TCP and TLS together; 10 s if not called, ten minutes at most.
+    /// Limit for name resolution, TCP, the proxy's tunnel and TLS together; 10 s if not called, ten minutes at most.
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
         self.connect_timeout = limit;
         self
@@ -182,6 +184,23 @@ impl ClientBuilder {
         self
     }
 
+    /// The proxy that the connections go through; none if not called, whatever the environment says. See [`Proxy`].
+    ///
+    /// If the proxy fails, that is [`NetworkProblem::Proxy`](crate::error::NetworkProblem::Proxy).
+    ///
+    /// ```
+    /// use directauth::{Client, Proxy};
+    ///
+    /// let client = Client::builder("https://acme.okta.com/oauth2/default", "0oa1b2c3")
+    ///     .proxy(Proxy::Http("http://proxy.acme.com:3128".to_owned()))
+    ///     .build()?;
+    /// # Ok::<(), directauth::Error>(())
+    /// ```
+    pub fn proxy(mut self, proxy: Proxy) -> Self {
+        self.proxy = proxy;
+        self
+    }
+
     /// Whether white space around usernames is removed (keyboards add it); yes if not called.
     pub fn trim_usernames(mut self, trim: bool) -> Self {
         self.trim_usernames = trim;
@@ -213,7 +232,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Another world than the real one, for tests. Trust, pins and connect timeout are checked, but how it connects is
+    /// Another world than the real one, for tests. Trust, pins, proxy and connect timeout are checked, but how it connects is
     /// then its own affair.
     pub fn environment(mut self, environment: Environment) -> Self {
         self.environment = Some(environment);
@@ -246,7 +265,8 @@ impl ClientBuilder {
         self.trust.check().map_err(configuration)?;
         let connect_timeout = time_limit(self.connect_timeout).map_err(configuration)?;
         let pins = self.pins.map(Pins::new).transpose().map_err(configuration)?;
-        let options = NetworkOptions { trust: self.trust, pins, connect_timeout };
+        self.proxy.check().map_err(configuration)?;
+        let options = NetworkOptions { trust: self.trust, pins, proxy: self.proxy, connect_timeout };
         let env = self.environment.unwrap_or_else(|| Environment::system(options));
         let auditor = Auditor::new(self.audit_sink, self.audit_users.as_ref(), &config, &env);
         let context = Context {

@@ -543,6 +543,10 @@ pub enum NetworkProblem {
     /// sent; a session and its tokens stay.
     #[error("the server's certificate is valid, but matches none of the configured pins")]
     Pin,
+    /// The configured proxy cannot be reached, asks for other credentials (407), or does not open the tunnel to the server
+    /// (403, 502 …; some proxies answer so when it is the server that cannot be reached). Nothing was sent to the server.
+    #[error("the proxy cannot be reached, or does not let the connection through")]
+    Proxy,
 }
 
 /// What was wrong with an answer.
@@ -732,6 +736,17 @@ pub enum ConfigurationProblem {
     /// Fewer than two different pins. One alone locks every user out on the day when the server's key changes.
     #[error("at least two different pins are needed: the key in use, and a backup key that is kept elsewhere")]
     TooFewPins,
+    /// The proxy's address, given or found in the environment, is not of the form that is understood.
+    #[error(
+        "the proxy (given, or from HTTPS_PROXY or ALL_PROXY) must be http://[user:password@]host:port, \
+         with the port written out and special characters in user and password percent-encoded"
+    )]
+    Proxy,
+    /// `Proxy::System` where the system does not tell its proxy through environment variables: Android and Apple systems.
+    #[error(
+        "the system's proxy cannot be found from here; the app's platform layer looks it up and passes Proxy::Http"
+    )]
+    SystemProxy,
 }
 
 /// Why an issuer is not usable.

@@ -57,7 +57,7 @@ mod wire;
 
 pub use client::{Client, ClientBuilder};
 pub use config::{Factor, Issuer, WhenStorageFails, WiderScopes};
-pub use env::{MemoryStore, Pin, TokenStore, Trust};
+pub use env::{MemoryStore, Pin, Proxy, TokenStore, Trust};
 pub use error::{Error, Hint, Kind, Remedy, ServerText};
 pub use flow::{ApproveOnDevice, ChooseFactor, EnterCode, SignIn, Step};
 pub use secret::Secret;

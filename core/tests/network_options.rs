@@ -1,4 +1,4 @@
-//! Pins and trust, over real TLS to the emulator: what they let through, what they refuse,
+//! Pins, proxies and trust, over real TLS to the emulator: what they let through, what they refuse,
 //! and what each party gets to see.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout, reason = "a test")]
@@ -8,12 +8,15 @@ mod support;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::Command;
+use std::time::Duration;
 
+use directauth::env::{NetworkOptions, Pins};
 use directauth::error::{ConfigurationProblem, NetworkProblem};
-use directauth::{Client, ClientBuilder, Error, Kind, MemoryStore, Pin, Remedy, Session, Step, Trust};
+use directauth::{Client, ClientBuilder, Error, Kind, MemoryStore, Pin, Proxy, Remedy, Session, Step, Trust};
 use directauth_emulator::{BadTlsKind, Tenant};
 use futures_executor::block_on;
 use support::net::{at, builder};
+use support::proxy::{ConnectProxy, Manner};
 use support::{emulator, trust};
 
 const USER: &str = "ben@example.com";
@@ -223,6 +226,129 @@ fn a_session_outlives_a_refresh_that_the_pins_refuse() {
     assert_eq!(tenant.live_grants(), 1);
 }
 
+// ---- proxies ----
+
+fn through(tenant: &Tenant, proxy: &str) -> Client {
+    builder(tenant).proxy(Proxy::Http(proxy.to_owned())).build().expect("valid")
+}
+
+#[test]
+fn a_proxy_that_cannot_be_meant_is_told_at_once() {
+    let client = |proxy: &str| Client::builder("https://acme.okta.com", "id").proxy(Proxy::Http(proxy.to_owned()));
+    for bad in ["proxy:3128", "https://proxy:3128", "socks5://proxy:1080", "http://proxy", "http://u:p@w@proxy:1"] {
+        assert_eq!(configuration(client(bad)), ConfigurationProblem::Proxy, "{bad}");
+    }
+    assert!(client("http://proxy:3128").build().is_ok());
+    let options = NetworkOptions {
+        proxy: Proxy::Http("http://ana:hunter2@proxy:3128".to_owned()),
+        pins: Some(Pins::new([SPARE, OTHER_SPARE]).expect("two")),
+        ..NetworkOptions::default()
+    };
+    let printed = format!("{options:?}");
+    assert!(printed.contains("http://proxy:3128") && printed.contains("sha256/Bwc"), "{printed}");
+    assert!(!printed.contains("ana") && !printed.contains("hunter2"), "{printed}");
+}
+
+#[test]
+fn a_proxy_carries_what_it_cannot_read() {
+    let tenant = emulator().tenant();
+    let proxy = ConnectProxy::start(Manner::Tunnel);
+    let session = sign_in(&through(&tenant, &format!("http://{}", proxy.address()))).expect("through the proxy");
+    block_on(session.refresh()).expect("through the proxy");
+    let token = block_on(session.access_token()).expect("fresh");
+
+    let seen = proxy.seen();
+    assert_eq!((seen.len(), tenant.journal().connections()), (2, 2), "the sign-in's connection and the refresh's");
+    for connection in &seen {
+        let to = format!("localhost:{}", emulator().port());
+        assert!(connection.head.starts_with(&format!("CONNECT {to} HTTP/1.1\r\n")), "{}", connection.head);
+        let mut headers = connection.headers();
+        headers.sort();
+        let agent = concat!("directauth/", env!("CARGO_PKG_VERSION"));
+        let expected = [("host", to.as_str()), ("user-agent", agent)].map(|(n, v)| (n.to_owned(), v.to_owned()));
+        assert_eq!(headers, expected, "{}", connection.head);
+        assert_eq!(&connection.sent[..2], [22, 3], "TLS from the first byte on");
+        for secret in [USER, "ben%40example.com", PASSWORD, "tr0ub4dor%263", "grant_type", token.expose()] {
+            assert!(!connection.holds(secret), "{secret}");
+        }
+    }
+}
+
+#[test]
+fn credentials_are_for_the_proxy_alone() {
+    let tenant = emulator().tenant();
+    let proxy = ConnectProxy::start(Manner::Tunnel);
+    sign_in(&through(&tenant, &format!("http://Aladdin:open%20sesame@{}", proxy.address()))).expect("through");
+    let seen = proxy.seen();
+    assert_eq!(seen.len(), 1);
+    let authorization = ("proxy-authorization".to_owned(), "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==".to_owned());
+    assert!(seen[0].headers().contains(&authorization), "{}", seen[0].head);
+    for entry in tenant.journal().0 {
+        assert_eq!((entry.header("proxy-authorization"), entry.header("authorization")), (None, None), "{entry:?}");
+    }
+}
+
+#[test]
+fn a_proxy_that_does_not_let_through_has_an_error_of_its_own() {
+    let tenant = emulator().tenant();
+    let elsewhere = ConnectProxy::start(Manner::Tunnel);
+    let moved = format!("HTTP/1.1 302 Found\r\nLocation: http://{}/\r\n\r\n", elsewhere.address());
+    for (answer, problem) in [
+        ("HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\n\r\n", NetworkProblem::Proxy),
+        ("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno", NetworkProblem::Proxy),
+        ("HTTP/1.1 502 Bad Gateway\r\n\r\n", NetworkProblem::Proxy),
+        (&*moved.leak(), NetworkProblem::Proxy),
+        ("HTTP/1.1 204 No Content\r\n\r\n", NetworkProblem::Proxy),
+        ("SSH-2.0-not-http\r\n", NetworkProblem::Proxy),
+        ("HTTP/1.1 200", NetworkProblem::Proxy),
+        ("", NetworkProblem::Proxy),
+        // The tunnel is open: what breaks then is behind the proxy.
+        ("HTTP/1.1 200 Connection established\r\n\r\n", NetworkProblem::Connect),
+    ] {
+        let proxy = ConnectProxy::start(Manner::Say(answer));
+        let error = sign_in(&through(&tenant, &format!("http://{}", proxy.address()))).expect_err("no tunnel");
+        assert_eq!(error.remedy(), Remedy::CheckConnection);
+        assert_eq!(network(Err::<(), _>(error)), (problem, false), "{answer:?}");
+        assert!(proxy.seen().iter().all(|seen| !seen.holds(USER) && !seen.holds("tr0ub4dor")));
+    }
+    assert!(elsewhere.seen().is_empty(), "a proxy's redirect is not followed");
+
+    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
+    assert_eq!(network(sign_in(&through(&tenant, &format!("http://{nobody}")))), (NetworkProblem::Proxy, false));
+    assert!(tenant.journal().is_empty());
+}
+
+#[test]
+fn a_proxy_that_says_nothing_ends_at_the_connect_timeout() {
+    let tenant = emulator().tenant();
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let client = builder(&tenant)
+        .proxy(Proxy::Http(format!("http://{}", silent.local_addr().expect("its address"))))
+        .connect_timeout(Duration::from_millis(200))
+        .build()
+        .expect("valid");
+    assert_eq!(network(sign_in(&client)), (NetworkProblem::Timeout, false));
+}
+
+#[test]
+fn certificates_and_pins_are_checked_through_a_proxy_as_without_one() {
+    let tenant = emulator().tenant();
+    let proxy = ConnectProxy::start(Manner::Tunnel);
+    let client = |issuer: String, pins: [Pin; 2]| {
+        let client = Client::builder(issuer, tenant.client_id()).trust(trust()).pins(pins);
+        client.proxy(Proxy::Http(format!("http://{}", proxy.address()))).build().expect("valid")
+    };
+    for kind in BAD {
+        let server = emulator().bad_tls(kind).expect("a listener");
+        let client = client(issuer_at(&tenant, &server.origin()), [pin_of_ca(), SPARE]);
+        assert_eq!(network(sign_in(&client)), (NetworkProblem::Tls, false), "{kind:?}");
+    }
+    assert_eq!(network(sign_in(&client(tenant.issuer(), [OTHER_SPARE, SPARE]))), (NetworkProblem::Pin, false));
+    assert!(tenant.journal().is_empty());
+    assert_eq!(proxy.seen().len(), BAD.len() + 1);
+    sign_in(&client(tenant.issuer(), [pin_of_ca(), SPARE])).expect("the right one");
+}
+
 // ---- what the environment of a process says ----
 
 /// An app of its own: it signs in as its environment tells it and prints what came of it.
@@ -235,6 +361,9 @@ fn app() {
         pem if pem.is_empty() => client.trust(Trust::Platform),
         pem => client.trust(Trust::from_pem(&pem).expect("a certificate")),
     };
+    if variable("APP_PROXY") == "system" {
+        client = client.proxy(Proxy::System);
+    }
     if let Some((one, two)) = variable("APP_PINS").split_once(' ') {
         client = client.pins([one.parse().expect("a pin"), two.parse().expect("a pin")]);
     }
@@ -256,6 +385,41 @@ fn run_app(variables: &[(&str, &str)]) -> String {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let outcome = text.lines().find_map(|line| line.strip_prefix("outcome: "));
     outcome.unwrap_or_else(|| panic!("{text}\n{}", String::from_utf8_lossy(&output.stderr))).to_owned()
+}
+
+#[cfg(not(any(target_os = "android", target_vendor = "apple")))]
+#[test]
+fn the_environments_proxy_is_used_if_the_app_asks_for_it_and_only_then() {
+    let tenant = emulator().tenant();
+    let (issuer, ca) = (tenant.issuer(), emulator().ca_pem());
+    let fixed = [("APP_ISSUER", issuer.as_str()), ("APP_CA", ca.as_str())];
+    let proxy = ConnectProxy::start(Manner::Tunnel);
+    let with_user = format!("http://Aladdin:open%20sesame@{}", proxy.address());
+    let refuses = ConnectProxy::start(Manner::Say("HTTP/1.1 403 Forbidden\r\n\r\n"));
+    let refuses = format!("http://{}", refuses.address());
+    let unused = "{ kind: Proxy, maybe_sent: false }";
+    let system = ("APP_PROXY", "system");
+    for (what, variables, outcome, seen) in [
+        (
+            "not asked for",
+            vec![("HTTPS_PROXY", &*refuses), ("ALL_PROXY", &refuses), ("https_proxy", &refuses)],
+            "in",
+            0,
+        ),
+        ("asked for", vec![system, ("HTTPS_PROXY", &with_user)], "in", 1),
+        ("the first of them", vec![system, ("HTTPS_PROXY", &with_user), ("ALL_PROXY", &refuses)], "in", 1),
+        ("for everything", vec![system, ("all_proxy", &refuses)], unused, 0),
+        ("none there", vec![system, ("HTTP_PROXY", &refuses)], "in", 0),
+        ("not for this host", vec![system, ("HTTPS_PROXY", &refuses), ("NO_PROXY", "example.com,localhost")], "in", 0),
+        ("for this host", vec![system, ("HTTPS_PROXY", &refuses), ("NO_PROXY", "example.com")], unused, 0),
+        ("of another kind", vec![system, ("HTTPS_PROXY", "socks5://127.0.0.1:1")], "{ what: Proxy }", 0),
+    ] {
+        let before = proxy.seen().len();
+        let found = run_app(&[&fixed[..], &variables].concat());
+        assert!(found.ends_with(outcome), "{what}: {found}");
+        assert_eq!(proxy.seen().len() - before, seen, "{what}");
+    }
+    assert!(proxy.seen().iter().all(|seen| seen.head.contains("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n")));
 }
 
 /// The platform's verifier reads its authorities from a file that this variable names; so far on Linux only.

@@ -2,7 +2,8 @@
 //!
 //! Each sign-in gets a thread and a runtime of its own that end with it: buffers of a connection (TLS records, HTTP
 //! parsers) keep what went through them, and only dropping the runtime frees them at a known moment. Background requests
-//! share one client on the library's background thread. HTTP/1.1, no redirects, no cookies, no proxies, no retries.
+//! share one client on the library's background thread. HTTP/1.1, no redirects, no cookies, no retries, no proxy but the
+//! one that the options name.
 
 use core::time::Duration;
 use std::error::Error as _;
@@ -15,6 +16,7 @@ use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
 use super::pins::PinMismatch;
+use super::proxy::Route;
 use super::transport::{
     Conversation, HeaderValue, HttpRequest, HttpResponse, Method, NetworkOptions, Transport, TransportError,
     TransportProblem,
@@ -34,7 +36,7 @@ const MAX_HEADER_VALUE: usize = 4096;
 
 /// reqwest on rustls (ring), configured as the module's text says.
 pub struct HttpTransport {
-    tls: Arc<Tls>,
+    setup: Arc<Setup>,
     open: Arc<AtomicUsize>,
     background: Arc<BackgroundConversation>,
 }
@@ -42,13 +44,13 @@ pub struct HttpTransport {
 impl HttpTransport {
     /// Opens nothing and reads nothing; that happens with the first request, on the library's own threads.
     pub fn new(options: NetworkOptions) -> Self {
-        let tls = Arc::new(Tls { options, config: Mutex::new(None) });
+        let setup = Arc::new(Setup { options, prepared: Mutex::new(None) });
         Self {
             background: Arc::new(BackgroundConversation {
-                client: Arc::new(Mutex::new(Held::new(Arc::clone(&tls), WhatFor::Background))),
+                client: Arc::new(Mutex::new(Held::new(Arc::clone(&setup), WhatFor::Background))),
             }),
             open: Arc::new(AtomicUsize::new(0)),
-            tls,
+            setup,
         }
     }
 }
@@ -56,7 +58,7 @@ impl HttpTransport {
 impl Transport for HttpTransport {
     fn conversation(&self) -> Result<Box<dyn Conversation>, TransportError> {
         let slot = Slot::take(&self.open).ok_or_else(|| not_sent(TransportProblem::TooManyConversations))?;
-        let conversation = ThreadConversation::start(Arc::clone(&self.tls), slot)
+        let conversation = ThreadConversation::start(Arc::clone(&self.setup), slot)
             .ok_or_else(|| not_sent(TransportProblem::TooManyConversations))?;
         Ok(Box::new(conversation))
     }
@@ -66,26 +68,30 @@ impl Transport for HttpTransport {
     }
 }
 
-/// The TLS configuration, made by the first thread that needs it (the platform's roots may be slow to load).
-struct Tls {
+/// What every connection is made with, prepared by the first thread that needs it (the platform's roots may be slow to
+/// load).
+struct Setup {
     options: NetworkOptions,
-    config: Mutex<Option<rustls::ClientConfig>>,
+    prepared: Mutex<Option<(rustls::ClientConfig, Option<Arc<Route>>)>>,
 }
 
-impl Tls {
-    fn config(&self) -> Result<rustls::ClientConfig, ConfigurationProblem> {
-        let mut config = self.config.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*config {
-            Some(config) => Ok(config.clone()),
+impl Setup {
+    fn prepared(&self) -> Result<(rustls::ClientConfig, Option<Arc<Route>>), ConfigurationProblem> {
+        let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*prepared {
+            Some(prepared) => Ok(prepared.clone()),
             None => {
-                let NetworkOptions { trust, pins, .. } = &self.options;
-                Ok(config.insert(super::tls::client_config(trust, pins.as_ref())?).clone())
+                let NetworkOptions { trust, pins, proxy, .. } = &self.options;
+                // What is not UTF-8 must not count as missing: with a mark in it, it is refused.
+                let variable = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+                let route = proxy.route(variable)?.map(Arc::new);
+                Ok(prepared.insert((super::tls::client_config(trust, pins.as_ref())?, route)).clone())
             }
         }
     }
 
-    fn client(&self, what_for: WhatFor) -> Result<reqwest::Client, TransportError> {
-        let config = self.config().map_err(|what| not_sent(TransportProblem::Configuration(what)))?;
+    fn client(&self, what_for: WhatFor) -> Result<Client, TransportError> {
+        let (config, route) = self.prepared().map_err(|what| not_sent(TransportProblem::Configuration(what)))?;
         let builder = reqwest::Client::builder()
             .tls_backend_preconfigured(config)
             .https_only(true)
@@ -108,7 +114,37 @@ impl Tls {
         };
         #[cfg(not(any(target_os = "linux", target_os = "android")))]
         let _ = what_for;
-        builder.build().map_err(|_| not_sent(TransportProblem::Configuration(ConfigurationProblem::PlatformTrust)))
+        let builder = match &route {
+            Some(route) => builder.proxy(tunnel(route)?),
+            None => builder,
+        };
+        let http = builder.build();
+        let http = http.map_err(|_| not_sent(TransportProblem::Configuration(ConfigurationProblem::PlatformTrust)))?;
+        Ok(Client { http, route })
+    }
+}
+
+/// The proxy of a route, for the connections that the route carries.
+fn tunnel(route: &Arc<Route>) -> Result<reqwest::Proxy, TransportError> {
+    let carrier = Arc::clone(route);
+    let proxy = reqwest::Proxy::custom(move |url| carrier.carries(url).then(|| carrier.proxy.url.clone()));
+    match &route.proxy.authorization {
+        Some(value) => Ok(proxy.custom_http_auth(sensitive(value)?)),
+        None => Ok(proxy),
+    }
+}
+
+/// Connections that are made in one way.
+#[derive(Clone)]
+struct Client {
+    http: reqwest::Client,
+    route: Option<Arc<Route>>,
+}
+
+impl Client {
+    fn goes_through_a_proxy(&self, url: &str) -> bool {
+        let carries = |route: &Arc<Route>| url::Url::parse(url).is_ok_and(|url| route.carries(&url));
+        self.route.as_ref().is_some_and(carries)
     }
 }
 
@@ -121,18 +157,18 @@ enum WhatFor {
 
 /// A client that is made anew when its connections were idle for too long.
 struct Held {
-    tls: Arc<Tls>,
+    setup: Arc<Setup>,
     what_for: WhatFor,
-    client: Option<reqwest::Client>,
+    client: Option<Client>,
     last_used: super::BootInstant,
 }
 
 impl Held {
-    fn new(tls: Arc<Tls>, what_for: WhatFor) -> Self {
-        Self { tls, what_for, client: None, last_used: super::BootInstant::from_boot(Duration::ZERO) }
+    fn new(setup: Arc<Setup>, what_for: WhatFor) -> Self {
+        Self { setup, what_for, client: None, last_used: super::BootInstant::from_boot(Duration::ZERO) }
     }
 
-    fn client(&mut self) -> Result<reqwest::Client, TransportError> {
+    fn client(&mut self) -> Result<Client, TransportError> {
         let now = SystemClock.boot();
         if now.since(self.last_used) > MAX_IDLE {
             self.client = None;
@@ -141,7 +177,7 @@ impl Held {
         match &self.client {
             Some(client) => Ok(client.clone()),
             None => {
-                let client = self.tls.client(self.what_for)?;
+                let client = self.setup.client(self.what_for)?;
                 self.client = Some(client.clone());
                 Ok(client)
             }
@@ -209,13 +245,13 @@ struct ThreadConversation {
 }
 
 impl ThreadConversation {
-    fn start(tls: Arc<Tls>, slot: Slot) -> Option<Self> {
+    fn start(setup: Arc<Setup>, slot: Slot) -> Option<Self> {
         let (requests, queue) = mpsc::unbounded_channel();
         let (end, ended) = oneshot::channel();
         std::thread::Builder::new()
             .name("directauth-signin".to_owned())
             .spawn(move || {
-                run(tls, queue);
+                run(setup, queue);
                 super::runtime::scrub_stack();
                 drop(slot);
                 let _ = end.send(());
@@ -258,11 +294,11 @@ fn receive(
 }
 
 /// The life of a conversation's thread; everything that saw a byte of it is gone when this returns.
-fn run(tls: Arc<Tls>, mut queue: mpsc::UnboundedReceiver<(HttpRequest, Reply)>) {
+fn run(setup: Arc<Setup>, mut queue: mpsc::UnboundedReceiver<(HttpRequest, Reply)>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(2).build();
     let Ok(runtime) = runtime else { return };
     runtime.block_on(async {
-        let mut held = Held::new(tls, WhatFor::SignIn);
+        let mut held = Held::new(setup, WhatFor::SignIn);
         while let Some((request, reply)) = queue.recv().await {
             // Whoever asked went away before a byte of it was sent.
             if reply.is_canceled() {
@@ -284,7 +320,7 @@ fn run(tls: Arc<Tls>, mut queue: mpsc::UnboundedReceiver<(HttpRequest, Reply)>) 
 }
 
 /// One request, one answer, one deadline for all of it.
-async fn exchange(client: &reqwest::Client, request: HttpRequest) -> Result<HttpResponse, TransportError> {
+async fn exchange(client: &Client, request: HttpRequest) -> Result<HttpResponse, TransportError> {
     let deadline = request.deadline;
     match tokio::time::timeout(deadline, attempt(client, request)).await {
         Ok(result) => result,
@@ -292,12 +328,12 @@ async fn exchange(client: &reqwest::Client, request: HttpRequest) -> Result<Http
     }
 }
 
-async fn attempt(client: &reqwest::Client, request: HttpRequest) -> Result<HttpResponse, TransportError> {
+async fn attempt(client: &Client, request: HttpRequest) -> Result<HttpResponse, TransportError> {
     let method = match request.method {
         Method::Get => reqwest::Method::GET,
         Method::Post => reqwest::Method::POST,
     };
-    let mut builder = client.request(method, &request.url);
+    let mut builder = client.http.request(method, &request.url);
     for (name, value) in &request.headers {
         builder = match value {
             HeaderValue::Plain(value) => builder.header(*name, *value),
@@ -308,7 +344,8 @@ async fn attempt(client: &reqwest::Client, request: HttpRequest) -> Result<HttpR
         // Sent without a copy, and wiped by its owner when the last reference goes.
         builder = builder.body(Bytes::from_owner(body));
     }
-    let response = builder.send().await.map_err(|error| classify(&error))?;
+    let through_a_proxy = client.goes_through_a_proxy(&request.url);
+    let response = builder.send().await.map_err(|error| classify(&error, through_a_proxy))?;
     read(response, request.max_response).await
 }
 
@@ -337,7 +374,7 @@ async fn read(mut response: reqwest::Response, max: usize) -> Result<HttpRespons
         return Err(defect(ResponseDefect::TooLarge));
     }
     let mut body = Zeroizing::new(Vec::with_capacity(usize::try_from(announced).unwrap_or(0).max(4096)));
-    while let Some(chunk) = response.chunk().await.map_err(|error| classify(&error))? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| classify(&error, false))? {
         if body.len().saturating_add(chunk.len()) > max {
             return Err(defect(ResponseDefect::TooLarge));
         }
@@ -358,12 +395,16 @@ fn append(body: &mut Zeroizing<Vec<u8>>, chunk: &[u8]) {
 }
 
 /// What a reqwest error means here. Its text holds the URL and is never kept.
-fn classify(error: &reqwest::Error) -> TransportError {
+fn classify(error: &reqwest::Error, through_a_proxy: bool) -> TransportError {
     if let Some(problem) = tls_problem(error) {
         return not_sent(TransportProblem::Network(problem));
     }
     if error.is_connect() {
-        let problem = if error.is_timeout() { NetworkProblem::Timeout } else { NetworkProblem::Connect };
+        let problem = match error.is_timeout() {
+            true => NetworkProblem::Timeout,
+            false if through_a_proxy && !is_beyond_the_proxy(error) => NetworkProblem::Proxy,
+            false => NetworkProblem::Connect,
+        };
         return not_sent(TransportProblem::Network(problem));
     }
     if error.is_builder() {
@@ -396,6 +437,15 @@ fn tls_problem(error: &reqwest::Error) -> Option<NetworkProblem> {
 fn is_pin_mismatch(error: &rustls::Error) -> bool {
     use rustls::{CertificateError, Error, OtherError};
     matches!(error, Error::InvalidCertificate(CertificateError::Other(OtherError(cause))) if cause.is::<PinMismatch>())
+}
+
+/// Whether a connection failed after the proxy had opened the tunnel: then it is the server's, or the network's.
+///
+/// The tunnel's error has a type without a public name, but the one step that follows it, the TLS handshake, fails with an
+/// I/O error and nothing else. So what counts is the type of the connector's own error: the cause of the client's error,
+/// which is the cause of `error`. (tests/network_options.rs has a proxy for each way to fail.)
+fn is_beyond_the_proxy(error: &reqwest::Error) -> bool {
+    error.source().and_then(std::error::Error::source).is_some_and(|cause| cause.is::<std::io::Error>())
 }
 
 fn not_sent(problem: TransportProblem) -> TransportError {

@@ -7,6 +7,7 @@
 mod clock;
 mod http;
 mod pins;
+mod proxy;
 mod runtime;
 mod sessions;
 mod store;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 pub use clock::{BootInstant, Clock, SystemClock, WallTime};
 pub use http::HttpTransport;
 pub use pins::{Pin, Pins};
+pub use proxy::Proxy;
 pub use runtime::{Randomness, Spawner, SystemRandomness, SystemSpawner};
 pub use sessions::SessionTable;
 pub use store::{Blob, MemoryStore, StorageKey, TokenStore};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::{BoxFuture, Pins, Trust};
+use super::{BoxFuture, Pins, Proxy, Trust};
 use crate::error::{ConfigurationProblem, Kind, NetworkProblem, ResponseDefect};
 use crate::secret::Secret;
 
@@ -129,10 +129,10 @@ pub trait Conversation: Send + Sync {
 ///
 /// ```
 /// use directauth::env::NetworkOptions;
-/// use directauth::Trust;
+/// use directauth::{Proxy, Trust};
 ///
 /// let options = NetworkOptions { trust: Trust::Bundled, ..NetworkOptions::default() };
-/// assert_eq!(options.pins, None);
+/// assert_eq!(options.proxy, Proxy::None);
 /// ```
 #[derive(Clone, Debug)]
 pub struct NetworkOptions {
@@ -140,13 +140,15 @@ pub struct NetworkOptions {
     pub trust: Trust,
     /// Which keys the server must have besides; none in particular if missing.
     pub pins: Option<Pins>,
-    /// Limit for name resolution, TCP and TLS together.
+    /// The proxy to go through.
+    pub proxy: Proxy,
+    /// Limit for name resolution, TCP, the proxy's tunnel and TLS together.
     pub connect_timeout: Duration,
 }
 
 impl Default for NetworkOptions {
-    /// The platform's usual trust, no pins, 10 s.
+    /// The platform's usual trust, no pins, no proxy, 10 s.
     fn default() -> Self {
-        Self { trust: Trust::default(), pins: None, connect_timeout: Duration::from_secs(10) }
+        Self { trust: Trust::default(), pins: None, proxy: Proxy::None, connect_timeout: Duration::from_secs(10) }
     }
 }

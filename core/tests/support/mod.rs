@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "as above")]
 
 pub mod net;
+pub mod proxy;
 pub mod simulator;
 pub mod world;
 
