@@ -148,6 +148,26 @@ pub enum SecurityEvent {
     NotReplaced,
     /// A session is neither rotated nor bound to a key (TOK-2).
     StaticBearerSession,
+    /// A request went without some or all of what the app's header provider had to give. The event has an id of its own: a
+    /// request can serve several sign-ins.
+    HeaderProviderFailed {
+        /// What went wrong.
+        problem: HeaderProblem,
+    },
+}
+
+/// Why a request went without headers of the app's [`HeaderProvider`](crate::HeaderProvider).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HeaderProblem {
+    /// It reported an error, or panicked.
+    Failed,
+    /// It needed longer than 2 s.
+    Late,
+    /// It was not asked, because as many calls as allowed (16) are still under way.
+    Busy,
+    /// Some of its headers are reserved, malformed, repeated or too many; the others were sent.
+    Refused,
 }
 
 /// Where events go.
@@ -180,7 +200,8 @@ pub(crate) struct Auditor {
 pub(crate) struct Trail<'a> {
     /// The id of the sign-in, refresh or session.
     pub(crate) id: &'a Code,
-    /// The user name as it was typed; only its keyed hash goes into an event, and only if the app wants it.
+    /// The user name as it was typed, or empty for what belongs to nobody; only its keyed hash goes into an event, and only
+    /// if the app wants it.
     pub(crate) user: &'a str,
 }
 
@@ -226,7 +247,7 @@ impl Auditor {
             issuer: Arc::clone(&self.issuer),
             client_id: Arc::clone(&self.client_id),
             transaction_id: trail.id.clone(),
-            user: self.salt.as_ref().and_then(|salt| hash(salt, trail.user)),
+            user: self.salt.as_ref().filter(|_| !trail.user.is_empty()).and_then(|salt| hash(salt, trail.user)),
             kind,
             dropped_before: 0,
         };
@@ -313,7 +334,7 @@ mod tests {
     }
 
     fn auditor(sink: Arc<dyn AuditSink>, spawner: Arc<dyn Spawner>, salt: Option<&Secret>) -> Auditor {
-        let options = NetworkOptions { trust: crate::Trust::Bundled, connect_timeout: Duration::from_secs(1) };
+        let options = NetworkOptions { trust: crate::Trust::Bundled, ..NetworkOptions::default() };
         Auditor::new(Some(sink), salt, &config(), &Environment { spawner, ..Environment::system(options) })
     }
 

@@ -11,6 +11,7 @@ use crate::discovery::Discovery;
 use crate::env::{Environment, MemoryStore, NetworkOptions, Pin, Pins, Proxy, TokenStore, Trust};
 use crate::error::{ConfigurationProblem, Error, Kind};
 use crate::flow::{self, SignIn, SignIns};
+use crate::headers::{HeaderProvider, Provider};
 use crate::secret::Secret;
 use crate::session::{self, Session};
 
@@ -36,6 +37,7 @@ impl Client {
             trust: Trust::default(),
             pins: None,
             proxy: Proxy::None,
+            header_provider: None,
             trim_usernames: true,
             when_storage_fails: WhenStorageFails::default(),
             store: None,
@@ -103,6 +105,7 @@ pub struct ClientBuilder {
     trust: Trust,
     pins: Option<Vec<Pin>>,
     proxy: Proxy,
+    header_provider: Option<Arc<dyn HeaderProvider>>,
     trim_usernames: bool,
     when_storage_fails: WhenStorageFails,
     store: Option<Arc<dyn TokenStore>>,
@@ -201,6 +204,13 @@ impl ClientBuilder {
         self
     }
 
+    /// Adds headers to every request to the issuer's origin, for a bot protection or firewall in front of it; see
+    /// [`HeaderProvider`]. However it fails, no sign-in fails for it.
+    pub fn header_provider(mut self, provider: impl HeaderProvider + 'static) -> Self {
+        self.header_provider = Some(Arc::new(provider));
+        self
+    }
+
     /// Whether white space around usernames is removed (keyboards add it); yes if not called.
     pub fn trim_usernames(mut self, trim: bool) -> Self {
         self.trim_usernames = trim;
@@ -278,6 +288,7 @@ impl ClientBuilder {
             establishing: Default::default(),
             store_calls: Arc::default(),
             standing: Default::default(),
+            header_provider: self.header_provider.map(Provider::new),
         };
         Ok(Client { context: Arc::new(context), sign_ins: Arc::default() })
     }

@@ -57,6 +57,12 @@ impl Issuer {
         Origin::of(&self.url)
     }
 
+    /// The path of a URL of the issuer's origin; `None` for any other URL.
+    pub(crate) fn path_of(&self, url: &str) -> Option<String> {
+        let is_ours = Origin::of_request(url).is_some_and(|origin| origin == self.origin());
+        Url::parse(url).ok().filter(|_| is_ours).map(|url| url.path().to_owned())
+    }
+
     /// The OpenID Connect discovery document; `client_id` because the issuer may differ by client (protocol.md §1.0).
     pub(crate) fn metadata_url(&self, client_id: &ClientId) -> String {
         let base = self.text.trim_end_matches('/');
@@ -316,6 +322,22 @@ pub(crate) mod tests {
         let issuer = Issuer::parse("https://a.example/oauth2/x/").unwrap();
         let url = issuer.metadata_url(&ClientId::parse("id&1").unwrap());
         assert_eq!(url, "https://a.example/oauth2/x/.well-known/openid-configuration?client_id=id%261");
+    }
+
+    #[test]
+    fn only_urls_of_its_origin_have_a_path_at_the_issuer() {
+        let issuer = Issuer::parse("https://a.example/oauth2/x").unwrap();
+        for (url, path) in [
+            ("https://a.example/oauth2/x/v1/token?x=1#f", Some("/oauth2/x/v1/token")),
+            ("https://a.example:443", Some("/")),
+            ("https://a.example:8443/oauth2/x/v1/token", None),
+            ("http://a.example/oauth2/x/v1/token", None),
+            ("https://b.a.example/oauth2/x", None),
+            ("https://ana@a.example/", None),
+            ("nonsense", None),
+        ] {
+            assert_eq!(issuer.path_of(url).as_deref(), path, "{url}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! request is sent.
 
 use core::time::Duration;
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_channel::oneshot;
@@ -9,7 +10,7 @@ use futures_util::future::{Either, select};
 use futures_util::lock::Mutex as AsyncMutex;
 use zeroize::Zeroizing;
 
-use crate::audit::Auditor;
+use crate::audit::{Auditor, SecurityEvent, Trail};
 use crate::config::Config;
 use crate::discovery::Discovery;
 use crate::env::{
@@ -17,6 +18,7 @@ use crate::env::{
     TransportError,
 };
 use crate::error::{Code, Kind, StoreProblem};
+use crate::headers::Provider;
 use crate::secret::Secret;
 use crate::wire::answer::{self, Failure, Leg, Reply};
 use crate::wire::form::Body;
@@ -43,7 +45,11 @@ pub(crate) struct Context {
     /// Counted by its clones: the store calls that are under way, late ones included.
     pub(crate) store_calls: Arc<()>,
     pub(crate) standing: Mutex<Standing>,
+    pub(crate) header_provider: Option<Provider>,
 }
+
+/// The headers of a request.
+pub(crate) type Headers = Vec<(Cow<'static, str>, HeaderValue)>;
 
 impl Context {
     /// Posts a form once.
@@ -54,14 +60,29 @@ impl Context {
         body: Body,
         deadline: Duration,
     ) -> Result<Reply, TransportError> {
+        let provided = self.provided_headers(Method::Post, url).await;
+        self.post_with(via, url, provided, body, deadline).await
+    }
+
+    /// As [`post`](Context::post), for a caller that has asked for the provided headers itself.
+    pub(crate) async fn post_with(
+        &self,
+        via: &dyn Conversation,
+        url: &str,
+        provided: Headers,
+        body: Body,
+        deadline: Duration,
+    ) -> Result<Reply, TransportError> {
         let (body, private) = body.into_parts();
+        let mut headers = provided;
+        headers.extend([
+            (Cow::Borrowed("accept"), HeaderValue::Plain("application/json")),
+            (Cow::Borrowed("content-type"), HeaderValue::Plain("application/x-www-form-urlencoded")),
+        ]);
         let request = HttpRequest {
             method: Method::Post,
             url: url.to_owned(),
-            headers: vec![
-                ("accept", HeaderValue::Plain("application/json")),
-                ("content-type", HeaderValue::Plain("application/x-www-form-urlencoded")),
-            ],
+            headers,
             body: Some(body),
             max_response: MAX_ANSWER,
             deadline,
@@ -78,8 +99,9 @@ impl Context {
     ) -> Result<Reply, TransportError> {
         // EXPOSE: copied into a list that wipes itself, to be masked in what the server says.
         let private = Private::of(bearer.map(Secret::expose));
-        let mut headers = vec![("accept", HeaderValue::Plain("application/json"))];
-        headers.extend(bearer.map(|token| ("authorization", HeaderValue::Secret(bearer_header(token)))));
+        let mut headers = self.provided_headers(Method::Get, url).await;
+        headers.push((Cow::Borrowed("accept"), HeaderValue::Plain("application/json")));
+        headers.extend(bearer.map(|token| (Cow::Borrowed("authorization"), HeaderValue::Secret(bearer_header(token)))));
         let request = HttpRequest {
             method: Method::Get,
             url: url.to_owned(),
@@ -123,6 +145,18 @@ impl Context {
 
     fn standing(&self) -> MutexGuard<'_, Standing> {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the app's header provider has for a request to the issuer's origin; nothing for any other, and nothing if it
+    /// fails or is late.
+    pub(crate) async fn provided_headers(&self, method: Method, url: &str) -> Headers {
+        let Some(provider) = &self.header_provider else { return Headers::new() };
+        let Some(path) = self.config.issuer.path_of(url) else { return Headers::new() };
+        let (headers, problem) = provider.ask(&self.env, method, path).await;
+        if let (Some(problem), Some(id)) = (problem, self.random_id()) {
+            self.auditor.security(Trail { id: &id, user: "" }, SecurityEvent::HeaderProviderFailed { problem });
+        }
+        headers.into_iter().map(|(name, value)| (Cow::Owned(name), HeaderValue::Secret(value))).collect()
     }
 
     /// Runs `work` on a task of its own; a caller that goes away does not stop it, it is only told.

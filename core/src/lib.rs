@@ -46,6 +46,7 @@ mod discovery;
 pub mod env;
 pub mod error;
 mod flow;
+mod headers;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals;
@@ -60,5 +61,6 @@ pub use config::{Factor, Issuer, WhenStorageFails, WiderScopes};
 pub use env::{MemoryStore, Pin, Proxy, TokenStore, Trust};
 pub use error::{Error, Hint, Kind, Remedy, ServerText};
 pub use flow::{ApproveOnDevice, ChooseFactor, EnterCode, SignIn, Step};
+pub use headers::{HeaderProvider, HeaderProviderError, OutgoingRequest};
 pub use secret::Secret;
 pub use session::{AuthorizationHeaders, Claims, ServerSignOut, Session, SignOut};

@@ -37,7 +37,7 @@ fn the_log_of_a_day() {
     let tenant = support::emulator().tenant();
     tenant.set_clock(Arc::new(world.clone()));
     let log = Log::default();
-    let options = NetworkOptions { trust: support::trust(), connect_timeout: Duration::from_secs(10) };
+    let options = NetworkOptions { trust: support::trust(), ..NetworkOptions::default() };
     let client = Client::builder(tenant.issuer(), tenant.client_id())
         .scopes(["openid", "profile", "offline_access"])
         .audit_sink(log.clone())

@@ -1,4 +1,4 @@
-//! Pins, proxies and trust, over real TLS to the emulator: what they let through, what they refuse,
+//! Pins, proxies, trust and the header provider, over real TLS to the emulator: what they let through, what they refuse,
 //! and what each party gets to see.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout, reason = "a test")]
@@ -8,15 +8,23 @@ mod support;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use directauth::env::{NetworkOptions, Pins};
+use directauth::audit::{AuditEvent, AuditKind, AuditSink, HeaderProblem, SecurityEvent, SinkError};
+use directauth::env::{Clock, Environment, HttpTransport, Method, NetworkOptions, Pins, Spawner};
 use directauth::error::{ConfigurationProblem, NetworkProblem};
-use directauth::{Client, ClientBuilder, Error, Kind, MemoryStore, Pin, Proxy, Remedy, Session, Step, Trust};
-use directauth_emulator::{BadTlsKind, Tenant};
+use directauth::{
+    Client, ClientBuilder, Error, HeaderProvider, HeaderProviderError, Kind, MemoryStore, OutgoingRequest, Pin, Proxy,
+    Remedy, Session, Step, Trust,
+};
+use directauth_emulator::{BadTlsKind, Journal, Tenant};
 use futures_executor::block_on;
+use futures_util::future::{Either, select};
 use support::net::{at, builder};
 use support::proxy::{ConnectProxy, Manner};
+use support::world::{Real, Threads, World, hangs};
 use support::{emulator, trust};
 
 const USER: &str = "ben@example.com";
@@ -445,4 +453,248 @@ fn the_platforms_trust_accepts_refuses_and_pins_the_leaf() {
     assert_eq!(app(&tenant.issuer(), &format!("{OTHER_SPARE} {SPARE}")), mismatch);
     assert_eq!(tenant.journal().len(), requests);
     std::fs::remove_file(&file).expect("removed");
+}
+
+// ---- the header provider ----
+
+type Given = Result<Vec<(String, String)>, HeaderProviderError>;
+
+struct Provides<F>(F);
+
+impl<F: Fn(&OutgoingRequest) -> Given + Send + Sync> HeaderProvider for Provides<F> {
+    fn headers(&self, request: &OutgoingRequest) -> Given {
+        (self.0)(request)
+    }
+}
+
+#[derive(Default, Clone)]
+struct Events(Arc<Mutex<Vec<AuditEvent>>>);
+
+impl AuditSink for Events {
+    fn record(&self, event: &AuditEvent) -> Result<(), SinkError> {
+        self.0.lock().map_err(|_| SinkError)?.push(event.clone());
+        Ok(())
+    }
+}
+
+impl Events {
+    fn problems(&self) -> Vec<HeaderProblem> {
+        let events = self.0.lock().expect("events");
+        let problem = |event: &AuditEvent| match event.kind {
+            AuditKind::Security(SecurityEvent::HeaderProviderFailed { problem }) => Some(problem),
+            _ => None,
+        };
+        events.iter().filter_map(problem).collect()
+    }
+}
+
+/// A tenant and a client of it in simulated time, on the real network.
+struct Scene {
+    world: World,
+    tenant: Tenant,
+    client: Client,
+    events: Events,
+}
+
+/// Blocking calls have threads of their own, so that one can hang.
+fn scene(provider: impl Fn(&OutgoingRequest) -> Given + Send + Sync + 'static) -> Scene {
+    let world = World::new();
+    scene_with(&world, Threads(world.clone()), provider)
+}
+
+fn scene_with(
+    world: &World,
+    spawner: impl Spawner + 'static,
+    provider: impl Fn(&OutgoingRequest) -> Given + Send + Sync + 'static,
+) -> Scene {
+    let (world, tenant, events) = (world.clone(), emulator().tenant(), Events::default());
+    tenant.set_clock(Arc::new(world.clone()));
+    let transport = HttpTransport::new(NetworkOptions { trust: trust(), ..NetworkOptions::default() });
+    let environment = world.environment(Real::new(&world, transport));
+    let environment = Environment { spawner: Arc::new(spawner), ..environment };
+    let client = builder(&tenant).environment(environment).audit_sink(events.clone());
+    let client = client.header_provider(Provides(provider)).build().expect("valid");
+    Scene { world, tenant, client, events }
+}
+
+impl Scene {
+    fn sign_in(&self) -> Session {
+        match self.world.run(self.client.sign_in(USER).password(PASSWORD)) {
+            Ok(Step::SignedIn(session)) => session,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn problems(&self) -> Vec<HeaderProblem> {
+        self.world.settle();
+        self.events.problems()
+    }
+
+    /// The values of a header in all requests, in order.
+    fn headers(&self, name: &str) -> Vec<Option<String>> {
+        let Journal(entries) = self.tenant.journal();
+        entries.iter().map(|entry| entry.header(name).map(str::to_owned)).collect()
+    }
+}
+
+/// Something that lasts until the test lets it go.
+#[derive(Clone, Default)]
+struct Gate(Arc<(Mutex<bool>, Condvar)>);
+
+impl Gate {
+    fn pass(&self) {
+        hangs();
+        let open = self.0.0.lock().expect("nobody panics here");
+        drop(self.0.1.wait_while(open, |open| !*open).expect("nobody panics here"));
+    }
+
+    fn open(&self) {
+        *self.0.0.lock().expect("nobody panics here") = true;
+        self.0.1.notify_all();
+    }
+}
+
+fn named(name: &str, value: impl Into<String>) -> (String, String) {
+    (name.to_owned(), value.into())
+}
+
+#[test]
+fn the_apps_headers_are_on_every_request_and_the_librarys_own_stay() {
+    let scene = scene(|request| {
+        Ok(vec![
+            named("Host", "evil.example"),
+            named("X-Sensor", format!("{} {}", request.method, request.path)),
+            named("Authorization", "Bearer stolen"),
+            named("user_agent", "other"),
+            named("User-Agent", "other"),
+            named("Content-Length", "0"),
+            named("X-Split", "1\r\nX-Injected: 1"),
+            named("X-Second", "2"),
+        ])
+    });
+    let session = scene.sign_in();
+    scene.world.run(session.refresh()).expect("refreshed");
+    scene.world.run(session.user_info()).expect("told");
+    scene.world.run(session.sign_out()).expect("signed out");
+    let Journal(entries) = scene.tenant.journal();
+    let operations: Vec<_> = entries.iter().map(|entry| entry.operation.as_str()).collect();
+    assert_eq!(operations, ["metadata", "keys", "token", "token", "userinfo", "revoke"]);
+    for entry in &entries {
+        let sensor = format!("{} {}", entry.method, entry.path);
+        assert_eq!(entry.header("x-sensor"), Some(sensor.as_str()), "{entry:?}");
+        assert_eq!(entry.header("x-second"), Some("2"));
+        let only = |name: &str| entry.headers.iter().filter(|(known, _)| known == name).count();
+        assert_eq!((only("host"), only("user-agent"), only("user_agent"), only("x-injected")), (1, 1, 0, 0));
+        let host = format!("localhost:{}", emulator().port());
+        assert_eq!(entry.header("host"), Some(host.as_str()));
+        assert!(entry.header("user-agent").is_some_and(|agent| agent.starts_with("directauth/")));
+        assert_eq!(entry.header("authorization").is_some(), entry.operation == "userinfo");
+        assert_ne!(entry.header("authorization"), Some("Bearer stolen"));
+    }
+    assert_eq!(scene.problems(), vec![HeaderProblem::Refused; entries.len()]);
+}
+
+#[test]
+fn the_app_is_asked_without_a_secret() {
+    let asked: Arc<Mutex<Vec<OutgoingRequest>>> = Arc::default();
+    let scene = {
+        let asked = Arc::clone(&asked);
+        scene(move |request| {
+            asked.lock().expect("nobody panics").push(request.clone());
+            Ok(vec![])
+        })
+    };
+    scene.sign_in();
+    let asked = asked.lock().expect("nobody panics");
+    let base = scene.tenant.issuer().replace(&emulator().origin(), "");
+    let asked: Vec<_> = asked.iter().map(|request| (request.method, request.path.clone())).collect();
+    assert_eq!(
+        asked,
+        [
+            (Method::Get, format!("{base}/.well-known/openid-configuration")),
+            (Method::Get, format!("{base}/v1/keys")),
+            (Method::Post, format!("{base}/v1/token")),
+        ]
+    );
+    assert!(scene.problems().is_empty());
+}
+
+#[test]
+fn a_provider_that_fails_or_panics_fails_no_sign_in() {
+    // On this very thread: a panic that gets out would end the test.
+    let failing = |world: &World| scene_with(world, world.clone(), |_| Err(HeaderProviderError));
+    let panicking = |world: &World| scene_with(world, world.clone(), |_| panic!("the vendor's own defect"));
+    for scene in [failing(&World::new()), panicking(&World::new())] {
+        let session = scene.sign_in();
+        scene.world.run(session.refresh()).expect("refreshed");
+        assert_eq!(scene.problems(), [HeaderProblem::Failed; 4]);
+    }
+}
+
+#[test]
+fn a_provider_that_is_late_is_not_waited_for() {
+    let (gate, first) = (Gate::default(), AtomicBool::new(true));
+    let scene = {
+        let gate = gate.clone();
+        scene(move |_| {
+            if first.swap(false, Ordering::SeqCst) {
+                gate.pass();
+            }
+            Ok(vec![named("X-Sensor", "1")])
+        })
+    };
+    let begun = scene.world.boot();
+    scene.sign_in();
+    assert_eq!(scene.world.boot().since(begun), Duration::from_secs(2), "the time that one call is given");
+    let there = Some("1".to_owned());
+    assert_eq!(scene.headers("x-sensor"), [None, there.clone(), there]);
+    assert_eq!(scene.problems(), [HeaderProblem::Late]);
+    gate.open();
+}
+
+#[test]
+fn a_provider_that_never_answers_holds_a_bounded_number_of_threads() {
+    let (gate, calls) = (Gate::default(), Arc::new(AtomicUsize::new(0)));
+    let scene = {
+        let (gate, calls) = (gate.clone(), Arc::clone(&calls));
+        scene(move |_| {
+            calls.fetch_add(1, Ordering::SeqCst);
+            gate.pass();
+            Ok(vec![])
+        })
+    };
+    // Metadata each time, and the keys once.
+    for _ in 0..19 {
+        scene.world.run(scene.client.warm_up());
+    }
+    assert_eq!((scene.tenant.journal().len(), calls.load(Ordering::SeqCst)), (20, 16));
+    let expected = [vec![HeaderProblem::Late; 16], vec![HeaderProblem::Busy; 4]].concat();
+    assert_eq!(scene.problems(), expected);
+    gate.open();
+}
+
+#[test]
+fn a_sign_in_that_was_left_while_the_provider_was_asked_sends_nothing() {
+    let gate = Gate::default();
+    let scene = {
+        let gate = gate.clone();
+        scene(move |request| {
+            if request.path.ends_with("/token") {
+                gate.pass();
+            }
+            Ok(vec![])
+        })
+    };
+    let sign_in = scene.client.sign_in(USER);
+    let attempt = Box::pin(sign_in.password(PASSWORD));
+    // Time stands still until the provider hangs; one second later the user leaves.
+    match scene.world.run(select(attempt, scene.world.sleep(Duration::from_secs(1)))) {
+        Either::Right((_, attempt)) => drop(attempt),
+        Either::Left((outcome, _)) => panic!("{outcome:?}"),
+    }
+    scene.world.run(scene.world.sleep(Duration::from_secs(10)));
+    scene.world.settle();
+    assert_eq!(scene.tenant.journal().operations(), ["metadata", "keys"]);
+    assert_eq!(scene.problems(), [HeaderProblem::Late]);
+    gate.open();
 }

@@ -20,7 +20,7 @@ pub(crate) async fn get(
     url: &str,
     headers: &AuthorizationHeaders,
 ) -> Result<(u16, String), Error> {
-    let headers = headers.iter().map(|(name, value)| (name, HeaderValue::Secret(Secret::from(value)))).collect();
+    let headers = headers.iter().map(|(name, value)| (name.into(), HeaderValue::Secret(Secret::from(value)))).collect();
     let request = HttpRequest {
         method: Method::Get,
         url: url.to_owned(),

@@ -336,8 +336,8 @@ async fn attempt(client: &Client, request: HttpRequest) -> Result<HttpResponse, 
     let mut builder = client.http.request(method, &request.url);
     for (name, value) in &request.headers {
         builder = match value {
-            HeaderValue::Plain(value) => builder.header(*name, *value),
-            HeaderValue::Secret(secret) => builder.header(*name, sensitive(secret)?),
+            HeaderValue::Plain(value) => builder.header(name.as_ref(), *value),
+            HeaderValue::Secret(secret) => builder.header(name.as_ref(), sensitive(secret)?),
         };
     }
     if let Some(body) = request.body {

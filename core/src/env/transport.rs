@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::time::Duration;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
@@ -19,11 +20,27 @@ pub enum Method {
     Post,
 }
 
+impl Method {
+    /// As it is written in a request: `GET` or `POST`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+        }
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// The value of a request header.
 pub enum HeaderValue {
     /// May be logged.
     Plain(&'static str),
-    /// Must not be: it holds a token.
+    /// Must not be: it holds a token, or what the app's header provider gave.
     Secret(Secret),
 }
 
@@ -33,8 +50,8 @@ pub struct HttpRequest {
     pub method: Method,
     /// An absolute https URL.
     pub url: String,
-    /// Headers besides `Host`, `Content-Length` and `User-Agent`.
-    pub headers: Vec<(&'static str, HeaderValue)>,
+    /// Headers besides `Host`, `Content-Length` and `User-Agent`; names in lower case, each once.
+    pub headers: Vec<(Cow<'static, str>, HeaderValue)>,
     /// The body; its buffer wipes itself after the last send.
     pub body: Option<Zeroizing<Vec<u8>>>,
     /// Largest acceptable answer, in bytes of its body.

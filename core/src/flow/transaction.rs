@@ -17,7 +17,7 @@ use crate::audit::{Attempt, AuditKind, SecurityEvent, Trail};
 use crate::config::{Factor, WhenStorageFails, WiderScopes};
 use crate::context::{Abandoned, Context, in_background, storage};
 use crate::discovery::Discovery;
-use crate::env::{Blob, BootInstant, Conversation, StorageKey, WallTime};
+use crate::env::{Blob, BootInstant, Conversation, Method, StorageKey, WallTime};
 use crate::error::{Code, ConfigurationProblem, Error, Kind, ResponseDefect, StoreProblem, TokenCheck, Unsupported};
 use crate::jose::id_token::SKEW;
 use crate::jose::jwks::KeySet;
@@ -174,7 +174,8 @@ impl Transaction {
         self.request(turn, this, move |abandoned| async move {
             let context = &transaction.context;
             let sent = (context.env.clock.wall(), context.env.clock.boot());
-            let reply = transaction.post(transaction.metadata.token_endpoint.as_str(), body).await?;
+            let url = transaction.metadata.token_endpoint.as_str();
+            let reply = transaction.post(url, body, &abandoned).await?;
             let answer = context.read(&reply, leg)?;
             let request_id = said::request_id(&reply.response, &reply.private);
             Ok((transaction.accept(answer, reply, sent, &abandoned).await?, request_id))
@@ -222,8 +223,8 @@ impl Transaction {
             (self.metadata.primary_authenticate.clone(), body)
         };
         let transaction = Arc::clone(self);
-        self.request(turn, Attempt::Send(factor).into(), move |_| async move {
-            let reply = transaction.post(url.as_str(), body).await?;
+        self.request(turn, Attempt::Send(factor).into(), move |abandoned| async move {
+            let reply = transaction.post(url.as_str(), body, &abandoned).await?;
             let answer = transaction.context.read(&reply, Leg::Start)?;
             Ok((answer, said::request_id(&reply.response, &reply.private)))
         })
@@ -473,9 +474,14 @@ impl Transaction {
         self.context.auditor.record(self.trail(), finished);
     }
 
-    async fn post(&self, url: &str, body: Body) -> Result<Reply, Failure> {
+    async fn post(&self, url: &str, body: Body, abandoned: &Abandoned) -> Result<Reply, Failure> {
         let deadline = self.context.config.request_timeout;
-        let mut reply = self.context.post(&*self.conversation, url, body, deadline).await?;
+        let provided = self.context.provided_headers(Method::Post, url).await;
+        // The provider may have taken its time: a sign-in that was cancelled or dropped meanwhile sends nothing.
+        if self.cancellation.is_cancelled() || abandoned.is_abandoned() {
+            return Err(Failure::local(Kind::Cancelled));
+        }
+        let mut reply = self.context.post_with(&*self.conversation, url, provided, body, deadline).await?;
         // Also where this request did not carry it: the server knows whom it talks about.
         reply.private.add(&self.username);
         Ok(reply)

@@ -1,5 +1,6 @@
 //! Simulated clocks, spawner and executor.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -275,6 +276,39 @@ impl Spawner for World {
 
     fn spawn_blocking(&self, task: BoxFuture<'static, ()>) {
         self.spawn(task);
+    }
+}
+
+/// Blocking calls on threads of their own, as in the real world. Simulated time stands still while one of them runs, unless
+/// it [`hangs`].
+pub struct Threads(pub World);
+
+thread_local! {
+    static CALL: RefCell<Option<InFlight>> = const { RefCell::new(None) };
+}
+
+impl Spawner for Threads {
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        self.0.spawn(task);
+    }
+
+    fn spawn_blocking(&self, task: BoxFuture<'static, ()>) {
+        let call = InFlight::begin(&self.0);
+        std::thread::spawn(move || {
+            CALL.set(Some(call));
+            futures_executor::block_on(task);
+            hangs();
+        });
+    }
+}
+
+/// The blocking call on this thread is not going to return soon: time goes on without it.
+pub fn hangs() {
+    if let Some(call) = CALL.take() {
+        let bell = Arc::clone(&call.0.0.bell);
+        drop(call);
+        *lock(&bell.rung) = true;
+        bell.heard.notify_all();
     }
 }
 
