@@ -261,6 +261,7 @@ impl Play {
         if let Some(what) = take_text(call, "server") {
             match what.as_str() {
                 "rotates_keys" => self.tenant.rotate_keys(),
+                "replaces_keys" => self.tenant.replace_keys(),
                 "withdraws_key" => self.tenant.withdraw_key(),
                 "revokes_everything" => self.tenant.revoke_everything(),
                 "locks_user" => self.tenant.lock_user(&self.username, true),
