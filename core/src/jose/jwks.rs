@@ -2,12 +2,13 @@
 //!
 //! RFC 7517 and RFC 7518 §6; docs/protocol.md §6.2 steps 3–4 and rows 205–213. A key that cannot verify RS256 or ES256 is
 //! skipped, whatever it is: unknown type, encryption key, other algorithm, weak or damaged key, no `kid`. Two usable keys
-//! under one `kid` are as good as none.
+//! under one `kid` are as good as none; the same key listed twice is one key.
 
 use data_encoding::BASE64URL_NOPAD;
 use ring::signature::{ECDSA_P256_SHA256_FIXED, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, UnparsedPublicKey};
 
 use super::jws::{Algorithm, Jws};
+use super::thumbprint;
 use crate::error::TokenCheck;
 use crate::wire::json::{Object, Value};
 
@@ -35,11 +36,10 @@ impl KeySet {
     /// The one key that `kid` names for `alg`.
     pub(crate) fn find(&self, kid: &str, alg: Algorithm) -> Found<'_> {
         let mut keys = self.0.iter().filter(|key| key.kid == kid && key.algorithm() == alg);
-        match (keys.next(), keys.next()) {
-            (Some(key), None) => Found::One(key),
-            (None, _) => Found::None,
-            (Some(_), Some(_)) => Found::Ambiguous,
-        }
+        let Some(key) = keys.next() else { return Found::None };
+        // Row 207: names collide, thumbprints do not.
+        let is_only_one = keys.all(|other| other.thumbprint() == key.thumbprint());
+        if is_only_one { Found::One(key) } else { Found::Ambiguous }
     }
 }
 
@@ -53,8 +53,7 @@ pub(crate) struct Key {
 #[derive(Debug)]
 enum Material {
     Rsa(RsaPublicKeyComponents<Vec<u8>>),
-    /// An uncompressed point.
-    P256(Vec<u8>),
+    P256 { x: Vec<u8>, y: Vec<u8> },
 }
 
 impl Key {
@@ -64,10 +63,12 @@ impl Key {
             (Material::Rsa(key), Algorithm::Rs256) => {
                 key.verify(&RSA_PKCS1_2048_8192_SHA256, jws.signing_input, &jws.signature)
             }
-            (Material::P256(point), Algorithm::Es256) => {
+            (Material::P256 { x, y }, Algorithm::Es256) => {
+                // SEC 1 §2.3.3: 4 stands for a point that is not compressed.
+                let point = [&[4], x.as_slice(), y.as_slice()].concat();
                 UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).verify(jws.signing_input, &jws.signature)
             }
-            (Material::Rsa(_) | Material::P256(_), _) => return Err(TokenCheck::Algorithm),
+            (Material::Rsa(_) | Material::P256 { .. }, _) => return Err(TokenCheck::Algorithm),
         };
         verified.map_err(|_| TokenCheck::Signature)
     }
@@ -75,7 +76,14 @@ impl Key {
     fn algorithm(&self) -> Algorithm {
         match self.material {
             Material::Rsa(_) => Algorithm::Rs256,
-            Material::P256(_) => Algorithm::Es256,
+            Material::P256 { .. } => Algorithm::Es256,
+        }
+    }
+
+    fn thumbprint(&self) -> String {
+        match &self.material {
+            Material::Rsa(key) => thumbprint::rsa(&key.n, &key.e),
+            Material::P256 { x, y } => thumbprint::p256(x, y),
         }
     }
 }
@@ -112,7 +120,7 @@ fn rsa(jwk: &Object) -> Option<Material> {
 fn p256(jwk: &Object) -> Option<Material> {
     let (x, y) = (bytes(jwk, "x")?, bytes(jwk, "y")?);
     let is_p256 = jwk.str("crv")? == "P-256" && x.len() == 32 && y.len() == 32;
-    is_p256.then(|| Material::P256([&[4], x.as_slice(), y.as_slice()].concat()))
+    is_p256.then_some(Material::P256 { x, y })
 }
 
 /// A number without leading zeros; some servers send them, RFC 7518 §6.3.1.1 notes.

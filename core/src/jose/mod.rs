@@ -7,6 +7,7 @@
 pub(crate) mod id_token;
 pub(crate) mod jwks;
 pub(crate) mod jws;
+mod thumbprint;
 
 use crate::error::TokenCheck;
 use id_token::{Expect, IdTokenClaims};

@@ -4,6 +4,7 @@ use super::*;
 use crate::jose::tests::{ec_jwk, key_set, object, rsa_jwk};
 
 const RSA_A: &[u8] = include_bytes!("../testdata/rsa-a.pk8.der");
+const RSA_B: &[u8] = include_bytes!("../testdata/rsa-b.pk8.der");
 
 /// Whether the set has an RS256 key `a` after `change` was made to it.
 fn is_usable(change: impl FnOnce(&mut Json)) -> bool {
@@ -108,10 +109,41 @@ fn p256_keys_are_for_es256_only() {
 
 #[test]
 fn row_207_two_usable_keys_under_one_kid_are_ambiguous() {
-    let set = key_set(&[rsa_jwk("a", RSA_A), rsa_jwk("a", RSA_A), ec_jwk("a")]);
+    let set = key_set(&[rsa_jwk("a", RSA_A), rsa_jwk("a", RSA_B), ec_jwk("a")]);
     assert!(matches!(set.find("a", Algorithm::Rs256), Found::Ambiguous));
     assert!(matches!(set.find("a", Algorithm::Es256), Found::One(_)));
     assert!(matches!(set.find("b", Algorithm::Rs256), Found::None));
+}
+
+#[test]
+fn row_207_the_same_key_listed_twice_is_one_key() {
+    let found = |keys: &[Json], alg| match key_set(keys).find("a", alg) {
+        Found::One(_) => "one",
+        Found::None => "none",
+        Found::Ambiguous => "ambiguous",
+    };
+    let (rsa, other_rsa, ec) = (rsa_jwk("a", RSA_A), rsa_jwk("a", RSA_B), ec_jwk("a"));
+    let with = |key: &Json, name: &str, value: Json| {
+        let mut key = key.clone();
+        key[name] = value;
+        key
+    };
+    // However the second entry is written, it is the same number.
+    let n = BASE64URL_NOPAD.decode(rsa["n"].as_str().unwrap().as_bytes()).unwrap();
+    let padded = with(&rsa, "n", BASE64URL_NOPAD.encode(&[&[0], n.as_slice()].concat()).into());
+    let renamed = with(&rsa, "x5t", json!("abc"));
+    for same in [&rsa, &padded, &renamed, &with(&rsa, "e", json!("AAEAAQ"))] {
+        assert_eq!(found(&[rsa.clone(), same.clone(), rsa.clone()], Algorithm::Rs256), "one", "{same}");
+        assert_eq!(found(&[same.clone(), other_rsa.clone(), rsa.clone()], Algorithm::Rs256), "ambiguous", "{same}");
+        assert_eq!(found(&[rsa.clone(), same.clone(), other_rsa.clone()], Algorithm::Rs256), "ambiguous", "{same}");
+    }
+    // Another exponent under the same modulus is another key.
+    assert_eq!(found(&[rsa.clone(), with(&rsa, "e", json!("Aw"))], Algorithm::Rs256), "ambiguous");
+    assert_eq!(found(&[ec.clone(), ec.clone()], Algorithm::Es256), "one");
+    for coordinate in ["x", "y"] {
+        let other = with(&ec, coordinate, BASE64URL_NOPAD.encode(&[7; 32]).into());
+        assert_eq!(found(&[ec.clone(), other], Algorithm::Es256), "ambiguous", "{coordinate}");
+    }
 }
 
 #[test]
