@@ -76,4 +76,6 @@ fn decode(part: &str) -> Result<Vec<u8>, TokenCheck> {
 }
 
 #[cfg(test)]
+mod published;
+#[cfg(test)]
 mod tests;
