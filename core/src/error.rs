@@ -789,3 +789,6 @@ pub enum Unsupported {
     #[error("user information at this server")]
     UserInfo,
 }
+
+#[cfg(test)]
+mod properties;

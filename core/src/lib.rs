@@ -53,6 +53,8 @@ pub mod internals;
 mod jose;
 mod secret;
 mod session;
+#[cfg(test)]
+mod testing;
 mod validation;
 mod wire;
 

@@ -51,6 +51,8 @@ fn ascii_digit(c: char) -> Option<char> {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -112,4 +112,6 @@ fn hexadecimal(nibble: u8) -> u8 {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

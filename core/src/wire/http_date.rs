@@ -82,4 +82,6 @@ fn digits(text: &str, width: usize) -> Option<i64> {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

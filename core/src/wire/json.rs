@@ -405,4 +405,8 @@ fn hexadecimal_unit(text: &str) -> Result<(u16, &str), JsonError> {
 }
 
 #[cfg(test)]
+pub(crate) mod another;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

@@ -132,4 +132,6 @@ fn whole_number(text: &str) -> Option<i64> {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

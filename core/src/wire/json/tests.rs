@@ -154,70 +154,12 @@ fn printing_shows_no_content() {
     assert_eq!(["o", "a"].map(printed), ["Object([object of 1])", "Array([String([text])])"]);
 }
 
-/// Another parser's view of the same bytes: what serde_json accepts and we refuse must fall under a stricter rule, what
-/// we accept and it refuses under a looser one, and where both accept the values are the same.
+/// Each difference to serde_json falls under a rule that `another.rs` names.
 mod against_serde_json {
-    use super::*;
-    use serde::de::IgnoredAny;
+    use crate::testing::Random;
+    use crate::wire::json::another::compare;
 
-    fn compare(bytes: &[u8]) -> Result<&'static str, String> {
-        let ours = parse(bytes);
-        let without_mark = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
-        match (&ours, serde_json::from_slice::<serde_json::Value>(without_mark)) {
-            (Ok(ours), Ok(theirs)) if same_object(ours, &theirs) => Ok("same"),
-            (Ok(_), Ok(_)) => Err("different values".to_owned()),
-            // Row 45: serde_json refuses a number that no float can hold.
-            (Ok(_), Err(error)) if error.to_string().starts_with("number out of range") => {
-                let is_json = serde_json::from_slice::<IgnoredAny>(without_mark).is_ok();
-                if is_json { Ok("large number") } else { Err("not JSON".to_owned()) }
-            }
-            (Ok(_), Err(error)) => Err(format!("only we accept: {error}")),
-            (Err(JsonError::Duplicate), Ok(theirs)) => {
-                // Equal but for the repeated names: writing it out again makes it acceptable to us.
-                let rewritten = serde_json::to_string(&theirs).unwrap();
-                if parse(rewritten).is_ok() { Ok("duplicate") } else { Err("not only a duplicate".to_owned()) }
-            }
-            (Err(JsonError::NotAnObject), Ok(theirs)) if !theirs.is_object() => Ok("not an object"),
-            (Err(JsonError::TooDeep), Ok(theirs)) if depth(&theirs) > 16 => Ok("deep"),
-            (Err(error), Ok(_)) => Err(format!("only we refuse: {error:?}")),
-            (Err(_), Err(_)) => Ok("both refuse"),
-        }
-    }
-
-    fn same_object(ours: &Object, theirs: &serde_json::Value) -> bool {
-        let Some(theirs) = theirs.as_object() else { return false };
-        ours.iter().count() == theirs.len()
-            && ours.iter().all(|(name, value)| theirs.get(name).is_some_and(|other| same(value, other)))
-    }
-
-    fn same(ours: &Value, theirs: &serde_json::Value) -> bool {
-        match (ours, theirs) {
-            (Value::Null, serde_json::Value::Null) => true,
-            (Value::Bool(a), serde_json::Value::Bool(b)) => a == b,
-            (Value::Number(a), serde_json::Value::Number(b)) => {
-                let (x, y) = (a.as_f64(), b.as_f64().unwrap());
-                // serde_json rounds within a few units in the last place, and reads "-0" as a float.
-                let is_close = x == y || (x - y).abs() <= x.abs() * 1e-15;
-                is_close && (a.as_i64() == b.as_i64() || a.text() == "-0")
-            }
-            (Value::String(a), serde_json::Value::String(b)) => a.as_str() == b,
-            (Value::Array(a), serde_json::Value::Array(b)) => {
-                a.len() == b.len() && a.iter().zip(b).all(|(x, y)| same(x, y))
-            }
-            (Value::Object(a), b) => same_object(a, b),
-            _ => false,
-        }
-    }
-
-    fn depth(value: &serde_json::Value) -> usize {
-        match value {
-            serde_json::Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
-            serde_json::Value::Object(members) => 1 + members.values().map(depth).max().unwrap_or(0),
-            _ => 0,
-        }
-    }
-
-    const SEEDS: &[&str] = &[
+    pub(super) const SEEDS: &[&str] = &[
         r#"{"token_type":"Bearer","expires_in":3600,"access_token":"eyJ.a-b_c","scope":"openid profile"}"#,
         r#"{"error":"mfa_required","error_description":"MFA is required","mfa_token":"x&%+ \u00fc"}"#,
         r#"{"errorCode":"E0000047","errorSummary":"…","errorCauses":[{"errorSummary":"é"}],"n":null}"#,
@@ -377,7 +319,7 @@ mod against_serde_json {
             b"]]]]]]]]]]",
             b"/",
         ];
-        let mut random = Random(0x5eed);
+        let mut random = Random::new(0x5eed);
         let mut outcomes = std::collections::BTreeMap::<&str, usize>::new();
         for _ in 0..30_000 {
             let mut bytes = SEEDS[random.below(SEEDS.len())].as_bytes().to_vec();
@@ -397,19 +339,6 @@ mod against_serde_json {
         }
         for outcome in ["same", "both refuse", "duplicate", "large number"] {
             assert!(outcomes.get(outcome).is_some_and(|count| *count > 5), "too few of {outcome}: {outcomes:?}");
-        }
-    }
-
-    /// SplitMix64.
-    struct Random(u64);
-
-    impl Random {
-        fn below(&mut self, bound: usize) -> usize {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut z = self.0;
-            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            usize::try_from((z ^ (z >> 31)) % u64::try_from(bound).unwrap()).unwrap()
         }
     }
 }
