@@ -15,7 +15,8 @@ use directauth::audit::{AuditEvent, AuditSink, SinkError};
 use directauth::env::{Blob, BoxFuture, StorageKey};
 use directauth::error::StoreProblem;
 use directauth::{
-    Client, Error, Factor, Kind, MemoryStore, Secret, ServerSignOut, Session, Step, TokenStore, Trust, WhenStorageFails,
+    Client, Error, Factor, HeaderProvider, HeaderProviderError, Kind, MemoryStore, OutgoingRequest, Pin, Proxy, Secret,
+    ServerSignOut, Session, Step, TokenStore, Trust, WhenStorageFails, WiderScopes,
 };
 
 #[global_allocator]
@@ -63,6 +64,17 @@ pub unsafe extern "C" fn probe_configure(
                 "bundled" => Trust::Bundled,
                 pem => Trust::from_pem(pem).map_err(|what| Kind::Configuration { what })?,
             });
+        if scopes.contains("pin") {
+            let pins: Result<Vec<Pin>, _> = scopes.split(' ').map(str::parse).collect();
+            builder = builder.pins(pins.map_err(|what| Kind::Configuration { what })?);
+        }
+        if scopes.contains("proxy") {
+            builder = builder.proxy(if scopes.len() > 40 { Proxy::Http(scopes.clone()) } else { Proxy::System });
+        }
+        if scopes.contains("careful") {
+            builder =
+                builder.wider_scopes(WiderScopes::Refuse).audit_users(scopes.as_str()).header_provider(Provider(ask));
+        }
         if scopes.contains("memory") {
             builder = builder.store(MemoryStore::new()).when_storage_fails(WhenStorageFails::KeepInMemory);
         } else {
@@ -195,7 +207,10 @@ fn at_the_border(work: impl FnOnce() -> Result<i32, Error>) -> i32 {
     let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Kind::Internal.into()));
     result.unwrap_or_else(|error| {
         let text = format!("{error} {error:?} {} {}", error.remedy(), error.kind().name());
-        let ids = error.request_id().map_or(0, str::len) + error.transaction_id().map_or(0, str::len);
+        let words = error.server_text().map(|text| (text.description(), text.uri(), text.second_code()));
+        let ids = error.request_id().map_or(0, str::len)
+            + error.transaction_id().map_or(0, str::len)
+            + format!("{words:?}{:?}", error.hint()).len();
         -i32::try_from(text.len() + ids + usize::from(error.is_retryable())).unwrap_or(1)
     })
 }
@@ -260,6 +275,15 @@ impl TokenStore for Store {
 
     fn keys(&self) -> BoxFuture<'_, Result<Vec<StorageKey>, StoreProblem>> {
         self.inner.keys()
+    }
+}
+
+struct Provider(Ask);
+
+impl HeaderProvider for Provider {
+    fn headers(&self, request: &OutgoingRequest) -> Result<Vec<(String, String)>, HeaderProviderError> {
+        let value = (self.0)(i32::try_from(request.path.len()).unwrap_or(0));
+        if value.is_null() { Err(HeaderProviderError) } else { Ok(vec![("x-probe".to_owned(), request.path.clone())]) }
     }
 }
 
