@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_channel::oneshot;
+use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use futures_util::lock::Mutex as AsyncMutex;
 use zeroize::Zeroizing;
@@ -73,7 +74,8 @@ impl Context {
         body: Body,
         deadline: Duration,
     ) -> Result<Reply, TransportError> {
-        let (body, private) = body.into_parts();
+        let (body, mut private) = body.into_parts();
+        hide(&provided, &mut private);
         let mut headers = provided;
         headers.extend([
             (Cow::Borrowed("accept"), HeaderValue::Plain("application/json")),
@@ -87,7 +89,7 @@ impl Context {
             max_response: MAX_ANSWER,
             deadline,
         };
-        self.send(via, request, private).await
+        self.send(via, request, private, true).await
     }
 
     /// Gets a JSON document, with the access token if one is given.
@@ -98,9 +100,11 @@ impl Context {
         bearer: Option<&Secret>,
     ) -> Result<Reply, TransportError> {
         // EXPOSE: copied into a list that wipes itself, to be masked in what the server says.
-        let private = Private::of(bearer.map(Secret::expose));
+        let mut private = Private::of(bearer.map(Secret::expose));
         let mut headers = self.provided_headers(Method::Get, url).await;
+        hide(&headers, &mut private);
         headers.push((Cow::Borrowed("accept"), HeaderValue::Plain("application/json")));
+        let has_token = bearer.is_some();
         headers.extend(bearer.map(|token| (Cow::Borrowed("authorization"), HeaderValue::Secret(bearer_header(token)))));
         let request = HttpRequest {
             method: Method::Get,
@@ -110,7 +114,7 @@ impl Context {
             max_response: MAX_ANSWER,
             deadline: self.config.request_timeout,
         };
-        self.send(via, request, private).await
+        self.send(via, request, private, has_token).await
     }
 
     async fn send(
@@ -118,10 +122,11 @@ impl Context {
         via: &dyn Conversation,
         request: HttpRequest,
         private: Private,
+        counted: bool,
     ) -> Result<Reply, TransportError> {
         let response = via.send(request).await?;
         let now = self.env.clock.boot();
-        self.standing().heard(response.status, &RateHeaders::of(&response), now);
+        self.standing().heard(response.status, &RateHeaders::of(&response), counted, now);
         Ok(Reply { response, private })
     }
 
@@ -130,9 +135,9 @@ impl Context {
         answer::read(reply, leg).map_err(|failure| failure.waiting(self.waits()))
     }
 
-    /// Whether work that nobody waits for should wait, because the server's bucket is empty.
+    /// Whether work that nobody waits for should wait, because the server wants quiet.
     pub(crate) fn should_be_quiet(&self) -> bool {
-        self.standing().is_empty(self.env.clock.boot())
+        self.standing().wants_quiet(self.env.clock.boot())
     }
 
     fn waits(&self) -> Waits {
@@ -247,8 +252,12 @@ impl Context {
         &self,
         call: impl Future<Output = Result<T, StoreProblem>> + Send + 'static,
     ) -> Result<T, StoreProblem> {
-        if !self.store.may_block() {
-            return call.await;
+        let mut call: BoxFuture<'static, _> = Box::pin(call);
+        // A store that breaks its word, and is not ready, goes where the others go.
+        if !self.store.may_block()
+            && let Some(result) = call.as_mut().now_or_never()
+        {
+            return result;
         }
         if Arc::strong_count(&self.store_calls) > MAX_STORE_CALLS {
             return Err(StoreProblem::Transient);
@@ -271,6 +280,16 @@ impl Context {
         let device = self.env.clock.wall().as_secs();
         let server = response.header("date").and_then(parse_http_date);
         ServerTime { at: server.unwrap_or(device), ahead: server.map_or(0, |server| server.saturating_sub(device)) }
+    }
+}
+
+/// What the app's provider gives is a secret too.
+fn hide(provided: &Headers, private: &mut Private) {
+    for (_, value) in provided {
+        if let HeaderValue::Secret(value) = value {
+            // EXPOSE: copied into a list that wipes itself, to be masked in what the server says.
+            private.add(value.expose());
+        }
     }
 }
 

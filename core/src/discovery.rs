@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::lock::Mutex as AsyncMutex;
 
-use crate::context::Context;
+use crate::context::{Abandoned, Context};
 use crate::env::{BootInstant, Conversation, HttpResponse};
 use crate::error::{Kind, NetworkProblem, ResponseDefect};
 use crate::jose::jwks::{KeySet, parse_keys};
@@ -77,15 +77,21 @@ impl Discovery {
         // In one task, because each change of threads costs about as much as a document's parsing.
         let (context, via) = (Arc::clone(context), Arc::clone(via));
         let task = Arc::clone(&context).detached(move |abandoned| async move {
-            let metadata = Self::metadata(&context, &via).await?;
+            let known = |context: &Context| context.discovery.known_metadata(context);
+            let metadata =
+                Self::next(&context, &via, Document::Metadata, &abandoned, known, |context, via| async move {
+                    context.discovery.fetch_metadata(&context, &*via).await
+                });
+            let metadata = metadata.await?;
             if !with_keys {
                 return Ok((metadata, None));
             }
-            if abandoned.is_abandoned() {
-                return Err(Failure::local(Kind::Cancelled));
-            }
-            let keys = Self::keys(&context, &via, &metadata).await?;
-            Ok((metadata, Some(keys)))
+            let known = |context: &Context| context.discovery.known_keys(context);
+            let of = Arc::clone(&metadata);
+            let keys = Self::next(&context, &via, Document::Keys, &abandoned, known, |context, via| async move {
+                context.discovery.fetch_keys(&context, &*via, &of).await
+            });
+            Ok((metadata, Some(keys.await?)))
         });
         task.await.unwrap_or_else(|| Err(Failure::local(Kind::Internal)))
     }
@@ -153,8 +159,7 @@ impl Discovery {
         .await
     }
 
-    /// What is known, or one fetch at a time, on a task of its own: a caller that stops polling holds up nobody. Who waited
-    /// while the server could not give the same document hears of that instead of trying in turn.
+    /// What is known, or one fetch at a time, on a task of its own: a caller that stops polling holds up nobody.
     async fn alone<T, F>(
         context: &Arc<Context>,
         via: &Arc<dyn Conversation>,
@@ -171,34 +176,50 @@ impl Discovery {
         }
         let (context, via) = (Arc::clone(context), Arc::clone(via));
         let task = Arc::clone(&context).detached(move |abandoned| async move {
-            let asked = context.env.clock.boot();
-            let (waited, _fetching) = match context.discovery.fetching.try_lock() {
-                Some(guard) => (false, guard),
-                None => (true, context.discovery.fetching.lock().await),
-            };
-            if let Some(known) = known(&context) {
-                return Ok(known);
-            }
-            if abandoned.is_abandoned() {
-                return Err(Failure::local(Kind::Cancelled));
-            }
-            let failed = context.discovery.cache().failed.clone();
-            if let Some((what, at, kind)) = failed
-                && waited
-                && what == document
-                && at >= asked
-            {
-                return Err(Failure::local(kind));
-            }
-            let result = fetch(Arc::clone(&context), via).await;
-            if document != Document::Anew {
-                let kind = result.as_ref().err().and_then(shared_failure);
-                let now = context.env.clock.boot();
-                context.discovery.cache().failed = kind.map(|kind| (document, now, kind));
-            }
-            result
+            Self::next(&context, &via, document, &abandoned, known, fetch).await
         });
         task.await.unwrap_or_else(|| Err(Failure::local(Kind::Internal)))
+    }
+
+    /// What is known when it is this caller's turn, or a fetch, unless the caller has gone away. Who waited while the server
+    /// could not give the same document hears of that instead of trying in turn.
+    async fn next<T, F>(
+        context: &Arc<Context>,
+        via: &Arc<dyn Conversation>,
+        document: Document,
+        abandoned: &Abandoned,
+        known: impl Fn(&Context) -> Option<T>,
+        fetch: impl FnOnce(Arc<Context>, Arc<dyn Conversation>) -> F,
+    ) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let asked = context.env.clock.boot();
+        let (waited, _fetching) = match context.discovery.fetching.try_lock() {
+            Some(guard) => (false, guard),
+            None => (true, context.discovery.fetching.lock().await),
+        };
+        if let Some(known) = known(context) {
+            return Ok(known);
+        }
+        if abandoned.is_abandoned() {
+            return Err(Failure::local(Kind::Cancelled));
+        }
+        let failed = context.discovery.cache().failed.clone();
+        if let Some((what, at, kind)) = failed
+            && waited
+            && what == document
+            && at >= asked
+        {
+            return Err(Failure::local(kind));
+        }
+        let result = fetch(Arc::clone(context), Arc::clone(via)).await;
+        if document != Document::Anew {
+            let kind = result.as_ref().err().and_then(shared_failure);
+            let now = context.env.clock.boot();
+            context.discovery.cache().failed = kind.map(|kind| (document, now, kind));
+        }
+        result
     }
 
     fn known_keys(&self, context: &Context) -> Option<Arc<KeySet>> {

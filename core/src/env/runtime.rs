@@ -109,8 +109,9 @@ pub(super) fn background() -> Option<&'static Handle> {
     BACKGROUND.get_or_init(start).as_ref()
 }
 
-/// Store calls, audit sinks and name resolutions at once; an idle thread ends after some seconds.
-const MAX_BLOCKED: usize = 64;
+/// Store calls, header providers, audit sinks and name resolutions at once, of all clients: more than a few of them can hold
+/// when the app's own code hangs. An idle thread ends after some seconds.
+const MAX_BLOCKED: usize = 256;
 
 fn start() -> Option<Handle> {
     let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(MAX_BLOCKED).build().ok()?;

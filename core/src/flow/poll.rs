@@ -8,6 +8,7 @@ use core::time::Duration;
 use crate::env::BootInstant;
 use crate::error::{Kind, NetworkProblem};
 use crate::wire::answer::{MoreAssurance, Why};
+use crate::wire::rate_limit::MAX_AUTOMATIC;
 
 /// The state of one series of polls.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,7 +98,7 @@ impl Schedule {
                 self.interval = self.interval.saturating_add(SLOW_DOWN_STEP);
                 self.wait_at_least(Duration::ZERO, now)
             }
-            Why::RateLimited(delay) => self.wait_at_least(delay.unwrap_or_default(), now),
+            Why::RateLimited(delay) => self.wait_at_least(delay.unwrap_or_default().min(MAX_AUTOMATIC), now),
             Why::NoAnswer { kind, maybe_acted } => self.after_no_answer(kind, maybe_acted, now),
             Why::MoreAssurance(mfa) => Move::Choose(mfa),
             Why::Refused if self.uncertain => Move::Stop(Kind::Expired),
@@ -212,9 +213,11 @@ mod tests {
         assert_eq!(schedule.wait(at(297)), Duration::from_secs(3), "row 132");
         assert!(!schedule.is_over(at(299)) && schedule.is_over(at(300)));
         assert_eq!(schedule.wait(at(1500)), Duration::ZERO, "row 133: the device slept");
-        let hour = Why::RateLimited(Some(Duration::from_secs(3600)));
-        assert!(matches!(schedule.after(hour, at(100)), Move::Wait));
-        assert_eq!(schedule.wait(at(100)), Duration::from_secs(200));
+        let hour = || Why::RateLimited(Some(Duration::from_secs(3600)));
+        assert!(matches!(schedule.after(hour(), at(100)), Move::Wait));
+        assert_eq!(schedule.wait(at(100)), Duration::from_secs(120), "row 317: nobody waits an hour by himself");
+        assert!(matches!(schedule.after(hour(), at(220)), Move::Wait));
+        assert_eq!(schedule.wait(at(220)), Duration::from_secs(80));
     }
 
     #[test]

@@ -109,16 +109,9 @@ impl SignIn {
         let transaction = self.begin().await?;
         let turn = transaction.turn()?;
         transaction.pace_first_factor().await?;
+        transaction.pace().await?;
         let body = body(&transaction.common, &transaction.username);
-        let result = transaction.exchange(&turn, Leg::Entered, attempt.into(), body).await;
-        let mut attempts = self.sign_ins.attempts();
-        match &result {
-            Ok(_) | Err(Failure { why: Why::MoreAssurance(_), .. }) => attempts.accepted(&transaction.username),
-            Err(Failure { why: Why::Refused, .. }) => attempts.refused(&transaction.username),
-            Err(_) => {}
-        }
-        drop(attempts);
-        match result {
+        match transaction.exchange(&turn, Leg::Entered, attempt.into(), body).await {
             Ok(session) => Ok(Step::SignedIn(session)),
             Err(Failure { why: Why::MoreAssurance(asked), .. }) => transaction.more_assurance(asked),
             Err(failure) => Err(transaction.failed(failure)),

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use super::input;
@@ -151,6 +151,7 @@ impl ChooseFactor {
 }
 
 async fn submit_otp(transaction: &Arc<Transaction>, turn: &Arc<Turn>, code: &Secret) -> Result<Step, Error> {
+    transaction.pace().await?;
     // EXPOSE: written into the request body, which wipes itself after its one send.
     let body = transaction.with_mfa_token(|token| requests::mfa_otp(&transaction.common, token, code.expose()));
     let body = body.map_err(|failure| transaction.failed(failure))?;
@@ -327,13 +328,15 @@ pub struct ApproveOnDevice {
     prompt: Prompt,
     number: Option<String>,
     schedule: Mutex<Schedule>,
+    /// When the first wait for it began.
+    began: OnceLock<BootInstant>,
 }
 
 impl ApproveOnDevice {
     fn new(prompt: Prompt, number: Option<String>, interval: Duration) -> Self {
         let now = prompt.transaction.context.env.clock.boot();
         let schedule = Mutex::new(Schedule::new(interval, prompt.deadline, now));
-        Self { prompt, number, schedule }
+        Self { prompt, number, schedule, began: OnceLock::new() }
     }
 
     /// The number that the user has to tap on the device, to be shown large; `None` if there is just yes and no.
@@ -362,18 +365,21 @@ impl ApproveOnDevice {
         let prompt = &self.prompt;
         let turn = prompt.turn()?;
         let clock = &prompt.transaction.context.env.clock;
+        let began = self.began.get_or_init(|| clock.boot());
         loop {
             let pause = self.schedule().wait(clock.boot());
             if !pause.is_zero() {
                 prompt.transaction.sleep(pause).await?;
             }
             if self.schedule().is_over(clock.boot()) {
-                prompt.transaction.report_unanswered(self.schedule().polls(), pause);
+                let polls = self.schedule().polls();
+                prompt.transaction.report_end_of_polls("Expired", polls, *began);
                 prompt.spend();
                 return Err(prompt.transaction.error(Kind::Expired));
             }
+            prompt.transaction.pace().await?;
             let retries = self.schedule().begin(clock.boot());
-            let this = Try { attempt: Attempt::Approval, retries };
+            let this = Try { attempt: Attempt::Approval, retries, began: Some(*began) };
             let failure = match prompt.exchange(&turn, Leg::Poll, this, None).await {
                 Ok(session) => {
                     prompt.spend();
@@ -390,6 +396,7 @@ impl ApproveOnDevice {
                 }
                 _ => {}
             }
+            let was_silence = matches!(failure.why, Why::NoAnswer { .. });
             let next = self.schedule().after(failure.why, clock.boot());
             match next {
                 Move::Wait => {}
@@ -398,6 +405,10 @@ impl ApproveOnDevice {
                     return prompt.transaction.more_assurance(asked);
                 }
                 Move::Stop(kind) => {
+                    if was_silence {
+                        let polls = self.schedule().polls();
+                        prompt.transaction.report_end_of_polls(kind.name(), polls, *began);
+                    }
                     if !kind.is_retryable() {
                         prompt.spend();
                     }
@@ -485,6 +496,7 @@ impl EnterCode {
             return submit_otp(&prompt.transaction, &turn, &code).await.inspect(|_| prompt.spend());
         }
         let attempt = Attempt::Code(prompt.factor);
+        prompt.transaction.pace().await?;
         // Counted before it is sent: a caller that goes away must not get one for nothing.
         prompt.attempts.fetch_add(1, Ordering::SeqCst);
         // EXPOSE: written into the request body, which wipes itself after its one send.

@@ -67,11 +67,13 @@ const PROBE: &str = "probe";
 pub(super) struct Try {
     pub(super) attempt: Attempt,
     pub(super) retries: u32,
+    /// When the first of a series was sent.
+    pub(super) began: Option<BootInstant>,
 }
 
 impl From<Attempt> for Try {
     fn from(attempt: Attempt) -> Self {
-        Self { attempt, retries: 0 }
+        Self { attempt, retries: 0, began: None }
     }
 }
 
@@ -169,7 +171,6 @@ impl Transaction {
         this: Try,
         body: Body,
     ) -> Result<Session, Failure> {
-        self.pace().await?;
         let transaction = Arc::clone(self);
         self.request(turn, this, move |abandoned| async move {
             let context = &transaction.context;
@@ -177,14 +178,15 @@ impl Transaction {
             let url = transaction.metadata.token_endpoint.as_str();
             let reply = transaction.post(url, body, &abandoned).await?;
             let answer = context.read(&reply, leg)?;
-            let request_id = said::request_id(&reply.response, &reply.private);
+            let request_id = said::request_id(&reply.response, &reply.private).filter(|id| !carries(&answer, id));
             Ok((transaction.accept(answer, reply, sent, &abandoned).await?, request_id))
         })
         .await
     }
 
-    /// Keeps the least distance between a user's requests to the token endpoint (LIM-5): a moment's wait, no error.
-    async fn pace(&self) -> Result<(), Failure> {
+    /// Keeps the least distance between a user's requests to the token endpoint (LIM-5): a moment's wait, no error. Before
+    /// anything is counted, since a caller may go away meanwhile.
+    pub(super) async fn pace(&self) -> Result<(), Error> {
         let clock = &self.context.env.clock;
         loop {
             let now = clock.boot();
@@ -192,7 +194,7 @@ impl Transaction {
             if pause.is_zero() {
                 return Ok(());
             }
-            self.sleep(pause).await.map_err(|_| Failure::local(Kind::Cancelled))?;
+            self.sleep(pause).await?;
         }
     }
 
@@ -430,12 +432,12 @@ impl Transaction {
 
     async fn report<T>(
         &self,
-        Try { attempt, retries }: Try,
+        Try { attempt, retries, began }: Try,
         abandoned: &Abandoned,
         work: impl Future<Output = Result<(T, Option<Code>), Failure>>,
     ) -> Result<T, Failure> {
         let clock = &self.context.env.clock;
-        let began = clock.boot();
+        let began = began.unwrap_or_else(|| clock.boot());
         if attempt != Attempt::Approval || retries == 0 {
             self.context.auditor.record(self.trail(), AuditKind::AttemptStarted { attempt });
         }
@@ -443,8 +445,16 @@ impl Transaction {
         let gone = self.cancellation.is_cancelled() || abandoned.is_abandoned();
         let result = if gone { Err(Failure::local(Kind::Cancelled)) } else { work.await };
         self.on_the_wire.store(false, Ordering::SeqCst);
-        let pending = matches!(&result, Err(Failure { why: Why::Pending | Why::SlowDown, .. }));
-        if !pending {
+        if let Attempt::Password | Attempt::Otp = attempt {
+            self.count_first_factor(&result);
+        }
+        // A series of polls goes on; its end is reported by who knows that it is one.
+        let goes_on = attempt == Attempt::Approval
+            && matches!(
+                &result,
+                Err(Failure { why: Why::Pending | Why::SlowDown | Why::RateLimited(_) | Why::NoAnswer { .. }, .. })
+            );
+        if !goes_on {
             let (outcome, status, request_id) = match &result {
                 Ok((_, request_id)) => ("Success", Some(200), request_id.clone()),
                 Err(failure) => (failure.why.name(), failure.status, failure.said.request_id.clone()),
@@ -461,22 +471,35 @@ impl Transaction {
         result.map(|(value, _)| value)
     }
 
-    /// A prompt is over without an answer.
-    pub(super) fn report_unanswered(&self, retries: u32, since: Duration) {
+    /// Counts what the server refused or took of what a user typed first (LIM-2), also if nobody waits for it any more.
+    fn count_first_factor<T>(&self, result: &Result<T, Failure>) {
+        let mut attempts = self.sign_ins.attempts();
+        match result {
+            Ok(_) | Err(Failure { why: Why::MoreAssurance(_), .. }) => attempts.accepted(&self.username),
+            Err(Failure { why: Why::Refused, .. }) => attempts.refused(&self.username),
+            Err(_) => {}
+        }
+    }
+
+    /// A series of polls ends here: without an answer, or because asking again is useless.
+    pub(super) fn report_end_of_polls(&self, outcome: &'static str, polls: u32, began: BootInstant) {
         let finished = AuditKind::AttemptFinished {
             attempt: Attempt::Approval,
-            outcome: "Expired",
+            outcome,
             status: None,
             request_id: None,
-            duration: since,
-            retries,
+            duration: self.context.env.clock.boot().since(began),
+            retries: polls.saturating_sub(1),
         };
         self.context.auditor.record(self.trail(), finished);
     }
 
     async fn post(&self, url: &str, body: Body, abandoned: &Abandoned) -> Result<Reply, Failure> {
         let deadline = self.context.config.request_timeout;
+        // Nothing leaves the device while the app's own code is asked.
+        self.on_the_wire.store(self.context.header_provider.is_none(), Ordering::SeqCst);
         let provided = self.context.provided_headers(Method::Post, url).await;
+        self.on_the_wire.store(true, Ordering::SeqCst);
         // The provider may have taken its time: a sign-in that was cancelled or dropped meanwhile sends nothing.
         if self.cancellation.is_cancelled() || abandoned.is_abandoned() {
             return Err(Failure::local(Kind::Cancelled));
@@ -514,7 +537,7 @@ impl Transaction {
             Ok(tokens) => tokens,
             Err(kind) => return Err(refuse(kind, salvage(&mut answer))),
         };
-        if session::is_in_use(context, &tokens.access_token) {
+        if session::is_in_use(context, &tokens.access_token, None) {
             context.auditor.security(self.trail(), SecurityEvent::AccessTokenReused);
             // Not given back: that would end the session that it belongs to.
             return Err(refuse(Kind::TokenRejected { check: TokenCheck::AccessTokenReused }, None));
@@ -580,6 +603,14 @@ impl Transaction {
     fn second_factor(&self) -> MutexGuard<'_, Option<SecondFactor>> {
         self.second_factor.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether an id is, or is a part of, a token that came with it.
+fn carries(answer: &Object, id: &Code) -> bool {
+    ["access_token", "refresh_token", "id_token"]
+        .into_iter()
+        .filter_map(|name| answer.str(name))
+        .any(|token| token.contains(id.as_str()) || id.as_str().contains(token))
 }
 
 /// Whether the store can be written at all, asked before a credential is spent (docs/sessions.md §4).

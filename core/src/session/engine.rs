@@ -249,6 +249,14 @@ impl Engine {
             return Err(Kind::ReauthRequired { reason: Code::of("no_refresh_token") }.into());
         }
         let now = self.now();
+        let quiet = self.context.should_be_quiet();
+        if let Some((_, Some(error))) = &self.state().last_refresh
+            && quiet
+            && matches!(error.kind(), Kind::RateLimited { .. })
+        {
+            // The server said until when; the error of then says it too.
+            return Err(error.clone());
+        }
         if let Some((at, error)) = &self.state().last_refresh
             && now.boot.since(*at) < spacing
         {

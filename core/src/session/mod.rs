@@ -144,6 +144,7 @@ impl Session {
             let token = self.engine.access_token().await?;
             reply = context.get(&*via, url.as_str(), Some(&token)).await.map_err(Kind::from)?;
         }
+        reply.private.add(&self.username());
         let answer = context.read(&reply, Leg::Elsewhere).map_err(fail)?;
         let subject = self.engine.snapshot().claims.map(|claims| claims.subject.clone());
         match answer.str("sub") {
@@ -256,8 +257,9 @@ pub(crate) struct NewSession {
 
 /// Whether a live session of this process holds this access token: then an answer that brings it was meant for another
 /// (row 100).
-pub(crate) fn is_in_use(context: &Context, access_token: &Secret) -> bool {
-    context.env.sessions.live::<Engine>().iter().any(|engine| {
+pub(crate) fn is_in_use(context: &Context, access_token: &Secret, own: Option<&Engine>) -> bool {
+    let others = context.env.sessions.live::<Engine>();
+    others.iter().filter(|engine| own.is_none_or(|own| !core::ptr::eq(Arc::as_ptr(engine), own))).any(|engine| {
         let snapshot = engine.snapshot();
         // EXPOSE: compared.
         snapshot.ended.is_none() && snapshot.record.set.access_token.expose() == access_token.expose()
@@ -490,7 +492,8 @@ pub(crate) async fn revoke(
     // EXPOSE: written into the request body, which wipes itself after its one send.
     let body = requests::revoke(&context.config.client_id, token.expose(), hint);
     let reply = context.post(&*via, url.as_str(), body, context.config.request_timeout).await;
-    let result = reply.map_err(Failure::from).and_then(|reply| {
+    let result = reply.map_err(Failure::from).and_then(|mut reply| {
+        reply.private.add(trail.user);
         answer::read_empty(&reply, Leg::Elsewhere).map(|()| said::request_id(&reply.response, &reply.private))
     });
     let (outcome, status, request_id) = match &result {

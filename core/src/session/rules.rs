@@ -65,12 +65,16 @@ pub(crate) fn freshness(life: Life, now: Now) -> Freshness {
 /// answer says an earlier one.
 pub(crate) fn life_of(old: &TokenSet, access_token: &Secret, new: Life) -> Life {
     let ends = |life: Life| life.sent_wall.plus(Duration::from_secs(u64::try_from(life.secs).unwrap_or(0)));
-    if is_same(old, access_token) && ends(new) > ends(old.life) { old.life } else { new }
+    // After a reboot, or with a clock that was set, the old end is a guess, and the server has just said better.
+    let then = Now { wall: new.sent_wall, boot: new.sent_boot };
+    let is_known = age(old.life.sent_wall, old.life.sent_boot, then).is_some();
+    if is_same(old, access_token) && is_known && ends(new) > ends(old.life) { old.life } else { new }
 }
 
 /// The same access token again, and it is over (row 102).
 pub(crate) fn is_spent(old: &TokenSet, access_token: &Secret, now: Now) -> bool {
-    is_same(old, access_token) && freshness(old.life, now) == Freshness::Expired
+    let is_known = age(old.life.sent_wall, old.life.sent_boot, now).is_some();
+    is_same(old, access_token) && is_known && freshness(old.life, now) == Freshness::Expired
 }
 
 fn is_same(old: &TokenSet, access_token: &Secret) -> bool {
@@ -197,6 +201,10 @@ mod tests {
         assert_eq!(life_of(&old(3600), &Secret::from("another"), later(3600)), later(3600));
         assert!(is_spent(&old(3600), &same(), now(3600)) && !is_spent(&old(3600), &same(), now(3599)), "row 102");
         assert!(!is_spent(&old(3600), &Secret::from("another"), now(3600)));
+        let rebooted = |seconds| Now { boot: BootInstant::from_boot(Duration::from_secs(5)), ..now(seconds) };
+        assert!(!is_spent(&old(3600), &same(), rebooted(10)), "nobody knows when its time began");
+        let after = Life { sent_wall: rebooted(10).wall, sent_boot: rebooted(10).boot, secs: 3600 };
+        assert_eq!(life_of(&old(3600), &same(), after), after);
     }
 
     #[test]

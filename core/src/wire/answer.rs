@@ -331,7 +331,7 @@ fn fatal(what: ResponseDefect) -> Why {
 fn client_error(reply: &Reply, envelope: &mut Object, leg: Leg) -> Why {
     let response = &reply.response;
     let Some(code) = error_code(envelope).map(str::to_owned) else { return fatal(ResponseDefect::ErrorShape) };
-    let shown = said::code(&code, &reply.private);
+    let shown = shown(&code, &reply.private);
     let configuration = |what| Why::Fatal(Kind::Configuration { what });
     match meaning(&code, leg) {
         Pending => Why::Pending,
@@ -358,8 +358,17 @@ fn client_error(reply: &Reply, envelope: &mut Object, leg: Leg) -> Why {
 
 /// A 5xx, in whatever shape (rows 53–55): the server may have acted before it failed.
 fn server_error(reply: &Reply, envelope: Option<&Object>) -> Why {
-    let code = envelope.and_then(error_code).and_then(|code| said::code(code, &reply.private));
+    let code = envelope.and_then(error_code).and_then(|code| shown(code, &reply.private));
     Why::NoAnswer { kind: Kind::Server { status: reply.response.status, code }, maybe_acted: true }
+}
+
+/// What an app may see of a code. One of the table is shown whatever was typed: what the app should do must not depend on a
+/// user's password being part of a word.
+fn shown(code: &str, private: &Private) -> Option<Code> {
+    match TABLE.iter().find(|(known, _)| *known == code) {
+        Some((known, _)) => Some(Code::of(known)),
+        None => said::code(code, private),
+    }
 }
 
 /// `error` of envelope A, else `errorCode` of envelope B (rows 52, 57–58).

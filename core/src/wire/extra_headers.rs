@@ -47,11 +47,22 @@ const RESERVED: &[&str] = &[
     "origin",
     "referer",
     "forwarded",
+    "x-forwarded",
     "x-real-ip",
+    "x-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    // What a gateway says of the connection, or what a server reads as a variable of its own.
+    "client-cert",
+    "client-cert-chain",
+    "early-data",
+    "proxy",
+    "set-cookie",
 ];
 
 /// Beginnings of such names.
-const RESERVED_FAMILIES: &[&str] = &["content-", "if-", "proxy-", "sec-", "x-forwarded-"];
+const RESERVED_FAMILIES: &[&str] =
+    &["content-", "if-", "proxy-", "sec-", "x-forwarded-", "x-http-method", "x-original-"];
 
 /// What was offered, sorted out.
 pub(crate) struct Extra {

@@ -75,14 +75,6 @@ impl AsRef<[u8]> for Body {
     }
 }
 
-/// One value as a form has it.
-pub(super) fn encoded(text: &str) -> Zeroizing<String> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(encoded_length(text)));
-    encode_into(&mut bytes, text);
-    // Only ASCII comes out.
-    Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned())
-}
-
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[form]")

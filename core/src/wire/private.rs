@@ -1,27 +1,36 @@
 //! What we sent and must not see again: a server that echoes a password, a code or a user name in an error must not get
 //! it into a log or onto a screen through us.
 //!
-//! DESIGN of the error type: codes and ids that hold such a value are dropped, in the server's text it is masked. A value
-//! is looked for as it is and in its form-encoded spelling, in any case (servers fold user names to lower case). One to
-//! three bytes say too little to be looked for inside words: they count only where they stand alone.
+//! Codes and ids that hold such a value are dropped; in the server's text it is masked. A value is looked for as it is, in any
+//! case, and in the spellings that servers write into messages: percent-encoded in three ways, with HTML entities, without
+//! what is taken out of texts. If letters and digits alone still show one, the whole text is dropped. One to three bytes say
+//! too little to be looked for inside words: they count only where they stand alone. The server chooses both sides of the
+//! comparison (an `mfa_token` is its own), so texts are short before they come here and of a long value only the beginning is
+//! looked for.
 
 use core::fmt;
 
 use zeroize::Zeroizing;
 
-use super::form::encoded;
+use super::said::is_readable;
 
 /// The private values of one request, wiped when dropped.
 #[derive(Default)]
 pub(crate) struct Private(Vec<Zeroizing<String>>);
 
 /// What stands in the place of a masked value.
-const MASK: &str = "[masked]";
+pub(super) const MASK: &str = "[masked]";
 /// Shorter values count only as whole words.
 const SHORT: usize = 4;
+/// Of a longer value this much is looked for; what follows in the text and agrees is masked with it.
+const LOOKED_FOR: usize = 64;
+/// A part of a value that is at least this long is recognised as an id.
+const PART: usize = 12;
+/// So many letters and digits are needed to drop a text for them.
+const ENOUGH: usize = 6;
 
 impl Private {
-    /// The spellings of `values` in which a server may echo them, the longest first: one may contain another.
+    /// The private values of a request.
     pub(crate) fn of<'a>(values: impl IntoIterator<Item = &'a str>) -> Self {
         let mut private = Self::default();
         for value in values {
@@ -32,34 +41,38 @@ impl Private {
 
     /// One value more.
     pub(crate) fn add(&mut self, value: &str) {
-        let spellings = &mut self.0;
-        if !value.is_empty() {
-            let plus = encoded(value);
-            let percent = with_percent(&plus);
-            let is_escaped = plus.as_str() != value;
-            spellings.push(Zeroizing::new(value.to_owned()));
-            if percent != plus {
-                spellings.push(percent);
-            }
-            if is_escaped {
-                spellings.push(plus);
-            }
+        if !value.is_empty() && self.0.iter().all(|known| known.as_str() != value) {
+            self.0.push(Zeroizing::new(value.to_owned()));
         }
-        spellings.sort_by_key(|spelling| core::cmp::Reverse(spelling.len()));
     }
 
-    /// Whether one of the values is in `text`.
-    pub(crate) fn is_in(&self, text: &str) -> bool {
-        self.0.iter().any(|value| find(text, value).is_some())
+    /// Whether an id or code of the server (letters, digits and a few marks, at most 64 of them) shows one of the values, or is
+    /// a part of one.
+    pub(crate) fn is_in(&self, code: &str) -> bool {
+        let plain = letters_and_digits(code);
+        self.0.iter().any(|value| {
+            let bare = letters_and_digits(value);
+            find(code, value).is_some()
+                || (bare.len() >= ENOUGH && plain.contains(bare.as_str()))
+                || (plain.len() >= PART && bare.contains(plain.as_str()))
+        })
     }
 
-    /// `text` with each of the values masked.
+    /// `text` with each of the values masked; nothing if one shows all the same.
     pub(crate) fn mask(&self, text: &str) -> Zeroizing<String> {
+        let mut spellings: Vec<_> = self.0.iter().flat_map(|value| spellings(value)).collect();
+        // The longest first: one may contain another.
+        spellings.sort_by_key(|spelling| core::cmp::Reverse(spelling.len()));
         let mut masked = Zeroizing::new(text.to_owned());
-        for value in &self.0 {
-            masked = mask_one(&masked, value);
+        for spelling in spellings.iter().filter(|spelling| !spelling.is_empty()) {
+            masked = mask_one(&masked, spelling);
         }
-        masked
+        let plain = letters_and_digits(&masked);
+        let shows = |value: &Zeroizing<String>| {
+            let bare = letters_and_digits(value);
+            bare.len() >= ENOUGH && plain.contains(beginning(&bare))
+        };
+        if self.0.iter().any(shows) { Zeroizing::new(MASK.to_owned()) } else { masked }
     }
 }
 
@@ -69,35 +82,93 @@ impl fmt::Debug for Private {
     }
 }
 
-/// A space as `%20` instead of `+`; in one buffer, so that nothing is left behind by growing.
-fn with_percent(plus: &str) -> Zeroizing<String> {
-    let mut percent = Zeroizing::new(String::with_capacity(plus.len().saturating_mul(3)));
-    for character in plus.chars() {
-        match character {
-            '+' => percent.push_str("%20"),
-            other => percent.push(other),
-        }
+/// How a server may write a value into a message.
+fn spellings(value: &str) -> [Zeroizing<String>; 7] {
+    let form = |c: char| c.is_ascii_alphanumeric() || "*-._".contains(c);
+    let component = |c: char| c.is_ascii_alphanumeric() || "-_.!~*'()".contains(c);
+    let path = |c: char| c.is_ascii_alphanumeric() || "-_.~/".contains(c);
+    [
+        Zeroizing::new(value.to_owned()),
+        spelled(value, |c, text| {
+            if is_readable(c) {
+                text.push(c)
+            }
+        }),
+        spelled(value, |c, text| if c == ' ' { text.push('+') } else { percent(c, form, text) }),
+        spelled(value, |c, text| percent(c, form, text)),
+        spelled(value, |c, text| percent(c, component, text)),
+        spelled(value, |c, text| percent(c, path, text)),
+        spelled(value, |c, text| match c {
+            '&' => text.push_str("&amp;"),
+            '<' => text.push_str("&lt;"),
+            '>' => text.push_str("&gt;"),
+            '"' => text.push_str("&quot;"),
+            '\'' => text.push_str("&#39;"),
+            other => text.push(other),
+        }),
+    ]
+}
+
+/// `value`, each character written by `write`: in one buffer, so that nothing is left behind by growing.
+fn spelled(value: &str, write: impl Fn(char, &mut String)) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(String::with_capacity(value.len().saturating_mul(6)));
+    value.chars().for_each(|c| write(c, &mut text));
+    text
+}
+
+fn percent(c: char, is_plain: impl Fn(char) -> bool, text: &mut String) {
+    if is_plain(c) {
+        return text.push(c);
     }
-    percent
+    for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+        let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0').to_ascii_uppercase();
+        text.extend(['%', digit(byte >> 4), digit(byte & 0xF)]);
+    }
+}
+
+/// Lower-case letters and digits of any script, and nothing else.
+fn letters_and_digits(text: &str) -> Zeroizing<String> {
+    let mut plain = Zeroizing::new(String::with_capacity(text.len().saturating_mul(3)));
+    plain.extend(text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase));
+    plain
+}
+
+/// What is looked for of a value.
+fn beginning(value: &str) -> &str {
+    let mut end = value.len().min(LOOKED_FOR);
+    while !value.is_char_boundary(end) {
+        end = end.saturating_sub(1);
+    }
+    value.get(..end).unwrap_or_default()
 }
 
 fn mask_one(text: &str, value: &str) -> Zeroizing<String> {
-    let room = text.len().saturating_add(text.len() / value.len().max(1) * MASK.len());
+    let room = text.len().saturating_add((text.len() / beginning(value).len().max(1)).saturating_mul(MASK.len()));
     let mut masked = Zeroizing::new(String::with_capacity(room));
     let mut rest = text;
     while let Some(at) = find(rest, value) {
         let (before, from) = rest.split_at(at);
         masked.push_str(before);
         masked.push_str(MASK);
-        rest = from.get(value.len()..).unwrap_or_default();
+        rest = from.get(common(from, value)..).unwrap_or_default();
     }
     masked.push_str(rest);
     masked
 }
 
-/// Where `value` begins in `text`, ASCII letters compared without case.
+/// How many bytes of `text` agree with the beginning of `value`, cut back to a character's end.
+fn common(text: &str, value: &str) -> usize {
+    let pairs = text.bytes().zip(value.bytes());
+    let mut length = pairs.take_while(|(one, other)| one.eq_ignore_ascii_case(other)).count();
+    while !text.is_char_boundary(length) {
+        length = length.saturating_sub(1);
+    }
+    length
+}
+
+/// Where `value`, or the beginning of a long one, is in `text`, ASCII letters compared without case.
 fn find(text: &str, value: &str) -> Option<usize> {
-    let (haystack, needle) = (text.as_bytes(), value.as_bytes());
+    let (haystack, needle) = (text.as_bytes(), beginning(value).as_bytes());
     let alone = |at: usize| {
         let before = at.checked_sub(1).and_then(|index| haystack.get(index));
         let after = haystack.get(at.saturating_add(needle.len()));
@@ -116,24 +187,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_sent_is_found_in_every_spelling() {
-        let private = Private::of(["Tr0ub4dor & Söhne", "ana@example.com", "42"]);
-        for text in [
-            "the password Tr0ub4dor & Söhne is wrong",
-            "tr0ub4dor & Söhne",
-            "Tr0ub4dor+%26+S%C3%B6hne",
-            "tr0ub4dor%20%26%20s%c3%b6hne",
-            "ANA@EXAMPLE.COM",
-            "ana%40example.com",
-            "42",
-            "code:42.",
+    fn what_was_sent_is_masked_in_every_spelling() {
+        for (value, text) in [
+            ("Tr0ub4dor & Söhne", "the password Tr0ub4dor & Söhne is wrong"),
+            ("Tr0ub4dor & Söhne", "tr0ub4dor & Söhne"),
+            ("Tr0ub4dor & Söhne", "Tr0ub4dor+%26+S%C3%B6hne"),
+            ("Tr0ub4dor & Söhne", "tr0ub4dor%20%26%20s%c3%b6hne"),
+            ("Tr0ub4dor & Söhne", "Tr0ub4dor &amp; Söhne"),
+            ("Tr0ub4dor & Söhne", r#"{\"password\":\"Tr0ub4dor & S\u00f6hne\"} TR0UB4DOR & SÖHNE"#),
+            ("p!w&secret3", "p!w%26secret3"),
+            ("p~w/secret4&", "p~w/secret4%26"),
+            ("a\"b\\secret1", r#"{"password":"a\"b\\secret1"}"#),
+            ("ana@example.com", "ANA@EXAMPLE.COM"),
+            ("ana@example.com", "ana%40example.com"),
+            ("ANA.JÖRG@example.com", "ana.jörg@example.com"),
+            ("42", "42"),
+            ("42", "code:42."),
         ] {
-            assert!(private.is_in(text), "{text}");
-            assert!(!private.is_in(&private.mask(text)), "{text}");
+            let masked = Private::of([value]).mask(text);
+            for part in ["r0ub4dor", "secret", "ana", "jörg", "42"] {
+                assert!(!masked.to_lowercase().contains(part), "{value} in {text}: {}", *masked);
+            }
         }
-        for text in ["Tr0ub4dor", "ana", "1423", "a42", ""] {
-            assert!(!private.is_in(text), "{text}");
-            assert_eq!(*private.mask(text), text);
+        for (value, text) in
+            [("Tr0ub4dor & Söhne", "Tr0ub4dor"), ("ana@example.com", "ana"), ("42", "1423"), ("42", "a42")]
+        {
+            assert_eq!(*Private::of([value]).mask(text), text, "that is not it");
         }
     }
 
@@ -150,5 +229,26 @@ mod tests {
             assert_eq!(*private.mask(text), expected, "{text}");
         }
         assert_eq!(*Private::of([""]).mask("nothing was sent"), "nothing was sent");
+    }
+
+    #[test]
+    fn a_long_value_is_known_by_its_beginning_and_masked_to_its_end() {
+        let token = "0123456789abcdef".repeat(100);
+        let private = Private::of([token.as_str()]);
+        assert_eq!(*private.mask(&format!("bad: {token}.")), "bad: [masked].");
+        assert_eq!(*private.mask(&format!("bad: {}…", &token[..300])), "bad: [masked]…", "cut off");
+        let other = format!("bad: {}", "f".repeat(300));
+        assert_eq!(*private.mask(&other), other);
+    }
+
+    #[test]
+    fn ids_that_show_a_value_or_a_part_of_one() {
+        let private = Private::of(["hunter2", "tok-0123456789-abcdefghij", "42"]);
+        for code in ["hunter2", "x.HUNTER2.y", "hunt-er2", "0123456789-abcdef", "req-42", "42"] {
+            assert!(private.is_in(code), "{code}");
+        }
+        for code in ["hunter", "0123456789", "req-4242", "invalid_grant"] {
+            assert!(!private.is_in(code), "{code}");
+        }
     }
 }

@@ -42,25 +42,49 @@ impl<'a> RateHeaders<'a> {
 pub(crate) struct Standing {
     /// Answers in a row that said "too many" and no time.
     without_time: u32,
-    /// The bucket is empty until then; what nobody waits for is not sent (row 321).
-    empty_until: Option<BootInstant>,
+    /// When the last of them came.
+    last: Option<BootInstant>,
+    /// The server wants quiet until then; what nobody waits for is not sent (row 321).
+    quiet_until: Option<BootInstant>,
 }
 
 /// The longest back-off.
 const MAX_BACK_OFF: u64 = 60;
-/// Work that nobody waits for is put off no longer than this: a wrong header must not stop it for good.
-const MAX_EMPTY: Duration = Duration::from_secs(120);
+/// Work that nobody waits for is put off no longer than this: a wrong header must not stop it for good (row 317).
+pub(crate) const MAX_AUTOMATIC: Duration = Duration::from_secs(120);
 
 impl Standing {
-    /// An answer came.
-    pub(crate) fn heard(&mut self, status: u16, headers: &RateHeaders<'_>, now: BootInstant) {
+    /// An answer came; `counted` if the request was one that servers count (keys and metadata are not: §5).
+    pub(crate) fn heard(&mut self, status: u16, headers: &RateHeaders<'_>, counted: bool, now: BootInstant) {
         let delay = retry_delay(headers);
-        self.without_time = match (status, delay) {
-            (429, None) => self.without_time.saturating_add(1),
-            _ => 0,
-        };
-        let is_empty = headers.remaining.and_then(whole_number) == Some(0);
-        self.empty_until = delay.filter(|_| is_empty).map(|delay| now.plus(delay.min(MAX_EMPTY)));
+        let remaining = headers.remaining.and_then(whole_number);
+        if self.last.is_some_and(|last| now.since(last) > MAX_AUTOMATIC) {
+            self.without_time = 0;
+        }
+        match (status, delay) {
+            (429, None) => {
+                self.without_time = self.without_time.saturating_add(1);
+                self.last = Some(now);
+                self.quiet_for(self.back_off(), now);
+            }
+            (429, Some(delay)) => self.quiet_for(delay, now),
+            _ if !counted => {}
+            (_, Some(delay)) if remaining == Some(0) => {
+                self.without_time = 0;
+                self.quiet_for(delay, now);
+            }
+            _ => {
+                self.without_time = 0;
+                // An answer that says nothing about the bucket does not fill it.
+                if remaining.is_some() {
+                    self.quiet_until = None;
+                }
+            }
+        }
+    }
+
+    fn quiet_for(&mut self, delay: Duration, now: BootInstant) {
+        self.quiet_until = Some(now.plus(delay.min(MAX_AUTOMATIC)));
     }
 
     /// How long to wait after a "too many" without a time: 1, 2, 4 … 60 seconds (rows 316, 320).
@@ -70,8 +94,8 @@ impl Standing {
     }
 
     /// Whether work that nobody waits for should wait (row 321).
-    pub(crate) fn is_empty(&self, now: BootInstant) -> bool {
-        self.empty_until.is_some_and(|until| now < until)
+    pub(crate) fn wants_quiet(&self, now: BootInstant) -> bool {
+        self.quiet_until.is_some_and(|until| now < until)
     }
 }
 

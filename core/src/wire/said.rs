@@ -8,12 +8,16 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::json::Object;
-use super::private::Private;
+use super::private::{MASK, Private};
 use crate::env::HttpResponse;
 use crate::error::{Code, Hint, Said, ServerText};
 
 /// Longest text that is kept, in bytes (row 42).
 const MAX_TEXT: usize = 1024;
+/// Longest text that is looked at: masking compares it with everything that was sent.
+const MAX_LOOKED_AT: usize = 4096;
+/// What is cut off at the end of a text that was longer: it may be a part of a value that was cut in two.
+const FRAYED: usize = 256;
 
 /// What `response` says, and `envelope`, its body, if there is one that can be read.
 pub(crate) fn said(response: &HttpResponse, envelope: Option<&Object>, private: &Private) -> Said {
@@ -49,10 +53,18 @@ fn text(envelope: &Object, private: &Private) -> Option<ServerText> {
 
 /// Masked, cleaned, then cut: in this order no part of a value can come through.
 fn readable(text: &str, private: &Private) -> String {
-    let mut clean = Zeroizing::new(String::with_capacity(text.len()));
-    clean.extend(text.chars().filter(|c| is_readable(*c)));
+    let mut clean = Zeroizing::new(String::with_capacity(text.len().min(MAX_LOOKED_AT)));
+    let mut characters = text.chars().filter(|c| is_readable(*c));
+    let is_whole = loop {
+        match characters.next() {
+            None => break true,
+            Some(c) if clean.len().saturating_add(c.len_utf8()) > MAX_LOOKED_AT => break false,
+            Some(c) => clean.push(c),
+        }
+    };
     let masked = private.mask(&clean);
-    let mut end = masked.len().min(MAX_TEXT);
+    let usable = if is_whole || masked.ends_with(MASK) { masked.len() } else { masked.len().saturating_sub(FRAYED) };
+    let mut end = usable.min(MAX_TEXT);
     while !masked.is_char_boundary(end) {
         end = end.saturating_sub(1);
     }
@@ -60,7 +72,7 @@ fn readable(text: &str, private: &Private) -> String {
 }
 
 /// Neither a control character nor one that hides, turns or breaks what stands around it.
-fn is_readable(c: char) -> bool {
+pub(super) fn is_readable(c: char) -> bool {
     let invisible = matches!(c,
         '\u{00AD}' | '\u{034F}' | '\u{061C}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}' | '\u{180B}'..='\u{180F}'
         | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{3164}' | '\u{FE00}'..='\u{FE0F}'
@@ -111,6 +123,7 @@ mod tests {
             (42, "hunter2 is wrong", "[masked] is wrong"),
             // Taken apart by characters that are removed later, it would come together again.
             (42, "hun\u{200b}ter2 is wrong", "[masked] is wrong"),
+            (42, &"hunter2".repeat(2000), &"[masked]".repeat(128)),
             (42, &long, &"é".repeat(512)),
         ] {
             let json = format!(r#"{{"error":"x","error_description":"{description_in}"}}"#);

@@ -8,16 +8,16 @@ use super::Engine;
 use super::writing::{Committed, Written};
 use crate::audit::{Attempt, AuditKind, SecurityEvent, Trail};
 use crate::config::WiderScopes;
-use crate::context::storage;
+use crate::context::{Headers, ServerTime, storage};
 use crate::discovery::Discovery;
-use crate::env::{BootInstant, HttpResponse};
+use crate::env::{BootInstant, Method};
 use crate::error::{Code, EndReason, Error, Kind, NetworkProblem, TokenCheck};
 use crate::jose::id_token::IdTokenClaims;
 use crate::jose::jwks::KeySet;
 use crate::secret::Secret;
 use crate::session::record::{Life, Mark, Record, Rotation, TokenSet, hash};
 use crate::session::rules::{self, Freshness, MaySend, Now, OKTA};
-use crate::session::{give_back, newest};
+use crate::session::{give_back, is_in_use, newest};
 use crate::validation::{self, Occasion};
 use crate::wire::answer::{Failure, Leg, Reply, Why};
 use crate::wire::metadata::Metadata;
@@ -34,12 +34,19 @@ struct Sent {
     retries: u32,
 }
 
+/// What is sent.
+struct Presented<'a> {
+    metadata: &'a Metadata,
+    token: &'a Secret,
+    scope: &'a str,
+}
+
 /// The answer to a refresh and what it is validated with.
 struct Answered<'a> {
     metadata: &'a Arc<Metadata>,
     keys: Option<Arc<KeySet>>,
     tokens: TokenAnswer,
-    response: &'a HttpResponse,
+    server: ServerTime,
     sent: Now,
 }
 
@@ -64,6 +71,8 @@ impl Engine {
         let background = self.context.env.transport.background();
         let discovered = Discovery::both(&self.context, &background, self.wants_id_token()).await;
         let (metadata, keys) = discovered.map_err(|failure| self.error(failure))?;
+        // The app's own code may take its time too.
+        let provided = self.context.provided_headers(Method::Post, metadata.token_endpoint.as_str()).await;
         // Limits are checked at the send: the network may have been slow, the process may have slept.
         let may_send = self.may_send(&presented, token)?;
         // 3: the mark, or no send
@@ -71,12 +80,16 @@ impl Engine {
         // 4
         let began = self.now();
         self.audit(id, AuditKind::AttemptStarted { attempt: Attempt::Refresh });
-        let sent = self.send(&metadata, token, &presented.scope, may_send).await;
+        let form = Presented { metadata: &metadata, token, scope: &presented.scope };
+        let sent = self.send(id, &form, may_send, provided).await;
         self.report(id, &sent, began.boot);
         // 5 to 7
         match sent.answer {
             Ok((tokens, reply)) => {
-                let new = Answered { metadata: &metadata, keys, tokens, response: &reply.response, sent: began };
+                let server = self.context.server_time(&reply.response);
+                // It knows the old refresh token.
+                drop(reply);
+                let new = Answered { metadata: &metadata, keys, tokens, server, sent: began };
                 self.apply(id, &presented, new).await
             }
             Err(failure) => {
@@ -136,53 +149,66 @@ impl Engine {
     }
 
     /// Sends, and once more at once if the answer was lost and the time for it is not over.
-    async fn send(&self, metadata: &Metadata, token: &Secret, scope: &str, may_send: MaySend) -> Sent {
+    async fn send(&self, id: &Code, form: &Presented<'_>, may_send: MaySend, provided: Headers) -> Sent {
         let began = self.context.env.clock.boot();
-        let first = self.send_once(metadata, token, scope).await;
+        let first = self.send_once(id, form, provided).await;
         let unknown = matches!(first, Err(Failure { why: Why::NoAnswer { maybe_acted: true, .. }, .. }));
-        let in_time = self.context.env.clock.boot().since(began) < OKTA.window;
-        if !unknown || may_send == MaySend::Again || !in_time || self.alive().is_err() {
+        let is_late = || self.context.env.clock.boot().since(began) >= OKTA.window || self.alive().is_err();
+        if !unknown || may_send == MaySend::Again || is_late() {
             return Sent { answer: first, unknown, retries: 0 };
         }
-        self.state().retried = Some(hash(token));
-        Sent { answer: self.send_once(metadata, token, scope).await, unknown, retries: 1 }
+        let url = form.metadata.token_endpoint.as_str();
+        let provided = self.context.provided_headers(Method::Post, url).await;
+        if is_late() {
+            return Sent { answer: first, unknown, retries: 0 };
+        }
+        self.state().retried = Some(hash(form.token));
+        Sent { answer: self.send_once(id, form, provided).await, unknown, retries: 1 }
     }
 
     async fn send_once(
         &self,
-        metadata: &Metadata,
-        token: &Secret,
-        scope: &str,
+        id: &Code,
+        form: &Presented<'_>,
+        provided: Headers,
     ) -> Result<(TokenAnswer, Reply), Failure> {
         let background = self.context.env.transport.background();
         // EXPOSE: written into the request body, which wipes itself after its one send.
-        let body = requests::refresh(&self.context.config.client_id, token.expose(), scope);
-        let url = metadata.token_endpoint.as_str();
-        let reply = self.context.post(&*background, url, body, OKTA.answer).await;
-        let reply = reply.map_err(|error| Failure::from(error).lost_if_unusable())?;
+        let body = requests::refresh(&self.context.config.client_id, form.token.expose(), form.scope);
+        let url = form.metadata.token_endpoint.as_str();
+        let reply = self.context.post_with(&*background, url, provided, body, OKTA.answer).await;
+        let mut reply = reply.map_err(|error| Failure::from(error).lost_if_unusable())?;
+        reply.private.add(&self.snapshot().record.username);
         let mut answer = self.context.read(&reply, Leg::Refresh).map_err(Failure::lost_if_unusable)?;
         let tokens = parse_tokens(&mut answer).map_err(|kind| Failure::after(&reply, kind).lost())?;
+        if is_in_use(&self.context, &tokens.access_token, Some(self)) {
+            // Meant for another session (row 100): nothing of it is ours, and our own answer is lost.
+            self.security(id, SecurityEvent::AccessTokenReused);
+            let kind = Kind::TokenRejected { check: TokenCheck::AccessTokenReused };
+            return Err(Failure::after(&reply, kind).lost());
+        }
         Ok((tokens, reply))
     }
 
     /// 5 and 6: the answer belongs to a session that is still the same, or is given back.
     async fn apply(self: &Arc<Self>, id: &Code, presented: &Record, new: Answered<'_>) -> Result<(), Error> {
-        let Answered { metadata, keys, tokens, response, sent } = new;
+        let Answered { metadata, keys, tokens, server, sent } = new;
         let background = self.context.env.transport.background();
         let previous = self.state().claims.clone();
         let occasion = Occasion {
             metadata,
             keys,
-            server: self.context.server_time(response),
+            server,
             received: self.context.env.clock.boot(),
             id_token_required: false,
             id_token_wanted: self.wants_id_token(),
             previous: previous.as_deref(),
         };
-        let validated = match self.unsuitable(id, presented, &tokens, sent) {
-            Some(check) => Err(Kind::TokenRejected { check }),
-            None => validation::validate(&self.context, &background, &tokens, &occasion).await,
-        };
+        // First whose they are, then whether they are suitable.
+        let validated = validation::validate(&self.context, &background, &tokens, &occasion).await.and_then(|claims| {
+            let check = self.unsuitable(id, presented, &tokens, sent);
+            check.map_or(Ok(claims), |check| Err(Kind::TokenRejected { check }))
+        });
         if let Err(Kind::TokenRejected { check }) = validated {
             self.security(id, SecurityEvent::TokenRejected { check });
             if check == TokenCheck::Subject && previous.is_some() {

@@ -79,16 +79,22 @@ fn without_a_time_the_wait_doubles_until_the_server_takes_a_request() {
         retry_after: None,
     };
     for expected in [1, 2, 4, 8, 16, 32, 60, 60] {
-        standing.heard(429, &concurrency, at(0));
+        standing.heard(429, &concurrency, true, at(0));
+        // What is not counted says nothing about what is.
+        standing.heard(200, &RateHeaders::default(), false, at(0));
         assert_eq!(standing.back_off().as_secs(), expected, "row 316");
     }
-    standing.heard(400, &RateHeaders::default(), at(0));
-    standing.heard(429, &RateHeaders::default(), at(0));
+    assert!(standing.wants_quiet(at(59)) && !standing.wants_quiet(at(60)));
+    standing.heard(400, &RateHeaders::default(), true, at(0));
+    standing.heard(429, &RateHeaders::default(), true, at(0));
     assert_eq!(standing.back_off().as_secs(), 1, "row 320");
+    standing.heard(429, &RateHeaders::default(), true, at(100));
+    standing.heard(429, &RateHeaders::default(), true, at(300));
+    assert_eq!(standing.back_off().as_secs(), 1, "long ago is not in a row");
 }
 
 #[test]
-fn an_empty_bucket_puts_off_what_nobody_waits_for() {
+fn quiet_is_kept_for_what_nobody_waits_for() {
     let mut standing = Standing::default();
     let empty = |reset| RateHeaders {
         remaining: Some("0"),
@@ -97,12 +103,17 @@ fn an_empty_bucket_puts_off_what_nobody_waits_for() {
         date: DATE,
         retry_after: None,
     };
-    standing.heard(200, &empty("1700000010"), at(5));
-    assert!(standing.is_empty(at(14)) && !standing.is_empty(at(15)), "row 321");
-    standing.heard(200, &empty("1800000000"), at(5));
-    assert!(standing.is_empty(at(124)) && !standing.is_empty(at(125)), "row 317");
-    standing.heard(200, &RateHeaders { remaining: Some("3"), ..empty("1700000010") }, at(5));
-    assert!(!standing.is_empty(at(5)));
+    standing.heard(200, &empty("1700000010"), true, at(5));
+    assert!(standing.wants_quiet(at(14)) && !standing.wants_quiet(at(15)), "row 321");
+    standing.heard(200, &empty("1800000000"), true, at(5));
+    assert!(standing.wants_quiet(at(124)) && !standing.wants_quiet(at(125)), "row 317");
+    standing.heard(200, &RateHeaders::default(), true, at(6));
+    standing.heard(200, &empty("1700000001"), false, at(6));
+    assert!(standing.wants_quiet(at(124)), "an answer that says nothing about the bucket does not fill it");
+    standing.heard(200, &RateHeaders { remaining: Some("3"), ..empty("1700000010") }, true, at(7));
+    assert!(!standing.wants_quiet(at(7)));
+    standing.heard(429, &RateHeaders { retry_after: Some("90"), ..RateHeaders::default() }, true, at(10));
+    assert!(standing.wants_quiet(at(99)) && !standing.wants_quiet(at(100)), "row 318");
 }
 
 #[test]
