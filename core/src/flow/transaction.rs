@@ -45,6 +45,7 @@ pub(super) struct Transaction {
     busy: AtomicBool,
     on_the_wire: AtomicBool,
     finished: AtomicBool,
+    has_end: AtomicBool,
     second_factor: Mutex<Option<SecondFactor>>,
     /// The `oob_code`s of the prompts that are still answerable, by the prompt's number.
     prompts: Mutex<Prompts>,
@@ -124,11 +125,11 @@ impl Transaction {
             busy: AtomicBool::new(false),
             on_the_wire: AtomicBool::new(false),
             finished: AtomicBool::new(false),
+            has_end: AtomicBool::new(false),
             second_factor: Mutex::new(None),
             prompts: Mutex::default(),
         });
         sign_ins.enter(&transaction).map_err(|kind| transaction.error(kind))?;
-        transaction.end_after(MAX_LIFE);
         Ok(transaction)
     }
 
@@ -414,6 +415,10 @@ impl Transaction {
             let work = work(abandoned.clone());
             async move {
                 let _turn = turn;
+                // From its first request on, and set where timers live: setting it from here would wake that thread once more.
+                if !transaction.has_end.swap(true, Ordering::SeqCst) {
+                    transaction.end_after(MAX_LIFE);
+                }
                 let result = transaction.report(this, &abandoned, work).await;
                 if abandoned.is_abandoned() && matches!(result, Err(Failure { why: Why::MoreAssurance(_), .. })) {
                     // Nobody took the new `mfa_token`, and the old one is worthless.
