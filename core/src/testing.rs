@@ -1,6 +1,6 @@
 //! What the generated tests have in common: a seed instead of a clock, so that every run is the same one.
 //!
-//! `SEED=7` gives other cases, `CASES=100000` more of them.
+//! `SEED=7` gives other cases, `TIMES=25` so many times as many.
 
 use proptest::prelude::ProptestConfig;
 use proptest::test_runner::RngSeed;
@@ -12,9 +12,10 @@ pub(crate) fn seed() -> u64 {
     number("SEED").unwrap_or(SEED)
 }
 
-/// How many cases to generate: never fewer than a test needs to meet each of its rules.
-pub(crate) fn cases(at_least: u32) -> u32 {
-    number("CASES").map_or(at_least, |cases| u32::try_from(cases).unwrap_or(u32::MAX).max(at_least))
+/// How many cases to generate, where `usual` ones are enough to meet every rule.
+pub(crate) fn cases(usual: u32) -> u32 {
+    let times = number("TIMES").unwrap_or(1).max(1);
+    u32::try_from(times.saturating_mul(u64::from(usual))).unwrap_or(u32::MAX)
 }
 
 fn number(variable: &str) -> Option<u64> {
@@ -23,9 +24,9 @@ fn number(variable: &str) -> Option<u64> {
 
 /// For `proptest!`. The seed says it all, so nothing is written to a file of regressions: a case that was found once
 /// becomes a line in the table of the rule that it broke.
-pub(crate) fn properties(at_least: u32) -> ProptestConfig {
+pub(crate) fn properties(usual: u32) -> ProptestConfig {
     ProptestConfig {
-        cases: cases(at_least),
+        cases: cases(usual),
         rng_seed: RngSeed::Fixed(seed()),
         failure_persistence: None,
         ..ProptestConfig::default()
@@ -51,5 +52,18 @@ impl Random {
     /// A number from 0 up to `bound`, which is not among them.
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.next() % u64::try_from(bound).unwrap()).unwrap()
+    }
+
+    pub(crate) fn byte(&mut self) -> u8 {
+        self.next().to_le_bytes()[0]
+    }
+
+    /// True once in `times`.
+    pub(crate) fn once_in(&mut self, times: usize) -> bool {
+        self.below(times) == 0
+    }
+
+    pub(crate) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        &from[self.below(from.len())]
     }
 }

@@ -45,4 +45,6 @@ pub(crate) fn check_id_token(compact: &str, keys: &KeySet, allowed: &[Algorithm]
 }
 
 #[cfg(test)]
+mod differential;
+#[cfg(test)]
 mod tests;

@@ -409,4 +409,6 @@ pub(crate) mod another;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
+pub(crate) mod spelling;
+#[cfg(test)]
 mod tests;

@@ -115,7 +115,11 @@ proptest! {
             (requests::challenge(&common, &token, Factor::Push), &[("mfa_token", &token)]),
             (
                 requests::oob(&common, &token, Some(&secret), mfa_token),
-                &[("oob_code", &token), ("binding_code", &secret), (if second { "mfa_token" } else { "oob_code" }, &token)],
+                &[
+                    ("oob_code", &token),
+                    ("binding_code", &secret),
+                    (if second { "mfa_token" } else { "oob_code" }, &token),
+                ],
             ),
             (requests::mfa_otp(&common, &token, &secret), &[("mfa_token", &token), ("otp", &secret)]),
             (requests::refresh(id, &token, &typed), &[("refresh_token", &token)]),

@@ -63,8 +63,8 @@ fn same(ours: &Value, theirs: &Json) -> bool {
         (Value::Bool(a), Json::Bool(b)) => a == b,
         (Value::Number(a), Json::Number(b)) => {
             let (x, y) = (a.as_f64(), b.as_f64().unwrap());
-            // serde_json rounds within a few units in the last place, and reads "-0" as a float.
-            let is_close = x == y || (x - y).abs() <= x.abs() * 1e-15;
+            // serde_json rounds within a few units in the last place (subnormal numbers too), and reads "-0" as a float.
+            let is_close = x == y || (x - y).abs() <= f64::from_bits(4).max(x.abs() * 1e-15);
             is_close && (a.as_i64() == b.as_i64() || a.text() == "-0")
         }
         (Value::String(a), Json::String(b)) => a.as_str() == b,
