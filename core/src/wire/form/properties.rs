@@ -86,7 +86,7 @@ fn the_decoder_of_this_test_is_strict() {
 }
 
 proptest! {
-    #![proptest_config(properties(512))]
+    #![proptest_config(properties(256))]
 
     #[test]
     fn every_parameter_arrives_as_it_was_in_a_buffer_that_never_grew(parameters in parameters()) {

@@ -175,7 +175,7 @@ fn damage() -> impl Strategy<Value = Damage> {
 fn a_damaged_document_differs_only_by_a_named_rule() {
     let seen = RefCell::new(BTreeMap::<&str, u32>::new());
     let damaged = (document(), vec(damage(), 1..3), 0_u8..8, any::<prop::sample::Index>());
-    let result = TestRunner::new(properties(3_000)).run(&damaged, |((document, choices), damages, more, byte)| {
+    let result = TestRunner::new(properties(2_000)).run(&damaged, |((document, choices), damages, more, byte)| {
         let mut bytes = write(&document, &choices).into_bytes();
         damages.iter().for_each(|damage| damage.apply(&mut bytes));
         match more {

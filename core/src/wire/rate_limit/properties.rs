@@ -27,7 +27,7 @@ fn date(seconds: u64) -> String {
 }
 
 proptest! {
-    #![proptest_config(properties(8_192))]
+    #![proptest_config(properties(4_096))]
 
     #[test]
     fn a_wait_is_between_a_second_and_an_hour(
