@@ -252,15 +252,15 @@ impl Context {
         &self,
         call: impl Future<Output = Result<T, StoreProblem>> + Send + 'static,
     ) -> Result<T, StoreProblem> {
+        if Arc::strong_count(&self.store_calls) > MAX_STORE_CALLS {
+            return Err(StoreProblem::Transient);
+        }
         let mut call: BoxFuture<'static, _> = Box::pin(call);
         // A store that breaks its word, and is not ready, goes where the others go.
         if !self.store.may_block()
             && let Some(result) = call.as_mut().now_or_never()
         {
             return result;
-        }
-        if Arc::strong_count(&self.store_calls) > MAX_STORE_CALLS {
-            return Err(StoreProblem::Transient);
         }
         let under_way = Arc::clone(&self.store_calls);
         let (done, result) = oneshot::channel();

@@ -788,3 +788,72 @@ fn going_back_sixteen_times_locks_nobody_out() {
     println!("{r:?} after {took} s; metadata requests {}", net.count("well-known"));
     assert!(took < 100, "{took}");
 }
+
+#[test]
+fn an_old_rate_limit_holds_no_refresh_back() {
+    let world = World::new();
+    let refreshes = Arc::new(Mutex::new(0));
+    let count = refreshes.clone();
+    let net = Net::new(&world, move |r| {
+        if r.url.contains("well-known") {
+            return metadata();
+        }
+        if r.body.contains("username=ana") {
+            return token("at1", "rt1", 3600);
+        }
+        if r.body.contains("username=ben") {
+            let headers = vec![("x-rate-limit-remaining", "0".into()), ("retry-after", "100".into())];
+            return (400, headers, r#"{"error":"invalid_grant"}"#.into());
+        }
+        let mut count = count.lock().unwrap();
+        *count += 1;
+        match *count {
+            1 => (429, vec![("retry-after", "10".into())], String::new()),
+            _ => token("at2", "rt2", 3600),
+        }
+    });
+    let client = builder(&world, &net).build().unwrap();
+    let session = signed_in(world.run(client.sign_in("ana").password("pw-pw-pw")));
+    world.advance(Duration::from_secs(3300));
+    world.run(session.refresh()).expect_err("limited");
+    world.advance(Duration::from_secs(1000));
+    world.run(client.sign_in("ben").password("pw-pw-pw")).expect_err("refused, and the bucket is empty");
+    world.run(session.access_token()).expect("somebody waits, and nobody said no to this");
+}
+
+#[test]
+fn a_series_of_polls_that_is_cancelled_is_finished_too() {
+    let world = World::new();
+    let net = Net::new(&world, |r| {
+        if r.url.contains("well-known") {
+            return metadata();
+        }
+        if r.url.contains("primary-authenticate") {
+            return ok(r#"{"oob_code":"oob-code-1","channel":"push","binding_method":"none","expires_in":300}"#);
+        }
+        err(400, r#"{"error":"authorization_pending"}"#)
+    });
+    let log = Log::default();
+    let client = builder(&world, &net).audit_sink(log.clone()).build().unwrap();
+    let Ok(Step::ApproveOnDevice(push)) = world.run(client.sign_in("ana").push()) else { panic!("no push") };
+    let later = async {
+        world.sleep(Duration::from_secs(12)).await;
+        push.cancel();
+    };
+    let (result, ()) = world.run(futures_util::future::join(push.approved(), later));
+    assert_eq!(result.expect_err("cancelled").kind(), &Kind::Cancelled);
+    let Ok(Step::ApproveOnDevice(push)) = world.run(client.sign_in("ben").push()) else { panic!("no push") };
+    world.advance(Duration::from_secs(400));
+    assert_eq!(world.run(push.approved()).expect_err("over").kind(), &Kind::Expired);
+    world.settle();
+    let events = log.0.lock().unwrap();
+    let polls: Vec<_> = events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            AuditKind::AttemptStarted { attempt: directauth::audit::Attempt::Approval } => Some("started"),
+            AuditKind::AttemptFinished { attempt: directauth::audit::Attempt::Approval, outcome, .. } => Some(*outcome),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(polls, ["started", "Cancelled"], "and none for a prompt that was never asked about");
+}

@@ -33,6 +33,26 @@ impl Cancellation {
         }
     }
 
+    /// Does something if it is not cancelled, and so that it cannot be meanwhile.
+    pub(super) fn unless_cancelled(&self, then: impl FnOnce()) -> bool {
+        let switch = self.switch();
+        let goes_on = !matches!(*switch, Switch::Cancelled);
+        if goes_on {
+            then();
+        }
+        goes_on
+    }
+
+    /// Cancels what is still running, if `may` says so; it is asked so that nothing begins meanwhile.
+    pub(super) fn cancel_if(&self, may: impl FnOnce() -> bool) -> bool {
+        let mut switch = self.switch();
+        let may = may();
+        if may && let Switch::Running(_) = *switch {
+            *switch = Switch::Cancelled;
+        }
+        may
+    }
+
     /// The point of no return: `false` if it was cancelled before.
     pub(super) fn commit(&self) -> bool {
         let mut switch = self.switch();

@@ -22,7 +22,6 @@ pub(crate) struct Schedule {
     uncertain: bool,
     /// Web pages that came in a row instead of an answer (row 138).
     pages: u32,
-    polls: u32,
 }
 
 /// What comes after one answer.
@@ -46,7 +45,7 @@ const MAX_PAGES: u32 = 3;
 impl Schedule {
     /// Polls every `interval` until `deadline`; the first one too comes after one interval.
     pub(crate) fn new(interval: Duration, deadline: BootInstant, now: BootInstant) -> Self {
-        let mut schedule = Self { interval, next: now, deadline, out: false, uncertain: false, pages: 0, polls: 0 };
+        let mut schedule = Self { interval, next: now, deadline, out: false, uncertain: false, pages: 0 };
         schedule.wait_at_least(Duration::ZERO, now);
         schedule
     }
@@ -61,20 +60,11 @@ impl Schedule {
         now >= self.deadline
     }
 
-    /// A poll is about to be sent. If nobody hears its answer, the next one keeps its distance all the same. Gives how many
-    /// were sent before.
-    pub(crate) fn begin(&mut self, now: BootInstant) -> u32 {
+    /// A poll is about to be sent. If nobody hears its answer, the next one keeps its distance all the same.
+    pub(crate) fn begin(&mut self, now: BootInstant) {
         self.uncertain |= self.out;
         self.out = true;
         self.wait_at_least(Duration::ZERO, now);
-        let before = self.polls;
-        self.polls = before.saturating_add(1);
-        before
-    }
-
-    /// How many polls were sent.
-    pub(crate) fn polls(&self) -> u32 {
-        self.polls
     }
 
     fn wait_at_least(&mut self, least: Duration, now: BootInstant) -> Move {

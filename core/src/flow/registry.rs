@@ -30,7 +30,7 @@ impl SignIns {
         let earlier = {
             let mut running = lock(&self.running);
             let earlier = running.get(&new.username).and_then(Weak::upgrade);
-            if earlier.as_ref().is_some_and(|earlier| earlier.is_on_the_wire()) {
+            if earlier.as_ref().is_some_and(|earlier| !earlier.stop_unless_on_the_wire()) {
                 return Err(Kind::Busy);
             }
             running.retain(|_, transaction| transaction.strong_count() > 0);

@@ -111,7 +111,7 @@ impl SignIn {
         transaction.pace_first_factor().await?;
         transaction.pace().await?;
         let body = body(&transaction.common, &transaction.username);
-        match transaction.exchange(&turn, Leg::Entered, attempt.into(), body).await {
+        match transaction.exchange(&turn, Leg::Entered, attempt, body).await {
             Ok(session) => Ok(Step::SignedIn(session)),
             Err(Failure { why: Why::MoreAssurance(asked), .. }) => transaction.more_assurance(asked),
             Err(failure) => Err(transaction.failed(failure)),

@@ -3,13 +3,13 @@
 use core::fmt;
 use core::time::Duration;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use super::input;
 use super::poll::{Move, Schedule};
 use super::second_factor::MAX_ATTEMPTS;
-use super::transaction::{Transaction, Try, Turn};
+use super::transaction::{Transaction, Turn};
 use crate::audit::Attempt;
 use crate::config::Factor;
 use crate::env::BootInstant;
@@ -156,7 +156,7 @@ async fn submit_otp(transaction: &Arc<Transaction>, turn: &Arc<Turn>, code: &Sec
     let body = transaction.with_mfa_token(|token| requests::mfa_otp(&transaction.common, token, code.expose()));
     let body = body.map_err(|failure| transaction.failed(failure))?;
     transaction.count_otp()?;
-    match transaction.exchange(turn, Leg::Entered, Attempt::SecondFactorOtp.into(), body).await {
+    match transaction.exchange(turn, Leg::Entered, Attempt::SecondFactorOtp, body).await {
         Ok(session) => Ok(Step::SignedIn(session)),
         Err(Failure { why: Why::MoreAssurance(asked), .. }) => transaction.more_assurance(asked),
         Err(failure) => Err(transaction.second_factor_failed(Factor::Otp, true, failure)),
@@ -281,7 +281,7 @@ impl Prompt {
         &self,
         turn: &Arc<Turn>,
         leg: Leg,
-        this: Try,
+        attempt: Attempt,
         binding_code: Option<&str>,
     ) -> Result<Session, Failure> {
         let (transaction, common) = (&self.transaction, &self.transaction.common);
@@ -290,7 +290,7 @@ impl Prompt {
             Some(_) => transaction.with_mfa_token(|token| requests::oob(common, oob_code, binding_code, Some(token))),
             None => Ok(requests::oob(common, oob_code, binding_code, None)),
         })?;
-        self.transaction.exchange(turn, leg, this, body).await
+        self.transaction.exchange(turn, leg, attempt, body).await
     }
 
     fn failed(&self, failure: Failure) -> Error {
@@ -328,15 +328,13 @@ pub struct ApproveOnDevice {
     prompt: Prompt,
     number: Option<String>,
     schedule: Mutex<Schedule>,
-    /// When the first wait for it began.
-    began: OnceLock<BootInstant>,
 }
 
 impl ApproveOnDevice {
     fn new(prompt: Prompt, number: Option<String>, interval: Duration) -> Self {
         let now = prompt.transaction.context.env.clock.boot();
         let schedule = Mutex::new(Schedule::new(interval, prompt.deadline, now));
-        Self { prompt, number, schedule, began: OnceLock::new() }
+        Self { prompt, number, schedule }
     }
 
     /// The number that the user has to tap on the device, to be shown large; `None` if there is just yes and no.
@@ -362,25 +360,30 @@ impl ApproveOnDevice {
     /// [`Kind::Server`], [`Kind::Configuration`], [`Kind::InvalidResponse`], [`Kind::Network`] (only for a certificate
     /// that is not accepted, or web pages in a row: the step stays usable).
     pub async fn approved(&self) -> Result<Step, Error> {
+        let turn = self.prompt.turn()?;
+        let result = self.answer(&turn).await;
+        if let Err(error) = &result {
+            // Whatever ended the wait, if no answer did.
+            self.prompt.transaction.polls_end(error.kind().name(), None, None);
+        }
+        result
+    }
+
+    async fn answer(&self, turn: &Arc<Turn>) -> Result<Step, Error> {
         let prompt = &self.prompt;
-        let turn = prompt.turn()?;
         let clock = &prompt.transaction.context.env.clock;
-        let began = self.began.get_or_init(|| clock.boot());
         loop {
             let pause = self.schedule().wait(clock.boot());
             if !pause.is_zero() {
                 prompt.transaction.sleep(pause).await?;
             }
             if self.schedule().is_over(clock.boot()) {
-                let polls = self.schedule().polls();
-                prompt.transaction.report_end_of_polls("Expired", polls, *began);
                 prompt.spend();
                 return Err(prompt.transaction.error(Kind::Expired));
             }
             prompt.transaction.pace().await?;
-            let retries = self.schedule().begin(clock.boot());
-            let this = Try { attempt: Attempt::Approval, retries, began: Some(*began) };
-            let failure = match prompt.exchange(&turn, Leg::Poll, this, None).await {
+            self.schedule().begin(clock.boot());
+            let failure = match prompt.exchange(turn, Leg::Poll, Attempt::Approval, None).await {
                 Ok(session) => {
                     prompt.spend();
                     return Ok(Step::SignedIn(session));
@@ -396,7 +399,6 @@ impl ApproveOnDevice {
                 }
                 _ => {}
             }
-            let was_silence = matches!(failure.why, Why::NoAnswer { .. });
             let next = self.schedule().after(failure.why, clock.boot());
             match next {
                 Move::Wait => {}
@@ -405,10 +407,6 @@ impl ApproveOnDevice {
                     return prompt.transaction.more_assurance(asked);
                 }
                 Move::Stop(kind) => {
-                    if was_silence {
-                        let polls = self.schedule().polls();
-                        prompt.transaction.report_end_of_polls(kind.name(), polls, *began);
-                    }
                     if !kind.is_retryable() {
                         prompt.spend();
                     }
@@ -500,7 +498,7 @@ impl EnterCode {
         // Counted before it is sent: a caller that goes away must not get one for nothing.
         prompt.attempts.fetch_add(1, Ordering::SeqCst);
         // EXPOSE: written into the request body, which wipes itself after its one send.
-        match prompt.exchange(&turn, Leg::Entered, attempt.into(), Some(code.expose())).await {
+        match prompt.exchange(&turn, Leg::Entered, attempt, Some(code.expose())).await {
             Ok(session) => {
                 prompt.spend();
                 Ok(Step::SignedIn(session))

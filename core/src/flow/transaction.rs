@@ -46,6 +46,7 @@ pub(super) struct Transaction {
     on_the_wire: AtomicBool,
     finished: AtomicBool,
     has_end: AtomicBool,
+    series: Mutex<Option<Series>>,
     second_factor: Mutex<Option<SecondFactor>>,
     /// The `oob_code`s of the prompts that are still answerable, by the prompt's number.
     prompts: Mutex<Prompts>,
@@ -63,19 +64,10 @@ const MAX_LIFE: Duration = Duration::from_secs(1800);
 const MFA_LIFE: Duration = Duration::from_secs(600);
 const PROBE: &str = "probe";
 
-/// What is sent, and how often it was sent before.
-#[derive(Clone, Copy)]
-pub(super) struct Try {
-    pub(super) attempt: Attempt,
-    pub(super) retries: u32,
-    /// When the first of a series was sent.
-    pub(super) began: Option<BootInstant>,
-}
-
-impl From<Attempt> for Try {
-    fn from(attempt: Attempt) -> Self {
-        Self { attempt, retries: 0, began: None }
-    }
+/// The polls of one wait, from the first that was sent.
+struct Series {
+    began: BootInstant,
+    polls: u32,
 }
 
 /// The right to act for the sign-in; one at a time. It lasts until the request that was begun with it has ended.
@@ -126,6 +118,7 @@ impl Transaction {
             on_the_wire: AtomicBool::new(false),
             finished: AtomicBool::new(false),
             has_end: AtomicBool::new(false),
+            series: Mutex::default(),
             second_factor: Mutex::new(None),
             prompts: Mutex::default(),
         });
@@ -136,12 +129,13 @@ impl Transaction {
     /// Ends it: nothing new is sent, whoever waits hears of it, and the secrets are wiped.
     pub(super) fn cancel(&self) {
         self.cancellation.cancel();
+        self.polls_end("Cancelled", None, None);
         self.end();
     }
 
-    /// Whether a request is under way whose answer is not known yet.
-    pub(super) fn is_on_the_wire(&self) -> bool {
-        self.on_the_wire.load(Ordering::SeqCst)
+    /// Stops it, unless a request is under way whose answer is not known yet: then `false`.
+    pub(super) fn stop_unless_on_the_wire(&self) -> bool {
+        self.cancellation.cancel_if(|| !self.on_the_wire.load(Ordering::SeqCst))
     }
 
     /// The right to act, if nobody else has it and the sign-in is not over.
@@ -169,11 +163,11 @@ impl Transaction {
         self: &Arc<Self>,
         turn: &Arc<Turn>,
         leg: Leg,
-        this: Try,
+        attempt: Attempt,
         body: Body,
     ) -> Result<Session, Failure> {
         let transaction = Arc::clone(self);
-        self.request(turn, this, move |abandoned| async move {
+        self.request(turn, attempt, move |abandoned| async move {
             let context = &transaction.context;
             let sent = (context.env.clock.wall(), context.env.clock.boot());
             let url = transaction.metadata.token_endpoint.as_str();
@@ -226,7 +220,7 @@ impl Transaction {
             (self.metadata.primary_authenticate.clone(), body)
         };
         let transaction = Arc::clone(self);
-        self.request(turn, Attempt::Send(factor).into(), move |abandoned| async move {
+        self.request(turn, Attempt::Send(factor), move |abandoned| async move {
             let reply = transaction.post(url.as_str(), body, &abandoned).await?;
             let answer = transaction.context.read(&reply, Leg::Start)?;
             Ok((answer, said::request_id(&reply.response, &reply.private)))
@@ -402,7 +396,7 @@ impl Transaction {
     async fn request<T, F>(
         self: &Arc<Self>,
         turn: &Arc<Turn>,
-        this: Try,
+        attempt: Attempt,
         work: impl FnOnce(Abandoned) -> F,
     ) -> Result<T, Failure>
     where
@@ -419,7 +413,7 @@ impl Transaction {
                 if !transaction.has_end.swap(true, Ordering::SeqCst) {
                     transaction.end_after(MAX_LIFE);
                 }
-                let result = transaction.report(this, &abandoned, work).await;
+                let result = transaction.report(attempt, &abandoned, work).await;
                 if abandoned.is_abandoned() && matches!(result, Err(Failure { why: Why::MoreAssurance(_), .. })) {
                     // Nobody took the new `mfa_token`, and the old one is worthless.
                     transaction.end();
@@ -437,13 +431,13 @@ impl Transaction {
 
     async fn report<T>(
         &self,
-        Try { attempt, retries, began }: Try,
+        attempt: Attempt,
         abandoned: &Abandoned,
         work: impl Future<Output = Result<(T, Option<Code>), Failure>>,
     ) -> Result<T, Failure> {
         let clock = &self.context.env.clock;
-        let began = began.unwrap_or_else(|| clock.boot());
-        if attempt != Attempt::Approval || retries == 0 {
+        let began = clock.boot();
+        if attempt != Attempt::Approval || self.poll_is_first() {
             self.context.auditor.record(self.trail(), AuditKind::AttemptStarted { attempt });
         }
         // A cancelled or dropped sign-in sends nothing new.
@@ -464,9 +458,14 @@ impl Transaction {
                 Ok((_, request_id)) => ("Success", Some(200), request_id.clone()),
                 Err(failure) => (failure.why.name(), failure.status, failure.said.request_id.clone()),
             };
-            let duration = clock.boot().since(began);
-            let finished = AuditKind::AttemptFinished { attempt, outcome, status, request_id, duration, retries };
-            self.context.auditor.record(self.trail(), finished);
+            if attempt == Attempt::Approval {
+                self.polls_end(outcome, status, request_id);
+            } else {
+                let duration = clock.boot().since(began);
+                let finished =
+                    AuditKind::AttemptFinished { attempt, outcome, status, request_id, duration, retries: 0 };
+                self.context.auditor.record(self.trail(), finished);
+            }
             if let Err(Failure { why: Why::Fatal(Kind::InvalidResponse { what: ResponseDefect::Redirect }), .. }) =
                 &result
             {
@@ -486,17 +485,26 @@ impl Transaction {
         }
     }
 
-    /// A series of polls ends here: without an answer, or because asking again is useless.
-    pub(super) fn report_end_of_polls(&self, outcome: &'static str, polls: u32, began: BootInstant) {
-        let finished = AuditKind::AttemptFinished {
-            attempt: Attempt::Approval,
-            outcome,
-            status: None,
-            request_id: None,
-            duration: self.context.env.clock.boot().since(began),
-            retries: polls.saturating_sub(1),
-        };
+    /// A poll is about to be sent; whether it is the first of its series.
+    fn poll_is_first(&self) -> bool {
+        let now = self.context.env.clock.boot();
+        let mut series = self.series();
+        let series = series.get_or_insert(Series { began: now, polls: 0 });
+        series.polls = series.polls.saturating_add(1);
+        series.polls == 1
+    }
+
+    /// A series of polls ends, if one was begun.
+    pub(super) fn polls_end(&self, outcome: &'static str, status: Option<u16>, request_id: Option<Code>) {
+        let Some(Series { began, polls }) = self.series().take() else { return };
+        let duration = self.context.env.clock.boot().since(began);
+        let (attempt, retries) = (Attempt::Approval, polls.saturating_sub(1));
+        let finished = AuditKind::AttemptFinished { attempt, outcome, status, request_id, duration, retries };
         self.context.auditor.record(self.trail(), finished);
+    }
+
+    fn series(&self) -> MutexGuard<'_, Option<Series>> {
+        self.series.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn post(&self, url: &str, body: Body, abandoned: &Abandoned) -> Result<Reply, Failure> {
@@ -504,9 +512,9 @@ impl Transaction {
         // Nothing leaves the device while the app's own code is asked.
         self.on_the_wire.store(self.context.header_provider.is_none(), Ordering::SeqCst);
         let provided = self.context.provided_headers(Method::Post, url).await;
-        self.on_the_wire.store(true, Ordering::SeqCst);
         // The provider may have taken its time: a sign-in that was cancelled or dropped meanwhile sends nothing.
-        if self.cancellation.is_cancelled() || abandoned.is_abandoned() {
+        let goes_on = self.cancellation.unless_cancelled(|| self.on_the_wire.store(true, Ordering::SeqCst));
+        if !goes_on || abandoned.is_abandoned() {
             return Err(Failure::local(Kind::Cancelled));
         }
         let mut reply = self.context.post_with(&*self.conversation, url, provided, body, deadline).await?;

@@ -22,6 +22,7 @@ use crate::error::{Code, EndReason, Error, Kind, StoreProblem};
 use crate::jose::id_token::IdTokenClaims;
 use crate::jose::jws;
 use crate::secret::Secret;
+use crate::wire::rate_limit::MAX_AUTOMATIC;
 
 pub(crate) struct Engine {
     context: Arc<Context>,
@@ -249,10 +250,10 @@ impl Engine {
             return Err(Kind::ReauthRequired { reason: Code::of("no_refresh_token") }.into());
         }
         let now = self.now();
-        let quiet = self.context.should_be_quiet();
-        if let Some((_, Some(error))) = &self.state().last_refresh
-            && quiet
-            && matches!(error.kind(), Kind::RateLimited { .. })
+        if let Some((at, Some(error))) = &self.state().last_refresh
+            && let Kind::RateLimited { retry_at } = error.kind()
+            && now.wall.to_system_time() < *retry_at
+            && now.boot.since(*at) < MAX_AUTOMATIC
         {
             // The server said until when; the error of then says it too.
             return Err(error.clone());

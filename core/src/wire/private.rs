@@ -67,12 +67,20 @@ impl Private {
         for spelling in spellings.iter().filter(|spelling| !spelling.is_empty()) {
             masked = mask_one(&masked, spelling);
         }
-        let plain = letters_and_digits(&masked);
+        let (plain, bones) = (letters_and_digits(&masked), skeleton(&masked));
         let shows = |value: &Zeroizing<String>| {
-            let bare = letters_and_digits(value);
-            bare.len() >= ENOUGH && plain.contains(beginning(&bare))
+            let (bare, of_value) = (letters_and_digits(value), skeleton(value));
+            let is_in = |text: &str, part: &str| part.len() >= ENOUGH && text.contains(beginning(part));
+            is_in(&plain, &bare) || is_in(&bones, &of_value)
         };
-        if self.0.iter().any(shows) { Zeroizing::new(MASK.to_owned()) } else { masked }
+        // Only where somebody may have written it otherwise: what nobody ever escapes was found as it is.
+        let may_be_escaped =
+            |value: &str| !value.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+        if self.0.iter().any(|value| may_be_escaped(value) && shows(value)) {
+            Zeroizing::new(MASK.to_owned())
+        } else {
+            masked
+        }
     }
 }
 
@@ -131,6 +139,52 @@ fn letters_and_digits(text: &str) -> Zeroizing<String> {
     let mut plain = Zeroizing::new(String::with_capacity(text.len().saturating_mul(3)));
     plain.extend(text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase));
     plain
+}
+
+/// The ASCII letters and digits that are left when everything that stands for another character is taken out: `\u00f6`,
+/// `&ouml;`, `&#x27;`, `%C3`, also if that was escaped in turn. A value and its escaped copy have the same.
+fn skeleton(text: &str) -> Zeroizing<String> {
+    let mut bones = Zeroizing::new(String::with_capacity(text.len()));
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let after = rest.get(c.len_utf8()..).unwrap_or_default();
+        rest = match c {
+            '\\' => after.strip_prefix('u').and_then(|hex| skip_hexadecimal(hex, 4)).unwrap_or(after),
+            '%' => {
+                let mut inner = after;
+                while let Some(more) = inner.strip_prefix("25").filter(|more| skip_hexadecimal(more, 2).is_some()) {
+                    inner = more;
+                }
+                skip_hexadecimal(inner, 2).unwrap_or(after)
+            }
+            '&' => {
+                let mut inner = after;
+                while let Some(more) = inner.strip_prefix("amp;") {
+                    inner = more;
+                }
+                skip_entity(inner).unwrap_or(inner)
+            }
+            _ => {
+                if c.is_ascii_alphanumeric() {
+                    bones.push(c.to_ascii_lowercase());
+                }
+                after
+            }
+        };
+    }
+    bones
+}
+
+fn skip_hexadecimal(text: &str, digits: usize) -> Option<&str> {
+    let (number, rest) = text.split_at_checked(digits)?;
+    number.bytes().all(|b| b.is_ascii_hexdigit()).then_some(rest)
+}
+
+/// The name or number of an HTML entity, with its semicolon.
+fn skip_entity(text: &str) -> Option<&str> {
+    let end = text.bytes().take(10).position(|b| b == b';')?;
+    let (name, rest) = (text.get(..end)?, text.get(end..)?.strip_prefix(';')?);
+    (!name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'#')).then_some(rest)
 }
 
 /// What is looked for of a value.
@@ -194,7 +248,14 @@ mod tests {
             ("Tr0ub4dor & Söhne", "Tr0ub4dor+%26+S%C3%B6hne"),
             ("Tr0ub4dor & Söhne", "tr0ub4dor%20%26%20s%c3%b6hne"),
             ("Tr0ub4dor & Söhne", "Tr0ub4dor &amp; Söhne"),
-            ("Tr0ub4dor & Söhne", r#"{\"password\":\"Tr0ub4dor & S\u00f6hne\"} TR0UB4DOR & SÖHNE"#),
+            ("Tr0ub4dor & Söhne", "TR0UB4DOR & SÖHNE"),
+            ("Tr0ub4dor & Söhne", r"Tr0ub4dor & S\u00f6hne"),
+            ("Tr0ub4dor & Söhne", "Tr0ub4dor &amp; S&ouml;hne"),
+            ("Tr0ub4dor & Söhne", "Tr0ub4dor &amp;amp; S&amp;#246;hne"),
+            ("O'Hara-secret", "O&#x27;Hara-secret"),
+            ("O'Hara-secret", r"O\u0027Hara-secret"),
+            ("hunter2/2024secret", "hunter2&#x2F;2024secret"),
+            ("hunter2&2024secret", "hunter2%25262024secret"),
             ("p!w&secret3", "p!w%26secret3"),
             ("p~w/secret4&", "p~w/secret4%26"),
             ("a\"b\\secret1", r#"{"password":"a\"b\\secret1"}"#),
@@ -209,9 +270,16 @@ mod tests {
                 assert!(!masked.to_lowercase().contains(part), "{value} in {text}: {}", *masked);
             }
         }
-        for (value, text) in
-            [("Tr0ub4dor & Söhne", "Tr0ub4dor"), ("ana@example.com", "ana"), ("42", "1423"), ("42", "a42")]
-        {
+        for (value, text) in [
+            ("Tr0ub4dor & Söhne", "Tr0ub4dor"),
+            ("ana@example.com", "ana"),
+            ("42", "1423"),
+            ("42", "a42"),
+            ("user.name", "The username or password is wrong."),
+            ("client.app", "User is not assigned to the client application."),
+            ("pass-word", "Password has expired."),
+            ("correct horse battery", "Use the correct OTP and try again."),
+        ] {
             assert_eq!(*Private::of([value]).mask(text), text, "that is not it");
         }
     }

@@ -73,13 +73,9 @@ impl Standing {
                 self.without_time = 0;
                 self.quiet_for(delay, now);
             }
-            _ => {
-                self.without_time = 0;
-                // An answer that says nothing about the bucket does not fill it.
-                if remaining.is_some() {
-                    self.quiet_until = None;
-                }
-            }
+            // A failing server says nothing about its limits, and one bucket nothing about another: quiet ends by its time.
+            _ if status < 500 => self.without_time = 0,
+            _ => {}
         }
     }
 

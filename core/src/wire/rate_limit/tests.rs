@@ -85,6 +85,8 @@ fn without_a_time_the_wait_doubles_until_the_server_takes_a_request() {
         assert_eq!(standing.back_off().as_secs(), expected, "row 316");
     }
     assert!(standing.wants_quiet(at(59)) && !standing.wants_quiet(at(60)));
+    standing.heard(503, &RateHeaders::default(), true, at(0));
+    assert_eq!(standing.back_off().as_secs(), 60, "a failing server says nothing about its limits");
     standing.heard(400, &RateHeaders::default(), true, at(0));
     standing.heard(429, &RateHeaders::default(), true, at(0));
     assert_eq!(standing.back_off().as_secs(), 1, "row 320");
@@ -111,7 +113,8 @@ fn quiet_is_kept_for_what_nobody_waits_for() {
     standing.heard(200, &empty("1700000001"), false, at(6));
     assert!(standing.wants_quiet(at(124)), "an answer that says nothing about the bucket does not fill it");
     standing.heard(200, &RateHeaders { remaining: Some("3"), ..empty("1700000010") }, true, at(7));
-    assert!(!standing.wants_quiet(at(7)));
+    assert!(standing.wants_quiet(at(124)), "nor does another bucket");
+    let mut standing = Standing::default();
     standing.heard(429, &RateHeaders { retry_after: Some("90"), ..RateHeaders::default() }, true, at(10));
     assert!(standing.wants_quiet(at(99)) && !standing.wants_quiet(at(100)), "row 318");
 }
