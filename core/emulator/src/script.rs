@@ -542,6 +542,17 @@ impl Script {
         self.0.len()
     }
 
+    /// The rules that have answered nothing, or not as often as they say.
+    pub(crate) fn unused(&self) -> Vec<String> {
+        self.0
+            .iter()
+            .filter(|(rule, matched)| rule.times > 0 || *matched <= rule.after)
+            .map(|(rule, matched)| {
+                format!("{} {:?} after {} times {} matched {}", rule.on, rule.grant, rule.after, rule.times, matched)
+            })
+            .collect()
+    }
+
     pub(crate) fn answer_for(&mut self, operation: &str, grant: Option<&str>) -> Option<Answer> {
         let mut found = None;
         for (index, (rule, matched)) in self.0.iter_mut().enumerate() {

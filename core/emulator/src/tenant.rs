@@ -207,6 +207,17 @@ impl Tenant {
         self.state().script.len()
     }
 
+    /// The access token, refresh token and ID token that were given out last, each empty if there was none.
+    pub fn last_tokens(&self) -> [String; 3] {
+        let state = self.state();
+        [&state.previous.access_token, &state.previous.refresh_token, &state.previous.id_token].map(Clone::clone)
+    }
+
+    /// The prescribed answers that were not given as often as they say.
+    pub fn unused_rules(&self) -> Vec<String> {
+        self.state().script.unused()
+    }
+
     pub(crate) fn current_settings(&self) -> Settings {
         self.state().settings.clone()
     }

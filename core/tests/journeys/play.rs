@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use directauth::env::{BoxFuture, Clock, HttpTransport, NetworkOptions};
-use directauth::{Client, Error, Factor, MemoryStore, Remedy, Session, SignIn, Step, WiderScopes};
+use directauth::{Client, Error, Factor, Kind, MemoryStore, Remedy, Session, SignIn, Step, WiderScopes};
 use directauth_emulator::{BadTls, BadTlsKind, PushReaction, Tenant};
 use serde_json::{Map, Value};
 
@@ -30,13 +30,9 @@ pub(crate) fn play(vector: &Vector) -> Result<(), String> {
     let world = World::new();
     let emulator = support::emulator();
     let tenant = emulator.tenant();
-    tenant.set_clock(Arc::new(world.clone()));
+    tenant.set_clock(Arc::new(ServersOwn::new(&world, vector.config.device_clock_ahead_ms)));
     let settings = vector.config.settings.clone().unwrap_or_default();
     tenant.settings(|s| *s = settings);
-    let server_clock_behind = vector.config.device_clock_ahead_ms;
-    if server_clock_behind != 0 {
-        tenant.set_clock(Arc::new(Shifted(world.clone(), server_clock_behind)));
-    }
     for rule in &vector.server {
         tenant.script(rule.clone());
     }
@@ -49,7 +45,8 @@ pub(crate) fn play(vector: &Vector) -> Result<(), String> {
         let (world, tenant, store, events) = (world.clone(), tenant.clone(), store.clone(), events.clone());
         let config = &vector.config;
         let issuer = match (&odd, &config.issuer) {
-            (Some(odd), _) => odd.origin(),
+            // At the tenant's path, so that a client that went on in spite of everything is seen there.
+            (Some(odd), _) => format!("{}{}", odd.origin(), path(&tenant.issuer())),
             (None, Some(text)) => fill(text, &tenant),
             (None, None) => tenant.issuer(),
         };
@@ -93,9 +90,17 @@ pub(crate) fn play(vector: &Vector) -> Result<(), String> {
     for (number, call) in vector.calls.iter().enumerate() {
         play.call(call).map_err(|problem| format!("call {}: {problem}", number + 1))?;
     }
-    drop(play.client);
     play.world.settle();
-    check(&vector.expect, &tenant, &events, play.canaries)?;
+    let live_grants = tenant.live_grants();
+    // What comes later comes too: nothing may be sent again when nobody looks any more.
+    play.world.run(play.world.sleep(LATER));
+    play.world.settle();
+    play.learn();
+    let unused = tenant.unused_rules();
+    if !unused.is_empty() {
+        return Err(format!("prescribed answers that nobody got: {unused:?}"));
+    }
+    check(&vector.expect, &tenant, live_grants, &events, &play.canaries)?;
     if let Some(expected) = vector.expect.other_host_requests {
         let found = emulator.second_host_requests() - elsewhere;
         equal("requests at another host", &found, &expected)?;
@@ -103,11 +108,33 @@ pub(crate) fn play(vector: &Vector) -> Result<(), String> {
     Ok(())
 }
 
-struct Shifted(World, i64);
-impl directauth_emulator::Clock for Shifted {
-    fn now(&self) -> Duration {
-        Duration::from_millis(u64::try_from(self.0.wall_millis() - self.1).expect("after 1970"))
+/// How long a vector is watched after its last call.
+const LATER: Duration = Duration::from_secs(3_600);
+
+/// The server's clock: it goes with the time, and nobody who sets the device's clock touches it.
+struct ServersOwn {
+    world: World,
+    /// Its time minus the device's boot clock.
+    ahead: Duration,
+}
+
+impl ServersOwn {
+    fn new(world: &World, device_clock_ahead_ms: i64) -> Self {
+        let now = u64::try_from(world.wall_millis() - device_clock_ahead_ms).expect("after 1970");
+        Self { world: world.clone(), ahead: Duration::from_millis(now) - world.boot().since_boot() }
     }
+}
+
+impl directauth_emulator::Clock for ServersOwn {
+    fn now(&self) -> Duration {
+        self.ahead + self.world.boot().since_boot()
+    }
+}
+
+/// The path of a URL of the emulator.
+fn path(url: &str) -> &str {
+    let (_, rest) = url.split_once("://").expect("an absolute URL");
+    rest.find('/').map_or("", |at| &rest[at..])
 }
 
 impl Play {
@@ -119,8 +146,11 @@ impl Play {
         let says = call.remove("says").map(|v| v.as_str().expect("text").to_owned());
         let server_says = call.remove("server_says");
         let hint = call.remove("hint");
+        let maybe_sent = call.remove("maybe_sent");
+        let second_code = call.remove("second_code");
         let outcome = self.act(&mut call)?;
         self.world.settle();
+        self.learn();
         if let Some((name, _)) = call.iter().next() {
             return Err(format!("unknown key {name}"));
         }
@@ -135,6 +165,13 @@ impl Play {
             None if error.is_some() => return Err(format!("failed: {error:?}")),
             None => {}
         }
+        let is_about_an_error = remedy.is_some()
+            || says.is_some()
+            || retry_in_s.is_some()
+            || [&server_says, &hint, &maybe_sent, &second_code].iter().any(|key| key.is_some());
+        if error.is_none() && is_about_an_error {
+            return Err(format!("{word} is no error that could say something"));
+        }
         if let (Some(remedy), Some(error)) = (remedy, &error) {
             equal("remedy", &remedy_name(error.remedy()), &remedy)?;
         }
@@ -142,12 +179,13 @@ impl Play {
             let Remedy::Wait(Some(at)) = error.remedy() else { return Err("no time to wait until".into()) };
             let found = self.seconds_until(at);
             // Up to a quarter is added, so that not all devices come back at the same moment.
-            if found < seconds || found > seconds + seconds.div_ceil(4) {
+            let latest = (seconds + seconds.div_ceil(4)).min(seconds.max(3_600));
+            if found < seconds || found > latest {
                 return Err(format!("retry in {found} s, expected {seconds} s or up to a quarter more"));
             }
         }
         if let (Some(says), Some(error)) = (says, &error) {
-            let text = error.to_string();
+            let (text, says) = (error.to_string(), fill(&says, &self.tenant));
             if !text.contains(&says) {
                 return Err(format!("says {text:?}, which does not contain {says:?}"));
             }
@@ -157,6 +195,17 @@ impl Play {
             if let Some(wanted) = server_says {
                 let found = error.server_text().and_then(|text| text.description());
                 equal("the server says", &Value::from(found), &wanted)?;
+            }
+            if let Some(wanted) = second_code {
+                let found = error.server_text().and_then(|text| text.second_code());
+                equal("the second code", &Value::from(found), &wanted)?;
+            }
+            if let Some(wanted) = maybe_sent {
+                let found = match error.kind() {
+                    Kind::Network { maybe_sent, .. } => Some(*maybe_sent),
+                    _ => None,
+                };
+                equal("maybe sent", &Value::from(found), &wanted)?;
             }
             if let Some(wanted) = hint {
                 let found = error.hint().map(|hint| format!("{hint:?}"));
@@ -178,7 +227,11 @@ impl Play {
             return self.at_once(calls);
         }
         let when_sent = take_text(call, "when_sent");
-        if let Some(mut request) = self.request(call)? {
+        let request = self.request(call)?;
+        if request.is_none() && when_sent.is_some() {
+            return Err("when_sent goes with a request of a sign-in".into());
+        }
+        if let Some(mut request) = request {
             let Some(then) = when_sent else { return Ok(world.run(request).into()) };
             let before = self.tenant.journal().count("token");
             let tenant = self.tenant.clone();
@@ -209,7 +262,11 @@ impl Play {
         }
         if let Some(expected) = call.remove("number") {
             let Some(Step::ApproveOnDevice(step)) = self.step.as_deref() else { return Err("no push".into()) };
-            equal("a number is shown", &step.number().is_some(), &expected.as_bool().expect("true or false"))?;
+            if let Some(expected) = expected.as_str() {
+                equal("the number", &step.number(), &Some(expected))?;
+                return Ok(Outcome::Done);
+            }
+            equal("a number is shown", &step.number().is_some(), &expected.as_bool().expect("true, false or a text"))?;
             if let Some(number) = step.number() {
                 let pending = self.tenant.pending_pushes();
                 let shown = pending.iter().any(|push| push.number.as_deref() == Some(number));
@@ -297,6 +354,12 @@ impl Play {
         self.act_on_session(call)
     }
 
+    /// What has become secret since: whatever a request carried and whatever tokens came.
+    fn learn(&mut self) {
+        self.canaries.sent(&self.tenant.journal());
+        self.tenant.last_tokens().iter().for_each(|token| self.canaries.typed(token));
+    }
+
     fn client(&self) -> &Client {
         self.client.as_ref().expect("a valid configuration")
     }
@@ -317,6 +380,9 @@ impl Play {
         let mut requests = Vec::new();
         for call in &mut calls {
             requests.push(self.request(call)?.ok_or("not a request")?);
+            if let Some((name, _)) = call.iter().next() {
+                return Err(format!("unknown key {name} in at_once"));
+            }
         }
         let results = self.world.clone().run(futures_util::future::join_all(requests));
         let mut words = Vec::new();
@@ -346,6 +412,7 @@ impl Play {
     fn request(&mut self, call: &mut Map<String, Value>) -> Result<Option<Request>, String> {
         if let Some(username) = take_text(call, "sign_in") {
             self.username = username.trim().to_owned();
+            self.canaries.typed(&self.username.clone());
             let sign_in = self.client().sign_in(&username);
             return self.first_factor(call, sign_in).map(Some);
         }
@@ -563,6 +630,8 @@ enum OddServer {
     /// Somebody listens, accepts, and says nothing.
     Silent(std::net::TcpListener),
     Nobody(u16),
+    /// Speaks TLS 1.1 and nothing newer: answers every ClientHello with the alert `protocol_version` (RFC 8446 §6.2).
+    OldTls(u16),
 }
 
 impl OddServer {
@@ -574,6 +643,17 @@ impl OddServer {
             "{certificate_for_another_host}" => tls(BadTlsKind::WrongHost),
             "{self_signed_certificate}" => tls(BadTlsKind::SelfSigned),
             "{certificate_of_an_unknown_authority}" => tls(BadTlsKind::UnknownCa),
+            "{old_tls}" => {
+                let listener = listen();
+                let port = listener.local_addr().expect("its address").port();
+                std::thread::spawn(move || {
+                    while let Ok((mut client, _)) = listener.accept() {
+                        let _ = std::io::Read::read(&mut client, &mut [0; 4096]);
+                        let _ = std::io::Write::write_all(&mut client, &[21, 3, 1, 0, 2, 2, 70]);
+                    }
+                });
+                Self::OldTls(port)
+            }
             "{silent}" => Self::Silent(listen()),
             "{nobody}" => Self::Nobody(listen().local_addr().expect("its address").port()),
             _ => return None,
@@ -584,7 +664,7 @@ impl OddServer {
         let port = match self {
             Self::Tls(server) => return server.origin(),
             Self::Silent(listener) => listener.local_addr().expect("its address").port(),
-            Self::Nobody(port) => *port,
+            Self::Nobody(port) | Self::OldTls(port) => *port,
         };
         format!("https://127.0.0.1:{port}")
     }
