@@ -18,10 +18,10 @@ use crate::env::{
     Blob, BoxFuture, Conversation, Environment, HeaderValue, HttpRequest, HttpResponse, Method, StorageKey, TokenStore,
     TransportError,
 };
-use crate::error::{Code, Kind, StoreProblem};
+use crate::error::{Code, ConfigurationProblem, Kind, ResponseDefect, StoreProblem};
 use crate::headers::Provider;
 use crate::secret::Secret;
-use crate::wire::answer::{self, Failure, Leg, Reply};
+use crate::wire::answer::{self, Failure, Leg, Reply, Why};
 use crate::wire::form::Body;
 use crate::wire::http_date::parse_http_date;
 use crate::wire::json::Object;
@@ -133,6 +133,18 @@ impl Context {
     /// The JSON object of a success, or what the answer means instead (`wire::answer`).
     pub(crate) fn read(&self, reply: &Reply, leg: Leg) -> Result<Object, Failure> {
         answer::read(reply, leg).map_err(|failure| failure.waiting(self.waits()))
+    }
+
+    /// A server that calls itself by another name, or sends the client elsewhere, is told to the app's log (AUD-2).
+    pub(crate) fn report_oddity(&self, trail: Trail<'_>, failure: &Failure) {
+        let event = match &failure.why {
+            Why::Fatal(Kind::Configuration { what: ConfigurationProblem::IssuerMismatch { .. } }) => {
+                SecurityEvent::IssuerMismatch
+            }
+            Why::Fatal(Kind::InvalidResponse { what: ResponseDefect::Redirect }) => SecurityEvent::RedirectBlocked,
+            _ => return,
+        };
+        self.auditor.security(trail, event);
     }
 
     /// Whether work that nobody waits for should wait, because the server wants quiet.

@@ -2,7 +2,7 @@
 
 use core::fmt;
 use core::time::Duration;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -223,7 +223,6 @@ struct Prompt {
     deadline: BootInstant,
     expires_at: SystemTime,
     resend_at: SystemTime,
-    attempts: AtomicU8,
     spent: AtomicBool,
 }
 
@@ -244,7 +243,6 @@ impl Prompt {
             deadline: now.plus(life),
             expires_at: wall.plus(life).to_system_time(),
             resend_at: wall.plus(resend.since(now)).to_system_time(),
-            attempts: AtomicU8::new(0),
             spent: AtomicBool::new(false),
         }
     }
@@ -465,7 +463,7 @@ impl EnterCode {
     /// How many codes may still be sent.
     pub fn attempts_left(&self) -> u8 {
         match self.prompt.number {
-            Some(_) => MAX_ATTEMPTS.saturating_sub(self.prompt.attempts.load(Ordering::SeqCst)),
+            Some(_) => MAX_ATTEMPTS.saturating_sub(self.prompt.transaction.codes.load(Ordering::SeqCst)),
             // A code of an authenticator app counts with the choice that it belongs to.
             None => self.prompt.transaction.otp_attempts_left(),
         }
@@ -496,7 +494,7 @@ impl EnterCode {
         let attempt = Attempt::Code(prompt.factor);
         prompt.transaction.pace().await?;
         // Counted before it is sent: a caller that goes away must not get one for nothing.
-        prompt.attempts.fetch_add(1, Ordering::SeqCst);
+        prompt.transaction.codes.fetch_add(1, Ordering::SeqCst);
         // EXPOSE: written into the request body, which wipes itself after its one send.
         match prompt.exchange(&turn, Leg::Entered, attempt, Some(code.expose())).await {
             Ok(session) => {
@@ -528,7 +526,7 @@ impl EnterCode {
                 return prompt.transaction.error(Kind::Expired).with(said);
             }
             _ => {
-                prompt.attempts.fetch_sub(1, Ordering::SeqCst);
+                prompt.transaction.codes.fetch_sub(1, Ordering::SeqCst);
             }
         }
         prompt.failed(failure)

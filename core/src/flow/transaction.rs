@@ -4,7 +4,7 @@
 //! `poll`, `second_factor` and `throttle`; this sequences effects.
 
 use core::time::Duration;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::{Either, select};
@@ -46,6 +46,8 @@ pub(super) struct Transaction {
     on_the_wire: AtomicBool,
     finished: AtomicBool,
     has_end: AtomicBool,
+    /// Received codes that were sent and refused, of all prompts together: a resend gives no more of them (LIM-2).
+    pub(super) codes: AtomicU8,
     series: Mutex<Option<Series>>,
     second_factor: Mutex<Option<SecondFactor>>,
     /// The `oob_code`s of the prompts that are still answerable, by the prompt's number.
@@ -97,7 +99,7 @@ impl Transaction {
         };
         let discovered = Discovery::both(context, &conversation, context.config.scopes.contains("openid")).await;
         let (metadata, keys) = discovered.map_err(|failure| {
-            report_discovery(context, Trail { id: &id, user: &username }, &failure);
+            context.report_oddity(Trail { id: &id, user: &username }, &failure);
             fail(failure.into_error(context.env.clock.wall()))
         })?;
         let transaction = Arc::new(Self {
@@ -118,6 +120,7 @@ impl Transaction {
             on_the_wire: AtomicBool::new(false),
             finished: AtomicBool::new(false),
             has_end: AtomicBool::new(false),
+            codes: AtomicU8::new(0),
             series: Mutex::default(),
             second_factor: Mutex::new(None),
             prompts: Mutex::default(),
@@ -644,17 +647,6 @@ async fn probe(context: &Arc<Context>, id: &Code) -> Result<(), Kind> {
         return probe.await.map_err(storage);
     }
     context.detached(move |_| probe).await.unwrap_or(Err(StoreProblem::Transient)).map_err(storage)
-}
-
-fn report_discovery(context: &Context, trail: Trail<'_>, failure: &Failure) {
-    let event = match &failure.why {
-        Why::Fatal(Kind::Configuration { what: ConfigurationProblem::IssuerMismatch { .. } }) => {
-            SecurityEvent::IssuerMismatch
-        }
-        Why::Fatal(Kind::InvalidResponse { what: ResponseDefect::Redirect }) => SecurityEvent::RedirectBlocked,
-        _ => return,
-    };
-    context.auditor.security(trail, event);
 }
 
 /// Prepares a connection, the metadata and the keys for the next sign-in.

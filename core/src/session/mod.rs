@@ -145,7 +145,11 @@ impl Session {
             reply = context.get(&*via, url.as_str(), Some(&token)).await.map_err(Kind::from)?;
         }
         reply.private.add(&self.username());
-        let answer = context.read(&reply, Leg::Elsewhere).map_err(fail)?;
+        let record = self.engine.snapshot().record;
+        let answer = context.read(&reply, Leg::Elsewhere).map_err(|failure| {
+            context.report_oddity(Trail { id: &record.id, user: &record.username }, &failure);
+            fail(failure)
+        })?;
         let subject = self.engine.snapshot().claims.map(|claims| claims.subject.clone());
         match answer.str("sub") {
             Some(sub) if subject.as_deref().is_none_or(|known| known == sub) => Ok(Claims::of_object(answer)),

@@ -85,8 +85,8 @@ pub(crate) fn parse_challenge(answer: Object, factor: Factor) -> Result<Challeng
         Some(Value::String(kind)) if kind.as_str() == MFA_OTP => Ok(Challenge::Otp),
         Some(Value::String(kind)) if kind.as_str() == MFA_OOB => parse_oob(answer, factor).map(Challenge::Oob),
         // Row 156: without a type, the code tells.
-        None if answer.get("oob_code").is_some() => parse_oob(answer, factor).map(Challenge::Oob),
-        None => Err(member("challenge_type")),
+        None | Some(Value::Null) if answer.get("oob_code").is_some() => parse_oob(answer, factor).map(Challenge::Oob),
+        None | Some(Value::Null) => Err(member("challenge_type")),
         Some(_) => Err(Kind::Unsupported { what: Unsupported::Challenge }),
     }
 }
@@ -103,7 +103,7 @@ fn interval(answer: &Object, life: Duration) -> Result<Duration, Kind> {
     if interval >= life { Err(member("interval")) } else { Ok(interval) }
 }
 
-/// Rows 47, 119, 121: a string is kept as it is, a whole number is printed; 1 to 8 visible ASCII characters.
+/// Rows 47, 119, 121: a string is kept as it is, a whole number is printed; 1 to 8 ASCII letters and digits.
 fn binding_code(answer: &Object) -> Result<String, Kind> {
     let code = match answer.get("binding_code") {
         Some(Value::String(text)) => text.as_str().to_owned(),

@@ -70,7 +70,10 @@ impl Engine {
         self.may_send(&presented, token)?;
         let background = self.context.env.transport.background();
         let discovered = Discovery::both(&self.context, &background, self.wants_id_token()).await;
-        let (metadata, keys) = discovered.map_err(|failure| self.error(failure))?;
+        let (metadata, keys) = discovered.map_err(|failure| {
+            self.report_oddity(id, &failure);
+            self.error(failure)
+        })?;
         // The app's own code may take its time too.
         let provided = self.context.provided_headers(Method::Post, metadata.token_endpoint.as_str()).await;
         // Limits are checked at the send: the network may have been slow, the process may have slept.
@@ -283,6 +286,7 @@ impl Engine {
         failure: Failure,
         surely_unused: bool,
     ) -> Result<(), Error> {
+        self.report_oddity(id, &failure);
         let said = failure.said.clone();
         if !matches!(failure.why, Why::Refused) {
             if surely_unused {
@@ -317,6 +321,11 @@ impl Engine {
     fn give_back(&self, id: &Code, metadata: &Arc<Metadata>, token: (Secret, &'static str)) {
         let record = Arc::clone(&self.state().record);
         give_back(&self.context, Trail { id, user: &record.username }, metadata, token);
+    }
+
+    fn report_oddity(&self, id: &Code, failure: &Failure) {
+        let record = Arc::clone(&self.state().record);
+        self.context.report_oddity(Trail { id, user: &record.username }, failure);
     }
 
     fn security(&self, id: &Code, event: SecurityEvent) {
