@@ -18,7 +18,7 @@ use crate::config::{Factor, WhenStorageFails, WiderScopes};
 use crate::context::{Abandoned, Context, in_background, storage};
 use crate::discovery::Discovery;
 use crate::env::{Blob, BootInstant, Conversation, Method, StorageKey, WallTime};
-use crate::error::{Code, ConfigurationProblem, Error, Kind, ResponseDefect, StoreProblem, TokenCheck, Unsupported};
+use crate::error::{Code, Error, Kind, ResponseDefect, StoreProblem, TokenCheck, Unsupported};
 use crate::jose::id_token::SKEW;
 use crate::jose::jwks::KeySet;
 use crate::secret::Secret;
