@@ -19,7 +19,7 @@ use directauth::TokenStore;
 use directauth::audit::{AuditEvent, AuditKind, AuditSink, SinkError};
 use directauth::env::{Blob, StorageKey};
 use directauth::env::{
-    BoxFuture, Clock, Conversation, HttpRequest, HttpResponse, MemoryStore, Method, Transport, TransportError,
+    BoxFuture, Clock, Conversation, HttpRequest, HttpResponse, MemoryStore, Transport, TransportError,
 };
 use directauth::{
     Client, ClientBuilder, Error, HeaderProvider, HeaderProviderError, Kind, OutgoingRequest, Session, Step,
@@ -71,7 +71,6 @@ impl Conversation for Net {
         let this = self.clone();
         let body = request.body.as_ref().map(|b| String::from_utf8_lossy(b).into_owned()).unwrap_or_default();
         let url = request.url.clone();
-        let _ = request.method == Method::Get;
         Box::pin(async move {
             // one network round trip
             this.world.sleep(Duration::from_millis(100)).await;
@@ -624,12 +623,13 @@ fn what_the_header_provider_gives_is_masked() {
     );
 }
 
-struct Hang;
+/// Answers no token request before the test's sender is dropped.
+struct Hang(Mutex<std::sync::mpsc::Receiver<()>>);
 impl HeaderProvider for Hang {
     fn headers(&self, r: &OutgoingRequest) -> Result<Vec<(String, String)>, HeaderProviderError> {
         if r.path.ends_with("/token") {
             support::world::hangs();
-            std::thread::sleep(Duration::from_secs(3));
+            let _ended = self.0.lock().unwrap().recv();
         }
         Ok(vec![])
     }
@@ -637,6 +637,7 @@ impl HeaderProvider for Hang {
 
 #[test]
 fn a_sign_in_whose_bytes_have_not_left_makes_nobody_wait() {
+    let (_until_the_end, ended) = std::sync::mpsc::channel();
     let world = World::new();
     let net = Net::new(&world, |r| if r.url.contains("well-known") { metadata() } else { token("at1", "rt1", 3600) });
     let env = directauth::env::Environment {
@@ -646,7 +647,7 @@ fn a_sign_in_whose_bytes_have_not_left_makes_nobody_wait() {
     let client = Client::builder(ISSUER, "id")
         .scopes(["offline_access"])
         .environment(env)
-        .header_provider(Hang)
+        .header_provider(Hang(Mutex::new(ended)))
         .build()
         .unwrap();
     let first = client.sign_in("ana");

@@ -46,7 +46,8 @@ impl SignIn {
     /// # Errors
     /// [`Kind::Rejected`]: `invalid_grant`; it does not say whether the user is unknown, the password wrong or the account
     /// locked. [`Kind::RateLimited`] also locally, when three or more in a row were refused: each spends one of the user's
-    /// attempts before the account locks (LIM-2). After [`Kind::Network`] with `maybe_sent` the attempt may have counted; the library never repeats it.
+    /// attempts before the account locks (LIM-2). After [`Kind::Network`] with `maybe_sent` the attempt may have counted;
+    /// the library never repeats it.
     pub async fn password(&self, password: impl Into<Secret>) -> Result<Step, Error> {
         let password = password.into();
         if !input::is_password(&password) {
