@@ -48,7 +48,11 @@ struct Net {
 }
 
 impl Net {
+    /// Answers metadata requests with [`metadata`], everything else by `script`.
     fn new(world: &World, script: impl Fn(&Req) -> Answer + Send + Sync + 'static) -> Self {
+        Self::scripted(world, move |r| if r.url.contains("well-known") { metadata() } else { script(r) })
+    }
+    fn scripted(world: &World, script: impl Fn(&Req) -> Answer + Send + Sync + 'static) -> Self {
         Self { world: world.clone(), script: Arc::new(script), seen: Arc::default() }
     }
     fn count(&self, end: &str) -> usize {
@@ -131,13 +135,8 @@ fn token(at: &str, rt: &str, life: u32) -> Answer {
 fn echo_password(password: &str, echoed: &str) -> Option<String> {
     let world = World::new();
     let echoed = serde_json::to_string(&format!("wrong: {echoed}!")).unwrap();
-    let net = Net::new(&world, move |r| {
-        if r.url.contains("well-known") {
-            metadata()
-        } else {
-            err(400, format!(r#"{{"error":"invalid_grant","error_description":{echoed}}}"#))
-        }
-    });
+    let net =
+        Net::new(&world, move |_| err(400, format!(r#"{{"error":"invalid_grant","error_description":{echoed}}}"#)));
     let client = builder(&world, &net).build().unwrap();
     let e = world.run(client.sign_in("ANA.JÖRG@example.com").password(password)).expect_err("no");
     e.server_text().and_then(|t| t.description().map(str::to_owned))
@@ -178,9 +177,6 @@ fn a_value_is_masked_in_the_spellings_that_servers_use() {
 fn a_user_name_shows_at_no_endpoint() {
     let world = World::new();
     let net = Net::new(&world, |r| {
-        if r.url.contains("well-known") {
-            return metadata();
-        }
         if r.body.contains("grant_type=password") {
             return token("at1", "rt1", 3600);
         }
@@ -211,7 +207,7 @@ fn a_user_name_shows_at_no_endpoint() {
 fn the_remedy_does_not_depend_on_what_was_typed() {
     let outcome = |user: &str, password: &str, status, body: &'static str| {
         let world = World::new();
-        let net = Net::new(&world, move |r| if r.url.contains("well-known") { metadata() } else { err(status, body) });
+        let net = Net::new(&world, move |_| err(status, body));
         let client = builder(&world, &net).build().unwrap();
         let e = world.run(client.sign_in(user).password(password)).expect_err("no");
         format!("{:?} {:?} {}", e.kind(), e.remedy(), e.is_retryable())
@@ -225,10 +221,7 @@ fn the_remedy_does_not_depend_on_what_was_typed() {
 #[test]
 fn a_token_that_came_along_is_no_request_id() {
     let world = World::new();
-    let net = Net::new(&world, |r| {
-        if r.url.contains("well-known") {
-            return metadata();
-        }
+    let net = Net::new(&world, |_| {
         let mut a = token("at1", "rt-new-secret", 3600);
         a.1.push(("x-okta-request-id", "rt-new-secret".into()));
         a
@@ -244,12 +237,7 @@ fn a_token_that_came_along_is_no_request_id() {
 #[test]
 fn row_102_does_not_hold_when_the_clock_was_set() {
     let world = World::new();
-    let net = Net::new(&world, |r| {
-        if r.url.contains("well-known") {
-            return metadata();
-        }
-        token("same-at", "same-rt", 3600)
-    });
+    let net = Net::new(&world, |_| token("same-at", "same-rt", 3600));
     let client = builder(&world, &net).build().unwrap();
     let s = signed_in(world.run(client.sign_in("ana").password("pw-pw-pw")));
     world.run(s.access_token()).expect("fresh");
@@ -265,12 +253,7 @@ fn row_102_does_not_hold_when_the_clock_was_set() {
 #[test]
 fn row_102_does_not_hold_after_a_reboot() {
     let world = World::new();
-    let net = Net::new(&world, |r| {
-        if r.url.contains("well-known") {
-            return metadata();
-        }
-        token("same-at", "same-rt", 3600)
-    });
+    let net = Net::new(&world, |_| token("same-at", "same-rt", 3600));
     let store = MemoryStore::new();
     let client = builder(&world, &net).store(store.clone()).build().unwrap();
     drop(signed_in(world.run(client.sign_in("ana").password("pw-pw-pw"))));
@@ -284,9 +267,6 @@ fn row_102_does_not_hold_after_a_reboot() {
 fn row_100_holds_at_a_refresh_too() {
     let world = World::new();
     let net = Net::new(&world, |r| {
-        if r.url.contains("well-known") {
-            return metadata();
-        }
         if r.body.contains("grant_type=password") {
             return if r.body.contains("username=ana") {
                 token("at-of-ana", "rt-ana", 3600)
@@ -311,9 +291,7 @@ fn row_100_holds_at_a_refresh_too() {
 #[test]
 fn a_refusal_counts_also_if_its_caller_has_left() {
     let world = World::new();
-    let net = Net::new(&world, |r| {
-        if r.url.contains("well-known") { metadata() } else { err(400, r#"{"error":"invalid_grant"}"#) }
-    });
+    let net = Net::new(&world, |_| err(400, r#"{"error":"invalid_grant"}"#));
     let client = builder(&world, &net).build().unwrap();
     world.run(client.warm_up());
     for _ in 0..6 {
@@ -344,9 +322,6 @@ fn a_refusal_counts_also_if_its_caller_has_left() {
 fn a_refresh_that_nobody_waits_for_keeps_retry_after() {
     let world = World::new();
     let net = Net::new(&world, |r| {
-        if r.url.contains("well-known") {
-            return metadata();
-        }
         if r.body.contains("grant_type=password") {
             return token("at1", "rt1", 3600);
         }
@@ -368,9 +343,6 @@ fn a_refresh_that_nobody_waits_for_keeps_retry_after() {
 fn callers_with_an_expired_token_keep_retry_after() {
     let world = World::new();
     let net = Net::new(&world, |r| {
-        if r.url.contains("well-known") {
-            return metadata();
-        }
         if r.body.contains("grant_type=password") {
             return token("at1", "rt1", 3600);
         }
@@ -392,9 +364,6 @@ fn a_poll_waits_no_longer_than_two_minutes_for_a_reset() {
     let world = World::new();
     let n = Arc::new(Mutex::new(0));
     let net = Net::new(&world, move |r| {
-        if r.url.contains("well-known") {
-            return metadata();
-        }
         if r.url.contains("primary-authenticate") {
             return ok(
                 r#"{"oob_code":"oob-code-1","channel":"push","binding_method":"none","interval":5,"expires_in":300}"#,
@@ -423,9 +392,6 @@ fn a_series_of_polls_is_started_once_and_finished_once() {
     let world = World::new();
     let n = Arc::new(Mutex::new(0));
     let net = Net::new(&world, move |r| {
-        if r.url.contains("well-known") {
-            return metadata();
-        }
         if r.url.contains("primary-authenticate") {
             return ok(
                 r#"{"oob_code":"oob-code-1","channel":"push","binding_method":"none","interval":5,"expires_in":300}"#,
@@ -474,9 +440,6 @@ fn a_device_that_sleeps_while_the_provider_is_asked_sends_no_second_time() {
     let n = Arc::new(Mutex::new(0));
     let nn = n.clone();
     let net = Net::new(&world, move |r| {
-        if r.url.contains("well-known") {
-            return metadata();
-        }
         if r.body.contains("grant_type=password") {
             return token("at1", "rt1", 36000);
         }
@@ -498,7 +461,7 @@ fn a_device_that_sleeps_while_the_provider_is_asked_sends_no_second_time() {
 #[test]
 fn sign_ins_that_were_dropped_fetch_nothing() {
     let world = World::new();
-    let net = Net::new(&world, |r| {
+    let net = Net::scripted(&world, |r| {
         if r.url.contains("well-known") {
             let mut m = metadata();
             m.1.push(("cache-control", "no-store".into()));
@@ -523,8 +486,7 @@ fn sign_ins_that_were_dropped_fetch_nothing() {
     world.settle();
     world.run(world.sleep(Duration::from_secs(20)));
     let n = net.count("well-known");
-    println!("metadata requests for 12 dropped sign-ins: {n}; at {:?}", net.times("well-known"));
-    assert!(n <= 1, "{n}");
+    assert!(n <= 1, "{n} at {:?}", net.times("well-known"));
 }
 
 struct Liar;
@@ -568,9 +530,6 @@ fn masking_is_bounded_whatever_the_server_sends() {
     let world = World::new();
     let b2 = big.clone();
     let net = Net::new(&world, move |r| {
-        if r.url.contains("well-known") {
-            return metadata();
-        }
         if r.body.contains("grant_type=password") {
             return err(403, format!(r#"{{"error":"mfa_required","mfa_token":"{b2}"}}"#));
         }
@@ -602,16 +561,12 @@ impl HeaderProvider for Fixed {
 #[test]
 fn what_the_header_provider_gives_is_masked() {
     let world = World::new();
-    let net = Net::new(&world, |r| {
-        if r.url.contains("well-known") {
-            metadata()
-        } else {
-            (
-                403,
-                vec![("x-okta-request-id", "sensor-secret-123".into())],
-                r#"{"error":"access_denied","error_description":"bad sensor sensor-secret-123"}"#.into(),
-            )
-        }
+    let net = Net::new(&world, |_| {
+        (
+            403,
+            vec![("x-okta-request-id", "sensor-secret-123".into())],
+            r#"{"error":"access_denied","error_description":"bad sensor sensor-secret-123"}"#.into(),
+        )
     });
     let client = builder(&world, &net).header_provider(Fixed("sensor-secret-123")).build().unwrap();
     let e = world.run(client.sign_in("ana").password("pw-pw-pw")).expect_err("no");
@@ -639,7 +594,7 @@ impl HeaderProvider for Hang {
 fn a_sign_in_whose_bytes_have_not_left_makes_nobody_wait() {
     let (_until_the_end, ended) = std::sync::mpsc::channel();
     let world = World::new();
-    let net = Net::new(&world, |r| if r.url.contains("well-known") { metadata() } else { token("at1", "rt1", 3600) });
+    let net = Net::new(&world, |_| token("at1", "rt1", 3600));
     let env = directauth::env::Environment {
         spawner: Arc::new(support::world::Threads(world.clone())),
         ..world.environment(net.clone())
@@ -663,9 +618,6 @@ fn a_sign_in_whose_bytes_have_not_left_makes_nobody_wait() {
 fn quiet(with_userinfo: bool) -> usize {
     let world = World::new();
     let net = Net::new(&world, move |r| {
-        if r.url.contains("well-known") {
-            return metadata();
-        }
         if r.url.contains("userinfo") {
             return ok(r#"{"sub":"x"}"#);
         } // no rate headers
@@ -696,9 +648,6 @@ fn an_answer_without_rate_headers_forgets_nothing() {
 fn a_code_that_was_never_sent_costs_no_attempt() {
     let world = World::new();
     let net = Net::new(&world, |r| {
-        if r.url.contains("well-known") {
-            return metadata();
-        }
         if r.body.contains("grant_type=password") {
             return err(403, r#"{"error":"mfa_required","mfa_token":"mfa-token-1"}"#);
         }
@@ -763,7 +712,7 @@ fn going_back_sixteen_times_locks_nobody_out() {
             Arc::new(self.0.clone())
         }
     }
-    let net = Net::new(&world, |r| {
+    let net = Net::scripted(&world, |r| {
         if r.url.contains("well-known") {
             let mut m = metadata();
             m.1.push(("cache-control", "no-store".into()));
@@ -786,8 +735,7 @@ fn going_back_sixteen_times_locks_nobody_out() {
     world.run(world.sleep(Duration::from_secs(25)));
     let r = world.run(client.sign_in("ben").password("pw-pw-pw"));
     let took = (world.boot().since_boot() - t0).as_secs();
-    println!("{r:?} after {took} s; metadata requests {}", net.count("well-known"));
-    assert!(took < 100, "{took}");
+    assert!(took < 100, "{r:?} after {took} s; metadata requests {}", net.count("well-known"));
 }
 
 #[test]
@@ -796,9 +744,6 @@ fn an_old_rate_limit_holds_no_refresh_back() {
     let refreshes = Arc::new(Mutex::new(0));
     let count = refreshes.clone();
     let net = Net::new(&world, move |r| {
-        if r.url.contains("well-known") {
-            return metadata();
-        }
         if r.body.contains("username=ana") {
             return token("at1", "rt1", 3600);
         }
@@ -826,9 +771,6 @@ fn an_old_rate_limit_holds_no_refresh_back() {
 fn a_series_of_polls_that_is_cancelled_is_finished_too() {
     let world = World::new();
     let net = Net::new(&world, |r| {
-        if r.url.contains("well-known") {
-            return metadata();
-        }
         if r.url.contains("primary-authenticate") {
             return ok(r#"{"oob_code":"oob-code-1","channel":"push","binding_method":"none","expires_in":300}"#);
         }
