@@ -142,6 +142,8 @@ pub enum SecurityEvent {
     RefreshReuseSuspected,
     /// Tokens arrived for a sign-in that was cancelled, and were revoked.
     LateTokensRevoked,
+    /// A token was never revoked: the server could not be reached for a day. It ends by itself.
+    RevocationGivenUp,
     /// A session could not be stored.
     NotPersisted,
     /// An earlier session could not be read at a sign-in, and is replaced later.

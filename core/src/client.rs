@@ -5,21 +5,26 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use crate::audit::{AuditSink, Auditor};
-use crate::config::{ClientId, Config, Factor, Issuer, Origin, Scopes, WhenStorageFails, WiderScopes, time_limit};
+use crate::config::{
+    Accounts, ClientId, Config, Factor, Issuer, Origin, Profile, RefreshPolicy, Scopes, WhenStorageFails, WiderScopes,
+    time_limit,
+};
 use crate::context::Context;
 use crate::discovery::Discovery;
-use crate::env::{Environment, MemoryStore, NetworkOptions, Pin, Pins, Proxy, TokenStore, Trust};
+use crate::env::{CrossProcessLock, Environment, MemoryStore, NetworkOptions, Pin, Pins, Proxy, TokenStore, Trust};
 use crate::error::{ConfigurationProblem, Error, Kind};
 use crate::flow::{self, SignIn, SignIns};
+use crate::gate::Gate;
 use crate::headers::{HeaderProvider, Provider};
 use crate::secret::Secret;
-use crate::session::{self, Session};
+use crate::session::{self, Session, SessionInfo, SignOut, State, States, Watch};
 
 /// A client of one authorization server. Cheap to clone; clones share caches and limits.
 #[derive(Clone)]
 pub struct Client {
     context: Arc<Context>,
     sign_ins: Arc<SignIns>,
+    watch: Arc<Watch>,
 }
 
 impl Client {
@@ -44,6 +49,10 @@ impl Client {
             audit_sink: None,
             audit_users: None,
             wider_scopes: WiderScopes::default(),
+            profile: Profile::default(),
+            accounts: Accounts::default(),
+            refresh_policy: RefreshPolicy::default(),
+            lock: None,
             environment: None,
         }
     }
@@ -61,11 +70,31 @@ impl Client {
         flow::warm_up(&self.context, &self.sign_ins).await;
     }
 
-    /// The session that is signed in: the one that lives in this process, else the one that an earlier run of the app left
-    /// in the store; `None` if there certainly is none.
+    /// Who is signed in, as far as is known now. The first call starts the restore and says [`State::Restoring`].
+    pub fn state(&self) -> State {
+        self.start_watching();
+        self.watch.state()
+    }
+
+    /// The state from now on: the current one at first, then each newer one. The newest is always delivered.
+    pub fn states(&self) -> States {
+        self.start_watching();
+        self.watch.states()
+    }
+
+    /// Observing the state starts the restore.
+    fn start_watching(&self) {
+        if self.watch.starts() {
+            session::read_again(&self.context);
+        }
+    }
+
+    /// The session that is signed in, with several accounts the default one: of those that live in this process, and those
+    /// that an earlier run of the app, or another process, left in the store. `None` if there certainly is none.
     ///
     /// No request, unless that run died during a refresh less than 25 seconds ago: that refresh is taken up in the
-    /// background, while the server may still repeat its answer (docs/sessions.md §5).
+    /// background, while the server may still repeat its answer (docs/sessions.md §5). What earlier sign-outs could not tell
+    /// the server is told it in the background too.
     ///
     /// # Errors
     /// [`Kind::StorageUnavailable`]: the store cannot be read; that does not mean that there is no session. Its reason says
@@ -73,6 +102,72 @@ impl Client {
     /// clears the way.
     pub async fn restore(&self) -> Result<Option<Session>, Error> {
         session::restore(&self.context).await
+    }
+
+    /// Everybody who is signed in, the default first. Reads the store; no request.
+    ///
+    /// # Errors
+    /// [`Kind::StorageUnavailable`]: not all of them can be read now.
+    pub async fn sessions(&self) -> Result<Vec<SessionInfo>, Error> {
+        session::sessions(&self.context).await
+    }
+
+    /// One session by its id; `None` if it is over. Reads the store; no request.
+    ///
+    /// # Errors
+    /// As [`sessions`](Client::sessions).
+    pub async fn session(&self, id: &str) -> Result<Option<Session>, Error> {
+        session::session(&self.context, id).await
+    }
+
+    /// Makes a session the default one, which [`restore`](Client::restore) and [`state`](Client::state) give, and stores
+    /// that.
+    ///
+    /// # Errors
+    /// [`Kind::SessionEnded`]: there is no such session. [`Kind::StorageUnavailable`]: it is the default for as long as this
+    /// process lives, and is stored as soon as the store works. [`Kind::Busy`]: a refresh came in between; call it again.
+    pub async fn set_default(&self, id: &str) -> Result<Session, Error> {
+        session::set_default(&self.context, id).await
+    }
+
+    /// Signs the default session out, as [`Session::sign_out`]; `None` if there is none.
+    ///
+    /// # Errors
+    /// As [`restore`](Client::restore) and [`Session::sign_out`].
+    pub async fn sign_out(&self) -> Result<Option<SignOut>, Error> {
+        match self.restore().await? {
+            Some(session) => session.sign_out().await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Signs every session out, as [`Session::sign_out`].
+    ///
+    /// # Errors
+    /// As [`sessions`](Client::sessions); or the first error of a sign-out, after all were tried.
+    pub async fn sign_out_all(&self) -> Result<Vec<SignOut>, Error> {
+        session::sign_out_all(&self.context).await
+    }
+
+    /// Takes over a session from another library by its refresh token: one refresh, whose tokens are validated as at a
+    /// sign-in. The server may replace the refresh token; the old one is then worthless, also for that library. The username
+    /// is what the ID token says (`preferred_username`), or empty.
+    ///
+    /// If it fails, nothing changes here: no session is stored, none is replaced, and nothing is revoked.
+    ///
+    /// # Errors
+    /// [`Kind::ReauthRequired`]: the server does not accept the refresh token. [`Kind::StorageUnavailable`]: nothing was
+    /// sent. [`Kind::TokenRejected`]: the answer did not pass validation; with the scope `openid` an ID token has to be in
+    /// it. [`Kind::Network`], [`Kind::Server`], [`Kind::RateLimited`], [`Kind::Configuration`]: try again with the same
+    /// token.
+    pub async fn import_session(&self, refresh_token: impl Into<Secret>) -> Result<Session, Error> {
+        session::import(&self.context, refresh_token.into()).await
+    }
+
+    /// To be called when the app comes to the foreground or the device is unlocked: who is signed in is read again, what
+    /// could not be stored is stored, what could not be revoked is revoked. In the background; returns at once.
+    pub fn notify_foreground(&self) {
+        session::notify_foreground(&self.context);
     }
 
     /// Deletes stored sessions that can never be read again (damaged, a destroyed key, another device's), of whatever client:
@@ -112,6 +207,10 @@ pub struct ClientBuilder {
     audit_sink: Option<Arc<dyn AuditSink>>,
     audit_users: Option<Secret>,
     wider_scopes: WiderScopes,
+    profile: Profile,
+    accounts: Accounts,
+    refresh_policy: RefreshPolicy,
+    lock: Option<Arc<dyn CrossProcessLock>>,
     environment: Option<Environment>,
 }
 
@@ -242,6 +341,31 @@ impl ClientBuilder {
         self
     }
 
+    /// What kind of server it is; see [`Profile`].
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.profile = profile;
+        self
+    }
+
+    /// How many users may be signed in at once; one if not called. See [`Accounts`].
+    pub fn accounts(mut self, accounts: Accounts) -> Self {
+        self.accounts = accounts;
+        self
+    }
+
+    /// Whether this process refreshes; see [`RefreshPolicy`].
+    pub fn refresh_policy(mut self, policy: RefreshPolicy) -> Self {
+        self.refresh_policy = policy;
+        self
+    }
+
+    /// Several processes share the store, and this lock excludes them from each other. All of them need one on the same
+    /// place. Each call then reads the store before it hands out a token.
+    pub fn cross_process_lock(mut self, lock: impl CrossProcessLock + 'static) -> Self {
+        self.lock = Some(Arc::new(lock));
+        self
+    }
+
     /// Another world than the real one, for tests. Trust, pins, proxy and connect timeout are checked, but how it connects is
     /// then its own affair.
     pub fn environment(mut self, environment: Environment) -> Self {
@@ -271,6 +395,9 @@ impl ClientBuilder {
             trim_usernames: self.trim_usernames,
             when_storage_fails: self.when_storage_fails,
             wider_scopes: self.wider_scopes,
+            profile: self.profile,
+            accounts: self.accounts,
+            refresh_policy: self.refresh_policy,
         };
         self.trust.check().map_err(configuration)?;
         let connect_timeout = time_limit(self.connect_timeout).map_err(configuration)?;
@@ -279,6 +406,8 @@ impl ClientBuilder {
         let options = NetworkOptions { trust: self.trust, pins, proxy: self.proxy, connect_timeout };
         let env = self.environment.unwrap_or_else(|| Environment::system(options));
         let auditor = Auditor::new(self.audit_sink, self.audit_users.as_ref(), &config, &env);
+        let gate = self.lock.map(|lock| Arc::new(Gate::new(lock, Arc::clone(&env.clock), Arc::clone(&env.spawner))));
+        let watch = Watch::new();
         let context = Context {
             config,
             env,
@@ -289,7 +418,11 @@ impl ClientBuilder {
             store_calls: Arc::default(),
             standing: Default::default(),
             header_provider: self.header_provider.map(Provider::new),
+            gate,
+            watch: Arc::downgrade(&watch),
+            is_used: Default::default(),
+            queue_waits: Default::default(),
         };
-        Ok(Client { context: Arc::new(context), sign_ins: Arc::default() })
+        Ok(Client { context: Arc::new(context), sign_ins: Arc::default(), watch })
     }
 }

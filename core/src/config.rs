@@ -225,6 +225,9 @@ pub(crate) struct Config {
     pub(crate) trim_usernames: bool,
     pub(crate) when_storage_fails: WhenStorageFails,
     pub(crate) wider_scopes: WiderScopes,
+    pub(crate) profile: Profile,
+    pub(crate) accounts: Accounts,
+    pub(crate) refresh_policy: RefreshPolicy,
 }
 
 impl Config {
@@ -258,6 +261,46 @@ pub enum WiderScopes {
     Refuse,
 }
 
+/// What kind of server it is, where servers differ in what the standards leave open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Profile {
+    /// Okta, or a server that treats refresh tokens as Okta does: a refresh token that was just replaced works for a while
+    /// longer, so that a lost answer can be asked for again, and revoking one ends no other sign-in (protocol.md §4).
+    #[default]
+    Okta,
+    /// Any OpenID provider. A refresh token whose answer was lost is not sent again while its access token is valid, and a
+    /// session that a new sign-in replaces is not revoked: at some servers that ends the new one too.
+    Oidc,
+}
+
+/// How many users may be signed in at once (docs/sessions.md §2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Accounts {
+    /// One: a sign-in replaces whatever session was there, and a sign-out ends all there are.
+    #[default]
+    One,
+    /// Many: a sign-in replaces the same user's session only. The one that signed in last, or was chosen with
+    /// [`Client::set_default`](crate::Client::set_default), is the default.
+    Many,
+}
+
+/// Whether this process refreshes (docs/sessions.md §8).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RefreshPolicy {
+    /// Whenever it is due. Of several processes that share a store only one may do so, unless all of them have a
+    /// [`CrossProcessLock`](crate::env::CrossProcessLock).
+    #[default]
+    WhenDue,
+    /// Never, for a widget or an extension without such a lock: tokens are used while they are valid, and the store is read
+    /// before each use, since the other process renews them. One that has expired gives
+    /// [`Kind::ReauthRequired`](crate::Kind::ReauthRequired) with the reason `refreshed_elsewhere`: the session is there, and
+    /// the app has to be opened.
+    Never,
+}
+
 /// A time limit: more than nothing, and at most ten minutes.
 pub(crate) fn time_limit(limit: Duration) -> Result<Duration, ConfigurationProblem> {
     let sane = !limit.is_zero() && limit <= Duration::from_secs(600);
@@ -279,6 +322,9 @@ pub(crate) mod tests {
             trim_usernames: true,
             when_storage_fails: WhenStorageFails::Refuse,
             wider_scopes: WiderScopes::Accept,
+            profile: Profile::Okta,
+            accounts: Accounts::One,
+            refresh_policy: RefreshPolicy::WhenDue,
         }
     }
 

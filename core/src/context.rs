@@ -3,24 +3,28 @@
 
 use core::time::Duration;
 use std::borrow::Cow;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use futures_channel::oneshot;
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
-use futures_util::lock::Mutex as AsyncMutex;
+use futures_util::lock::{Mutex as AsyncMutex, OwnedMutexGuard};
 use zeroize::Zeroizing;
 
 use crate::audit::{Auditor, SecurityEvent, Trail};
-use crate::config::Config;
+use crate::config::{Config, RefreshPolicy, WhenStorageFails};
 use crate::discovery::Discovery;
 use crate::env::{
     Blob, BoxFuture, Conversation, Environment, HeaderValue, HttpRequest, HttpResponse, Method, StorageKey, TokenStore,
     TransportError,
 };
 use crate::error::{Code, ConfigurationProblem, Kind, ResponseDefect, StoreProblem};
+use crate::gate::Gate;
 use crate::headers::Provider;
 use crate::secret::Secret;
+use crate::session::rules::{Now, Timing};
+use crate::session::{State, Watch};
 use crate::wire::answer::{self, Failure, Leg, Reply, Why};
 use crate::wire::form::Body;
 use crate::wire::http_date::parse_http_date;
@@ -30,8 +34,8 @@ use crate::wire::rate_limit::{RateHeaders, Standing, Waits};
 
 /// Answers of the token and direct-authentication endpoints, metadata and keys are read up to this size (row 12).
 const MAX_ANSWER: usize = 1024 * 1024;
-/// A store that needs longer has failed this time (docs/sessions.md §4).
-pub(crate) const STORE_DEADLINE: Duration = Duration::from_secs(10);
+/// No store is waited for longer, whatever it says of itself.
+const MAX_STORE_DEADLINE: Duration = Duration::from_secs(300);
 /// Store calls under way at once, of one client.
 const MAX_STORE_CALLS: usize = 32;
 
@@ -47,6 +51,13 @@ pub(crate) struct Context {
     pub(crate) store_calls: Arc<()>,
     pub(crate) standing: Mutex<Standing>,
     pub(crate) header_provider: Option<Provider>,
+    pub(crate) gate: Option<Arc<Gate>>,
+    /// Where the client's state is published; its sessions must not keep it alive.
+    pub(crate) watch: Weak<Watch>,
+    /// Whether the client was used, so that the queue is worked.
+    pub(crate) is_used: AtomicBool,
+    /// Whether a task waits to work the queue.
+    pub(crate) queue_waits: AtomicBool,
 }
 
 /// The headers of a request.
@@ -150,6 +161,38 @@ impl Context {
     /// Whether work that nobody waits for should wait, because the server wants quiet.
     pub(crate) fn should_be_quiet(&self) -> bool {
         self.standing().wants_quiet(self.env.clock.boot())
+    }
+
+    /// Both clocks at this moment.
+    pub(crate) fn now(&self) -> Now {
+        Now { wall: self.env.clock.wall(), boot: self.env.clock.boot() }
+    }
+
+    /// The constants of docs/sessions.md §5.
+    pub(crate) fn timing(&self) -> &'static Timing {
+        Timing::of(self.config.profile)
+    }
+
+    /// The right to change a tombstone, for this process.
+    pub(crate) async fn queue_turn(&self) -> OwnedMutexGuard<()> {
+        self.env.sessions.tombstones().await
+    }
+
+    /// Tells whoever watches the client's state.
+    pub(crate) fn publish(&self, state: State) {
+        if let Some(watch) = self.watch.upgrade() {
+            watch.publish(state);
+        }
+    }
+
+    /// Whether other processes may write in the store.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.gate.is_some() || self.config.refresh_policy == RefreshPolicy::Never
+    }
+
+    /// A store that needs longer has failed this time (docs/sessions.md §4).
+    pub(crate) fn store_deadline(&self) -> Duration {
+        self.store.call_deadline().min(MAX_STORE_DEADLINE)
     }
 
     fn waits(&self) -> Waits {
@@ -281,7 +324,7 @@ impl Context {
             drop(under_way);
             let _ = done.send(result);
         }));
-        match select(result, self.env.clock.sleep(STORE_DEADLINE)).await {
+        match select(result, self.env.clock.sleep(self.store_deadline())).await {
             Either::Left((result, _)) => result.unwrap_or(Err(StoreProblem::Transient)),
             Either::Right(_) => Err(StoreProblem::Transient),
         }
@@ -322,6 +365,26 @@ impl Abandoned {
     pub(crate) fn is_abandoned(&self) -> bool {
         self.0.is_canceled()
     }
+}
+
+/// Whether the store can be written at all, asked before a credential is spent (docs/sessions.md §4).
+///
+/// Under a key of its own: sign-ins of several users, and of several processes, probe at the same time. On a task of its
+/// own: a caller that goes away leaves no key behind.
+pub(crate) async fn probe(context: &Arc<Context>, id: &Code) -> Result<(), Kind> {
+    if context.config.when_storage_fails == WhenStorageFails::KeepInMemory {
+        return Ok(());
+    }
+    let key = StorageKey::of("probe.", id);
+    let probing = Arc::clone(context);
+    let probe = async move {
+        probing.store_and_check(&key, Blob::new(b"probe".to_vec()), ()).await?;
+        probing.delete_and_check(&key, ()).await
+    };
+    if !context.store.may_block() {
+        return probe.await.map_err(storage);
+    }
+    context.detached(move |_| probe).await.unwrap_or(Err(StoreProblem::Transient)).map_err(storage)
 }
 
 /// Runs work to its end without anybody waiting.

@@ -1,11 +1,15 @@
-//! Metadata and keys: fetched when needed, kept for as long as the server allows, and nothing else is ever cached.
+//! Metadata and keys: fetched when needed, kept for as long as the server allows, in the store too, and nothing else is ever
+//! cached.
 //!
 //! protocol.md §1.14, §6.1, §6.4; rows 186–214. The rules are in `wire::metadata` and `jose`; this sequences them.
+
+mod kept;
 
 use core::time::Duration;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::lock::Mutex as AsyncMutex;
+use kept::{Kept, Raw};
 
 use crate::context::{Abandoned, Context};
 use crate::env::{BootInstant, Conversation, HttpResponse};
@@ -39,6 +43,12 @@ struct Cache {
     forced_at: Option<BootInstant>,
     /// When the last fetch failed, and how.
     failed: Option<(Document, BootInstant, Kind)>,
+    /// What is fresh, as it came, for the store.
+    kept: Kept,
+    /// Whether the store lacks some of it.
+    is_new: bool,
+    /// Whether the store was asked.
+    recalled: bool,
 }
 
 /// How long a document without `Cache-Control` is kept.
@@ -202,6 +212,11 @@ impl Discovery {
         if let Some(known) = known(context) {
             return Ok(known);
         }
+        if kept::recall(context).await
+            && let Some(known) = known(context)
+        {
+            return Ok(known);
+        }
         if abandoned.is_abandoned() {
             return Err(Failure::local(Kind::Cancelled));
         }
@@ -239,7 +254,12 @@ impl Discovery {
         let metadata = parse_metadata(&document, context.config.issuer.as_str())
             .map_err(|what| Failure::after(&reply, Kind::Configuration { what }))?;
         let metadata = Arc::new(metadata);
-        self.cache().metadata = Some((Arc::clone(&metadata), now.plus(life(&reply.response))));
+        let (fetched, life) = (context.now(), life(&reply.response));
+        let mut cache = self.cache();
+        cache.metadata = Some((Arc::clone(&metadata), now.plus(life)));
+        cache.kept.metadata = Some(Raw::new(reply, fetched, life));
+        cache.is_new = true;
+        drop(cache);
         Ok(metadata)
     }
 
@@ -254,8 +274,18 @@ impl Discovery {
         let keys = parse_keys(&document)
             .ok_or_else(|| Failure::after(&reply, Kind::InvalidResponse { what: ResponseDefect::Member("keys") }))?;
         let keys = Arc::new(keys);
-        self.cache().keys = Some((Arc::clone(&keys), now.plus(life(&reply.response))));
+        let (fetched, life) = (context.now(), life(&reply.response));
+        let mut cache = self.cache();
+        cache.keys = Some((Arc::clone(&keys), now.plus(life)));
+        cache.kept.keys = Some(Raw::new(reply, fetched, life));
+        cache.is_new = true;
+        drop(cache);
         Ok(keys)
+    }
+
+    /// Stores what the store lacks, in the background: called when a session was stored.
+    pub(crate) fn keep(context: &Arc<Context>) {
+        kept::keep(context);
     }
 
     fn cache(&self) -> MutexGuard<'_, Cache> {

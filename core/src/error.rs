@@ -474,6 +474,10 @@ pub enum EndReason {
     /// The server refused the newest refresh token (`invalid_grant`, rows 283–284).
     #[error("the server no longer accepts the refresh token")]
     RefreshTokenRefused,
+    /// The server refused the newest refresh token, which had been sent before without an answer: most likely it gave a
+    /// new one then, which never arrived (docs/sessions.md §1, §5.7; row 292).
+    #[error("a refresh was interrupted, and the server no longer accepts the refresh token")]
+    RefreshInterrupted,
     /// The server answered with a validly signed ID token for another user (row 257).
     #[error("the server answered for another user")]
     SubjectChanged,

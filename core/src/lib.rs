@@ -44,8 +44,10 @@ mod config;
 mod context;
 mod discovery;
 pub mod env;
+mod envelope;
 pub mod error;
 mod flow;
+mod gate;
 mod headers;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
@@ -59,10 +61,12 @@ mod validation;
 mod wire;
 
 pub use client::{Client, ClientBuilder};
-pub use config::{Factor, Issuer, WhenStorageFails, WiderScopes};
+pub use config::{Accounts, Factor, Issuer, Profile, RefreshPolicy, WhenStorageFails, WiderScopes};
 pub use env::{MemoryStore, Pin, Proxy, TokenStore, Trust};
 pub use error::{Error, Hint, Kind, Remedy, ServerText};
 pub use flow::{ApproveOnDevice, ChooseFactor, EnterCode, SignIn, Step};
 pub use headers::{HeaderProvider, HeaderProviderError, OutgoingRequest};
 pub use secret::Secret;
-pub use session::{AuthorizationHeaders, Claims, ServerSignOut, Session, SignOut};
+pub use session::{
+    AuthorizationHeaders, Claims, DeviceSignOut, ServerSignOut, Session, SessionInfo, SignOut, State, States,
+};

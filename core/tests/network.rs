@@ -11,8 +11,10 @@ use std::time::{Duration, Instant};
 
 use directauth::audit::{AuditEvent, AuditKind, AuditSink, SecurityEvent, SinkError};
 use directauth::env::{Blob, BoxFuture, HttpTransport, NetworkOptions, StorageKey};
-use directauth::error::{ConfigurationProblem, IssuerProblem, NetworkProblem, StoreProblem};
-use directauth::{Client, Error, Kind, MemoryStore, Remedy, Step, TokenStore, Trust, WhenStorageFails};
+use directauth::error::{ConfigurationProblem, EndReason, IssuerProblem, NetworkProblem, StoreProblem};
+use directauth::{
+    Client, DeviceSignOut, Error, Kind, MemoryStore, Remedy, ServerSignOut, Step, TokenStore, Trust, WhenStorageFails,
+};
 use directauth_emulator::{Answer, BadTlsKind, Fault, PushReaction, Rule};
 use futures_executor::block_on;
 use support::net::{at, builder, client};
@@ -300,7 +302,7 @@ impl TokenStore for Sticky {
 }
 
 #[test]
-fn a_sign_out_that_is_repeated_ends_its_own_session_and_no_newer_one() {
+fn a_record_that_cannot_be_deleted_is_ended_all_the_same_and_no_newer_one_with_it() {
     let tenant = emulator().tenant();
     let store = Sticky::default();
     let client = builder(&tenant).store(store.clone()).build().expect("valid");
@@ -310,17 +312,27 @@ fn a_sign_out_that_is_repeated_ends_its_own_session_and_no_newer_one() {
     };
     let first = sign_in();
     store.1.store(true, Ordering::SeqCst);
-    let error = block_on(first.sign_out()).expect_err("not deleted");
-    assert_eq!(error.kind(), &Kind::StorageUnavailable { reason: StoreProblem::Transient });
+    let out = block_on(first.sign_out()).expect("its end is noted");
+    assert_eq!((out.server, out.device), (ServerSignOut::Revoked, DeviceSignOut::Tombstoned));
     assert!(block_on(client.restore()).expect("readable").is_none(), "signed out, deleted or not");
     let second = sign_in();
     assert_ne!(first.id(), second.id());
+    let again = block_on(first.sign_out()).expect_err("over");
+    assert_eq!(again.kind(), &Kind::SessionEnded { reason: EndReason::SignedOut });
     store.1.store(false, Ordering::SeqCst);
-    block_on(first.sign_out()).expect("repeated");
+    client.notify_foreground();
+    let until = Instant::now() + Duration::from_secs(20);
+    let records = || {
+        let keys = block_on(store.keys()).expect("memory");
+        keys.iter().filter(|key| key.as_str().starts_with("session.")).count()
+    };
+    while records() > 1 {
+        assert!(Instant::now() < until, "the record is deleted when the store lets it be");
+        std::thread::yield_now();
+    }
     block_on(second.refresh()).expect("the newer session is untouched");
     let here = block_on(client.restore()).expect("readable").expect("signed in");
     assert_eq!(here.id(), second.id());
-    assert_eq!(block_on(store.keys()).expect("memory").len(), 1);
     assert_eq!(tenant.live_grants(), 1);
 }
 

@@ -6,6 +6,7 @@
 
 mod clock;
 mod http;
+mod lock;
 mod pins;
 mod proxy;
 mod runtime;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 
 pub use clock::{BootInstant, Clock, SystemClock, WallTime};
 pub use http::HttpTransport;
+pub use lock::{CrossProcessLock, LockProblem};
 pub use pins::{Pin, Pins};
 pub use proxy::Proxy;
 pub use runtime::{Randomness, Spawner, SystemRandomness, SystemSpawner};

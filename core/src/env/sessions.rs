@@ -5,12 +5,16 @@ use core::fmt;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
+use futures_util::lock::{Mutex as AsyncMutex, OwnedMutexGuard};
+
 type AnyEngine = dyn Any + Send + Sync;
 
 /// One engine for each session id, so that two clients of a process never refresh the same session at once.
 #[derive(Default)]
 pub struct SessionTable {
     engines: Mutex<HashMap<String, Weak<AnyEngine>>>,
+    /// One tombstone is read and written at a time.
+    tombstones: Arc<AsyncMutex<()>>,
 }
 
 impl SessionTable {
@@ -41,6 +45,11 @@ impl SessionTable {
 }
 
 impl SessionTable {
+    /// The right to change a tombstone.
+    pub(crate) async fn tombstones(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.tombstones).lock_owned().await
+    }
+
     /// All live engines.
     pub(crate) fn live<T: Any + Send + Sync>(&self) -> Vec<Arc<T>> {
         let engines = self.engines.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,6 +1,7 @@
 //! Where sessions are kept: opaque blobs under opaque keys, with typed failures (docs/sessions.md §3–§4).
 
 use core::fmt;
+use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,8 +21,8 @@ impl StorageKey {
         ((1..=64).contains(&text.len()) && text.bytes().all(allowed)).then(|| Self(text.to_owned()))
     }
 
-    /// The name of a session's record; both parts have only allowed characters.
-    pub(crate) fn of_session(prefix: &str, id: &crate::error::Code) -> Self {
+    /// One of the library's own names; both parts have only allowed characters.
+    pub(crate) fn of(prefix: &str, id: &crate::error::Code) -> Self {
         Self(format!("{prefix}{id}"))
     }
 
@@ -67,6 +68,12 @@ pub trait TokenStore: Send + Sync {
     fn delete<'a>(&'a self, key: &'a StorageKey) -> BoxFuture<'a, Result<(), StoreProblem>>;
     /// The keys of all blobs.
     fn keys(&self) -> BoxFuture<'_, Result<Vec<StorageKey>, StoreProblem>>;
+    /// How long the library waits for one call before it goes on without it; 10 s if not implemented, five minutes at most.
+    /// A store that asks the user (a biometric prompt) says how long that may take. A call that is late still counts: no
+    /// other write of the same session begins before it has returned.
+    fn call_deadline(&self) -> Duration {
+        Duration::from_secs(10)
+    }
     /// Whether a call may take its time. If not, every call is ready when it is first polled, and the library runs it where
     /// it is instead of on a thread that may wait.
     fn may_block(&self) -> bool {

@@ -14,14 +14,15 @@ use super::registry::SignIns;
 use super::second_factor::{SecondFactor, Verdict};
 use super::steps::{ChooseFactor, Step};
 use crate::audit::{Attempt, AuditKind, SecurityEvent, Trail};
-use crate::config::{Factor, WhenStorageFails, WiderScopes};
-use crate::context::{Abandoned, Context, in_background, storage};
+use crate::config::{Factor, WiderScopes};
+use crate::context::{Abandoned, Context, in_background, probe};
 use crate::discovery::Discovery;
-use crate::env::{Blob, BootInstant, Conversation, Method, StorageKey, WallTime};
-use crate::error::{Code, Error, Kind, ResponseDefect, StoreProblem, TokenCheck, Unsupported};
+use crate::env::{BootInstant, Conversation, Method};
+use crate::error::{Code, Error, Kind, ResponseDefect, TokenCheck, Unsupported};
 use crate::jose::id_token::SKEW;
 use crate::jose::jwks::KeySet;
 use crate::secret::Secret;
+use crate::session::rules::Now;
 use crate::session::{self, Established, NewSession, Session};
 use crate::validation::{self, Occasion};
 use crate::wire::answer::{Failure, Leg, MoreAssurance, Reply, Why};
@@ -30,7 +31,7 @@ use crate::wire::json::Object;
 use crate::wire::metadata::Metadata;
 use crate::wire::requests::{self, Common};
 use crate::wire::said;
-use crate::wire::tokens::{parse_tokens, salvage};
+use crate::wire::tokens::{TokenKind, parse_tokens, salvage};
 
 pub(super) struct Transaction {
     pub(super) context: Arc<Context>,
@@ -64,7 +65,6 @@ struct Prompts {
 const MAX_LIFE: Duration = Duration::from_secs(1800);
 /// An `mfa_token` is forgotten after this long (protocol.md Q3).
 const MFA_LIFE: Duration = Duration::from_secs(600);
-const PROBE: &str = "probe";
 
 /// The polls of one wait, from the first that was sent.
 struct Series {
@@ -90,6 +90,7 @@ impl Transaction {
         sign_ins: &Arc<SignIns>,
         username: String,
     ) -> Result<Arc<Self>, Error> {
+        session::queue::first_use(context);
         let id = context.random_id().ok_or(Kind::Internal)?;
         let fail = |error: Error| error.with_transaction_id(&id);
         probe(context, &id).await.map_err(|kind| fail(kind.into()))?;
@@ -172,7 +173,7 @@ impl Transaction {
         let transaction = Arc::clone(self);
         self.request(turn, attempt, move |abandoned| async move {
             let context = &transaction.context;
-            let sent = (context.env.clock.wall(), context.env.clock.boot());
+            let sent = context.now();
             let url = transaction.metadata.token_endpoint.as_str();
             let reply = transaction.post(url, body, &abandoned).await?;
             let answer = context.read(&reply, leg)?;
@@ -531,7 +532,7 @@ impl Transaction {
         &self,
         mut answer: Object,
         reply: Reply,
-        sent: (WallTime, BootInstant),
+        sent: Now,
         abandoned: &Abandoned,
     ) -> Result<Session, Failure> {
         let context = &self.context;
@@ -539,12 +540,12 @@ impl Transaction {
         let server = context.server_time(&reply.response);
         // What was sent has done its work.
         drop(reply);
-        let refuse = |kind: Kind, token: Option<(Secret, &'static str)>| {
+        let refuse = |kind: Kind, token: Option<(Secret, TokenKind)>| {
             if let Kind::TokenRejected { check } = kind {
                 context.auditor.security(self.trail(), SecurityEvent::TokenRejected { check });
             }
             if let Some(token) = token {
-                session::give_back(context, self.trail(), &self.metadata, token);
+                session::give_back(context, self.trail(), token);
             }
             self.end();
             Failure { why: Why::Fatal(kind), said: said.clone(), status }
@@ -602,7 +603,7 @@ impl Transaction {
                 context.auditor.security(self.trail(), SecurityEvent::LateTokensRevoked);
                 Err(refuse(Kind::Cancelled, Some(session::newest(&tokens))))
             }
-            Established::Failed(tokens) => Err(refuse(Kind::Internal, Some(session::newest(&tokens)))),
+            Established::Failed(tokens, kind) => Err(refuse(kind, Some(session::newest(&tokens)))),
         }
     }
 
@@ -627,26 +628,6 @@ fn carries(answer: &Object, id: &Code) -> bool {
         .into_iter()
         .filter_map(|name| answer.str(name))
         .any(|token| token.contains(id.as_str()) || id.as_str().contains(token))
-}
-
-/// Whether the store can be written at all, asked before a credential is spent (docs/sessions.md §4).
-///
-/// Under a key of its own: sign-ins of several users, and of several processes, probe at the same time. On a task of its
-/// own: a caller that goes away leaves no key behind.
-async fn probe(context: &Arc<Context>, id: &Code) -> Result<(), Kind> {
-    if context.config.when_storage_fails == WhenStorageFails::KeepInMemory {
-        return Ok(());
-    }
-    let key = StorageKey::parse(&format!("{PROBE}.{id}")).ok_or(Kind::Internal)?;
-    let probing = Arc::clone(context);
-    let probe = async move {
-        probing.store_and_check(&key, Blob::new(PROBE.into()), ()).await?;
-        probing.delete_and_check(&key, ()).await
-    };
-    if !context.store.may_block() {
-        return probe.await.map_err(storage);
-    }
-    context.detached(move |_| probe).await.unwrap_or(Err(StoreProblem::Transient)).map_err(storage)
 }
 
 /// Prepares a connection, the metadata and the keys for the next sign-in.

@@ -1,37 +1,52 @@
 //! The one worker on a session in this process: what it holds, who asks for what, and when it is over.
 //!
-//! docs/sessions.md §4–§6. `refresh` runs one refresh, `writing` keeps memory and record in step.
+//! docs/sessions.md §4–§6. `refresh` runs one refresh, `held` validates again what could not be validated, `writing` keeps
+//! memory and record in step.
 
+mod held;
 mod refresh;
 mod writing;
 
 use core::time::Duration;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use futures_util::FutureExt;
 use futures_util::future::Shared;
 use futures_util::lock::Mutex as AsyncMutex;
+use held::HeldBack;
+pub(crate) use writing::{Committed, Written};
 
 use super::ServerSignOut;
+use super::accounts;
+use super::ending;
+use super::reading;
+use super::reading::is_ours;
 use super::record::{Record, TokenHash, Writer};
-use super::rules::{self, Freshness, MaySend, Now, OKTA};
+use super::rules::{self, Freshness, MaySend, Now, Seen};
+use super::tombstone::Owed;
 use crate::audit::{AuditKind, Trail};
+use crate::config::{Profile, RefreshPolicy};
 use crate::context::Context;
 use crate::env::{BootInstant, BoxFuture, StorageKey};
 use crate::error::{Code, EndReason, Error, Kind, StoreProblem};
+use crate::gate::{Exclusion, Hold};
 use crate::jose::id_token::IdTokenClaims;
 use crate::jose::jws;
 use crate::secret::Secret;
 use crate::wire::rate_limit::MAX_AUTOMATIC;
+use crate::wire::tokens::TokenKind;
 
 pub(crate) struct Engine {
     context: Arc<Context>,
+    id: Code,
     key: StorageKey,
     writer: Writer,
     state: Mutex<State>,
     running: Mutex<Option<(u64, Running)>>,
     /// One storage write at a time; held by the task that writes until its last call has returned, however late.
     writes: Arc<AsyncMutex<()>>,
+    /// The clients that show this session.
+    watchers: Mutex<Vec<Weak<Context>>>,
 }
 
 type Running = Shared<BoxFuture<'static, Result<(), Error>>>;
@@ -41,8 +56,18 @@ struct State {
     record: Arc<Record>,
     /// The set that is handed out: it was read back equal, or could not be stored.
     serving: Arc<Record>,
-    /// The highest generation that was read, or written and read back.
-    seen: u64,
+    /// What was read, or written and read back, last.
+    seen: Seen,
+    /// The refresh token of what was read, or written and read back, last.
+    stored_refresh: Option<TokenHash>,
+    /// The answer that could not be validated yet.
+    held: Option<Arc<HeldBack>>,
+    /// The cross-process lock, while the newest refresh token is only in memory.
+    keeping: Option<Arc<Hold>>,
+    /// Of a session that has ended: a token that is newer than the record's, or that nothing is owed.
+    owed: Option<Option<(Secret, TokenKind)>>,
+    /// Whether the server was told, or is being told, what is owed.
+    told: bool,
     /// The claims of the newest validated ID token.
     claims: Option<Arc<IdTokenClaims>>,
     /// Whether `record` is what the store holds.
@@ -75,7 +100,6 @@ pub(crate) struct Snapshot {
 impl Engine {
     pub(crate) fn new(
         context: &Arc<Context>,
-        key: StorageKey,
         record: Record,
         claims: Option<IdTokenClaims>,
         persisted: bool,
@@ -83,10 +107,16 @@ impl Engine {
     ) -> Arc<Self> {
         let claims = claims.or_else(|| claims_of(&record)).map(Arc::new);
         let record = Arc::new(record);
+        let seen = Seen { generation: record.generation, writer: record.writer };
         let state = State {
             serving: Arc::clone(&record),
-            seen: if persisted { record.generation } else { 0 },
-            record,
+            seen: if persisted { seen } else { Seen::default() },
+            stored_refresh: if persisted { record.refresh_hash() } else { None },
+            held: None,
+            keeping: None,
+            owed: None,
+            told: false,
+            record: Arc::clone(&record),
             claims,
             persisted,
             was_stored: persisted,
@@ -101,12 +131,28 @@ impl Engine {
         };
         Arc::new(Self {
             context: Arc::clone(context),
-            key,
+            id: record.id.clone(),
+            key: Record::key(&record.id),
             writer,
             state: Mutex::new(state),
             running: Mutex::new(None),
             writes: Arc::default(),
+            watchers: Mutex::default(),
         })
+    }
+
+    /// The newest of what memory holds, stored and handed out or not.
+    pub(crate) fn record(&self) -> Arc<Record> {
+        Arc::clone(&self.state().record)
+    }
+
+    pub(crate) fn id(&self) -> &Code {
+        &self.id
+    }
+
+    /// What audit events of this session belong to.
+    pub(crate) fn trail(&self) -> OwnTrail {
+        OwnTrail { id: self.id.clone(), user: self.state().record.username.clone() }
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
@@ -119,14 +165,28 @@ impl Engine {
         }
     }
 
-    /// Whether it is a session of this very client.
-    pub(crate) fn belongs_to(&self, context: &Arc<Context>) -> bool {
+    /// Whether it was opened by this very client, so that it is in its store also if it could not be written yet.
+    pub(crate) fn is_of(&self, context: &Arc<Context>) -> bool {
         Arc::ptr_eq(&self.context, context)
     }
 
-    /// Whether its record is under `key`.
-    pub(crate) fn is_stored_at(&self, key: &StorageKey) -> bool {
-        self.key == *key
+    /// Tells `context` from now on when the session ends.
+    pub(crate) fn watched_by(&self, context: &Arc<Context>) {
+        let mut watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
+        watchers.retain(|known| known.strong_count() > 0);
+        if !watchers.iter().any(|known| core::ptr::eq(known.as_ptr(), Arc::as_ptr(context))) {
+            watchers.push(Arc::downgrade(context));
+        }
+    }
+
+    /// The session has ended, so whoever shows it looks anew; `except` knows already.
+    pub(crate) fn tell_watchers(&self, except: Option<&Arc<Context>>) {
+        let watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for context in watchers.iter().filter_map(Weak::upgrade) {
+            if !except.is_some_and(|known| Arc::ptr_eq(known, &context)) {
+                accounts::read_again(&context);
+            }
+        }
     }
 
     /// Takes up a refresh that the death of an earlier process interrupted, while the server may still repeat its answer.
@@ -138,7 +198,7 @@ impl Engine {
                 .refresh_token
                 .as_ref()
                 .is_some_and(|token| self.may_send(&record, token).ok() == Some(MaySend::Again));
-        if interrupted {
+        if interrupted && self.context.config.refresh_policy == RefreshPolicy::WhenDue {
             drop(self.start(Duration::ZERO, None));
         }
     }
@@ -146,15 +206,21 @@ impl Engine {
     /// The access token, refreshed if need be. 1 of the contract.
     pub(crate) async fn access_token(self: &Arc<Self>) -> Result<Secret, Error> {
         self.alive()?;
+        self.look_again().await?;
         self.persist_now();
+        let timing = self.context.timing();
         match self.freshness() {
             Freshness::Fresh => {}
+            Freshness::Expired if self.context.config.refresh_policy == RefreshPolicy::Never => {
+                return Err(refreshed_elsewhere());
+            }
+            Freshness::Due if self.context.config.refresh_policy == RefreshPolicy::Never => {}
             // Row 321: the token is good for a while, and the server asked for quiet.
             Freshness::Due if self.context.should_be_quiet() => {}
             // Started by this call, waited for by nobody; too early for another is no news.
-            Freshness::Due => drop(self.start(OKTA.automatic_spacing, Some(Freshness::Fresh))),
+            Freshness::Due => drop(self.start(timing.automatic_spacing, Some(Freshness::Fresh))),
             Freshness::Expired => {
-                if let Some(running) = self.start(OKTA.waiting_spacing, Some(Freshness::Due))? {
+                if let Some(running) = self.start(timing.waiting_spacing, Some(Freshness::Due))? {
                     running.await?;
                 }
             }
@@ -163,22 +229,35 @@ impl Engine {
         Ok(self.state().serving.set.access_token.duplicate())
     }
 
+    /// Where other processes write too, what they wrote counts. A store that cannot be read says nothing.
+    async fn look_again(&self) -> Result<(), Error> {
+        if !self.context.is_shared() {
+            return Ok(());
+        }
+        match self.adopt_newer().await {
+            Err(error) if matches!(error.kind(), Kind::StorageUnavailable { .. }) => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
     /// A refresh now, or the one that is under way, or the one of a moment ago.
     pub(crate) async fn refresh(self: &Arc<Self>) -> Result<(), Error> {
         self.alive()?;
+        if self.context.config.refresh_policy == RefreshPolicy::Never {
+            self.look_again().await?;
+            return if self.freshness() == Freshness::Expired { Err(refreshed_elsewhere()) } else { Ok(()) };
+        }
         self.persist_now();
+        let spacing = self.context.timing().waiting_spacing;
         let just_now = {
             let now = self.context.env.clock.boot();
             let state = self.state();
-            state
-                .last_refresh
-                .as_ref()
-                .is_some_and(|(at, error)| error.is_none() && now.since(*at) < OKTA.waiting_spacing)
+            state.last_refresh.as_ref().is_some_and(|(at, error)| error.is_none() && now.since(*at) < spacing)
         };
         if just_now {
             return Ok(());
         }
-        match self.start(OKTA.waiting_spacing, None)? {
+        match self.start(spacing, None)? {
             Some(running) => running.await,
             None => Ok(()),
         }
@@ -188,26 +267,83 @@ impl Engine {
         self.state().record.set.refresh_token.is_some()
     }
 
-    /// Marks the session ended in memory; no call, write or refresh starts any more. Gives the newest refresh token, or the
-    /// access token if there is none, and what kind it is; `None` if it had ended already.
-    pub(crate) fn end(&self, reason: EndReason) -> Option<(Secret, &'static str)> {
+    /// Marks the session ended in memory; no call, write or refresh starts any more. `false` if it had ended already.
+    pub(crate) fn end(&self, reason: EndReason) -> bool {
         let mut state = self.state();
         if state.ended.is_some() {
-            return None;
+            return false;
         }
         state.ended = Some(reason);
-        let record = Arc::clone(&state.record);
+        state.held = None;
+        state.keeping = None;
+        // At other servers that could end the session that takes its place (docs/sessions.md §6).
+        if reason == EndReason::Replaced && self.context.config.profile != Profile::Okta {
+            state.owed = Some(None);
+        }
         drop(state);
-        self.audit(&record.id, AuditKind::SessionEnded { session_id: record.id.clone(), reason });
-        Some(match &record.set.refresh_token {
-            Some(token) => (token.duplicate(), "refresh_token"),
-            None => (record.set.access_token.duplicate(), "access_token"),
-        })
+        self.audit(&self.id, AuditKind::SessionEnded { session_id: self.id.clone(), reason });
+        true
+    }
+
+    /// Whether the store is known to have held its record.
+    pub(crate) fn was_stored(&self) -> bool {
+        self.state().was_stored
+    }
+
+    /// What is to be revoked of a session that has ended: the newest refresh token that is known, or the access token if
+    /// there is none.
+    pub(crate) fn owed(&self) -> Option<Owed> {
+        let state = self.state();
+        match &state.owed {
+            Some(Some((token, kind))) => Some(Owed::new(token.duplicate(), *kind)),
+            Some(None) => None,
+            None => {
+                let set = &state.record.set;
+                Some(match &set.refresh_token {
+                    Some(token) => Owed::new(token.duplicate(), TokenKind::Refresh),
+                    None => Owed::new(set.access_token.duplicate(), TokenKind::Access),
+                })
+            }
+        }
+    }
+
+    /// As [`owed`](Self::owed), for the one who tells the server; once.
+    pub(crate) fn take_owed(&self) -> Option<Owed> {
+        let told = core::mem::replace(&mut self.state().told, true);
+        if told { None } else { self.owed() }
+    }
+
+    /// An ended session got another token, which nobody else knows.
+    pub(super) fn received(&self, token: (Secret, TokenKind)) {
+        let mut state = self.state();
+        state.owed = Some(Some(token));
+        state.told = false;
+    }
+
+    /// Before a session ends: another process may have stored a newer refresh token.
+    pub(crate) async fn learn_newest(&self) {
+        if !self.state().was_stored {
+            return;
+        }
+        let Ok(Some(found)) = reading::record(&self.context, &self.key).await else { return };
+        let mut state = self.state();
+        let is_newer = found.writer != self.writer && found.generation > state.seen.generation;
+        if is_newer && found.id == self.id && is_ours(&self.context, &found) && state.owed.is_none() {
+            state.owed = found.set.refresh_token.map(|token| Some((token, TokenKind::Refresh)));
+        }
+    }
+
+    /// Writes the tombstone, with what is owed at that moment.
+    pub(crate) async fn bury(&self, reason: EndReason) -> Result<(), StoreProblem> {
+        ending::bury(&self.context, &self.id, reason, || self.owed()).await
     }
 
     /// Remembers how a sign-out went, so that one whose deletion failed can be repeated.
     pub(crate) fn signed_out(&self, server: ServerSignOut, deleted: bool) {
-        self.state().signed_out = Some((server, deleted));
+        let mut state = self.state();
+        state.signed_out = Some((server, deleted));
+        // Whoever repeats it tells the server again.
+        state.told &= deleted || server == ServerSignOut::Revoked;
     }
 
     /// What the server was told by a sign-out that could not delete the record.
@@ -222,13 +358,19 @@ impl Engine {
         }
     }
 
+    /// The right to refresh and write, as far as other processes go. Waited for no longer than another one's refresh lasts.
+    async fn exclude(&self) -> Result<Exclusion, StoreProblem> {
+        let timing = self.context.timing();
+        Exclusion::acquire(self.context.gate.as_ref(), timing.lock).await.map_err(|_| StoreProblem::Transient)
+    }
+
     pub(super) fn audit(&self, id: &Code, kind: AuditKind) {
         let record = Arc::clone(&self.state().record);
         self.context.auditor.record(Trail { id, user: &record.username }, kind);
     }
 
     fn now(&self) -> Now {
-        Now { wall: self.context.env.clock.wall(), boot: self.context.env.clock.boot() }
+        self.context.now()
     }
 
     fn freshness(&self) -> Freshness {
@@ -245,6 +387,9 @@ impl Engine {
         }
         if enough.is_some_and(|enough| self.freshness() <= enough) {
             return Ok(None);
+        }
+        if let Some(check) = self.held_back() {
+            return Err(Kind::TokenRejected { check }.into());
         }
         if !self.can_refresh() {
             return Err(Kind::ReauthRequired { reason: Code::of("no_refresh_token") }.into());
@@ -300,6 +445,22 @@ impl Engine {
     fn running(&self) -> MutexGuard<'_, Option<(u64, Running)>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The trail of a session, owned.
+pub(crate) struct OwnTrail {
+    id: Code,
+    user: String,
+}
+
+impl OwnTrail {
+    pub(crate) fn as_trail(&self) -> Trail<'_> {
+        Trail { id: &self.id, user: &self.user }
+    }
+}
+
+fn refreshed_elsewhere() -> Error {
+    Kind::ReauthRequired { reason: Code::of("refreshed_elsewhere") }.into()
 }
 
 /// The refresh is over, also if it panicked: first its result is there, then it no longer runs.

@@ -1,12 +1,10 @@
-//! What one session stores: a bounded, checksummed blob. docs/sessions.md §2.
-//!
-//! `magic(4) version(1) checksum(32) body`; the checksum is SHA-256 over version and body. The body is a list of fields,
-//! `tag(1) length(4, big endian) bytes`, each at most once, in ascending order of tags.
+//! What one session stores. docs/sessions.md §2.
 
 use ring::digest;
 use zeroize::Zeroizing;
 
 use crate::env::{Blob, BootInstant, StorageKey, WallTime};
+use crate::envelope::{Body, Content, Fields, HEAD, moment};
 use crate::error::{Code, StoreProblem};
 use crate::secret::Secret;
 
@@ -31,6 +29,13 @@ pub(crate) struct Record {
     pub(crate) set: TokenSet,
     pub(crate) rotation: Rotation,
     pub(crate) mark: Option<Mark>,
+    /// The sessions whose place this one takes, as far as the sign-in could name them.
+    pub(crate) replaces: Vec<Code>,
+    /// Whether it takes the place of every session of its issuer and client with a lower use counter (`Accounts::One`).
+    pub(crate) alone: bool,
+    pub(crate) proof_key: Option<ProofKey>,
+    /// The last nonce of the authorization server (RFC 9449 §8).
+    pub(crate) nonce: Option<String>,
 }
 
 /// The tokens of one answer, validated.
@@ -65,26 +70,28 @@ pub(crate) struct Mark {
     pub(crate) token: TokenHash,
 }
 
-const MAGIC: [u8; 4] = *b"DAS\x01";
-const VERSION: u8 = 1;
-/// No session needs more; a larger blob is not one of ours.
-const MAX_RECORD: usize = 512 * 1024;
+/// The key that a session's tokens are bound to (RFC 9449), once they are.
+pub(crate) enum ProofKey {
+    /// The private key itself.
+    Software(Secret),
+    /// A key of the platform, by its name, and the thumbprint that it must have (RFC 7638).
+    Platform { name: String, thumbprint: [u8; 32] },
+}
+
 const PREFIX: &str = "session.";
+/// More than a device ever holds of records that cannot be read.
+pub(crate) const MAX_REPLACED: usize = 64;
+const LAST_TAG: u8 = 23;
 
 impl Record {
     /// Where a session is stored: under its random id, which says nothing about the user.
-    pub(crate) fn key(id: &Code) -> Option<StorageKey> {
-        StorageKey::parse(&format!("{PREFIX}{id}"))
+    pub(crate) fn key(id: &Code) -> StorageKey {
+        StorageKey::of(PREFIX, id)
     }
 
-    /// Where this record is stored.
-    pub(crate) fn key_of(&self) -> StorageKey {
-        StorageKey::of_session(PREFIX, &self.id)
-    }
-
-    /// Whether a storage key is one of a session.
-    pub(crate) fn is_key(key: &StorageKey) -> bool {
-        key.as_str().starts_with(PREFIX)
+    /// The session whose record a storage key is of.
+    pub(crate) fn id_of(key: &StorageKey) -> Option<Code> {
+        Code::parse(key.as_str().strip_prefix(PREFIX)?)
     }
 
     pub(crate) fn encode(&self) -> Blob {
@@ -112,29 +119,29 @@ impl Record {
             body.bytes(16, &moment(mark.first_wall, mark.first_boot));
             body.bytes(17, &mark.token);
         }
-        let body = body.0;
-        let mut blob = Vec::with_capacity(HEADER.saturating_add(body.len()));
-        blob.extend_from_slice(&MAGIC);
-        blob.push(VERSION);
-        blob.extend_from_slice(checksum(VERSION, &body).as_ref());
-        blob.extend_from_slice(&body);
-        Blob::new(blob)
+        if !self.replaces.is_empty() {
+            let ids: Vec<&str> = self.replaces.iter().map(Code::as_str).collect();
+            body.bytes(18, ids.join(" ").as_bytes());
+        }
+        if self.alone {
+            body.bytes(19, &[1]);
+        }
+        match &self.proof_key {
+            None => {}
+            // EXPOSE: as above.
+            Some(ProofKey::Software(key)) => body.bytes(20, key.expose().as_bytes()),
+            Some(ProofKey::Platform { name, thumbprint }) => {
+                body.bytes(21, name.as_bytes());
+                body.bytes(22, thumbprint);
+            }
+        }
+        body.optional(23, self.nonce.as_deref().map(str::as_bytes));
+        body.seal(Content::Session)
     }
 
     /// Any bytes give a typed answer: the record, `NewerVersion` or `Corrupt`.
     pub(crate) fn decode(blob: &Blob) -> Result<Self, StoreProblem> {
-        // EXPOSE: parsed into fields that wipe themselves.
-        let bytes = blob.expose();
-        let rest = bytes.strip_prefix(&MAGIC).ok_or(StoreProblem::Corrupt)?;
-        let (version, rest) = rest.split_first().ok_or(StoreProblem::Corrupt)?;
-        if *version > VERSION {
-            return Err(StoreProblem::NewerVersion);
-        }
-        let (sum, body) = rest.split_at_checked(SUM).ok_or(StoreProblem::Corrupt)?;
-        if bytes.len() > MAX_RECORD || *version != VERSION || checksum(VERSION, body).as_ref() != sum {
-            return Err(StoreProblem::Corrupt);
-        }
-        Fields::parse(body).and_then(Fields::into_record).ok_or(StoreProblem::Corrupt)
+        read(&Fields::open(blob, Content::Session, LAST_TAG)?).ok_or(StoreProblem::Corrupt)
     }
 
     /// The same session with another mark.
@@ -156,6 +163,10 @@ impl Record {
             set: self.set.duplicate(),
             rotation: self.rotation,
             mark: self.mark,
+            replaces: self.replaces.clone(),
+            alone: self.alone,
+            proof_key: self.proof_key.as_ref().map(ProofKey::duplicate),
+            nonce: self.nonce.clone(),
         }
     }
 
@@ -175,9 +186,18 @@ impl Record {
             self.set.access_token.len(),
             token(&self.set.id_token),
             token(&self.set.refresh_token),
+            self.replaces.iter().map(|id| id.as_str().len().saturating_add(1)).sum(),
+            match &self.proof_key {
+                None => 0,
+                Some(ProofKey::Software(key)) => key.len(),
+                Some(ProofKey::Platform { name, .. }) => name.len(),
+            },
+            self.nonce.as_ref().map_or(0, String::len),
+            // The fields of fixed size, and every field's head.
+            256,
+            HEAD.saturating_mul(usize::from(LAST_TAG)),
         ];
-        // Room for the fixed fields and every field's head.
-        texts.iter().fold(512, |sum, len| sum.saturating_add(*len))
+        texts.iter().fold(0, |sum, len| sum.saturating_add(*len))
     }
 }
 
@@ -188,6 +208,15 @@ impl TokenSet {
             life: self.life,
             id_token: self.id_token.as_ref().map(Secret::duplicate),
             refresh_token: self.refresh_token.as_ref().map(Secret::duplicate),
+        }
+    }
+}
+
+impl ProofKey {
+    pub(crate) fn duplicate(&self) -> Self {
+        match self {
+            Self::Software(key) => Self::Software(key.duplicate()),
+            Self::Platform { name, thumbprint } => Self::Platform { name: name.clone(), thumbprint: *thumbprint },
         }
     }
 }
@@ -206,119 +235,55 @@ pub(crate) fn hash(token: &Secret) -> TokenHash {
 }
 
 const HASH_BLOCK: usize = 64;
-const SUM: usize = 32;
-const HEADER: usize = MAGIC.len() + 1 + SUM;
 
-fn checksum(version: u8, body: &[u8]) -> digest::Digest {
-    let mut context = digest::Context::new(&digest::SHA256);
-    context.update(&[version]);
-    context.update(body);
-    context.finish()
-}
-
-fn moment(wall: WallTime, boot: BootInstant) -> [u8; 16] {
-    let boot = u64::try_from(boot.since_boot().as_millis()).unwrap_or(u64::MAX);
-    let both = (u128::from(wall.as_millis().cast_unsigned()) << 64) | u128::from(boot);
-    both.to_be_bytes()
-}
-
-/// The body under construction; allocated once.
-struct Body(Zeroizing<Vec<u8>>);
-
-impl Body {
-    fn with_capacity(capacity: usize) -> Self {
-        Self(Zeroizing::new(Vec::with_capacity(capacity)))
-    }
-
-    fn bytes(&mut self, tag: u8, value: &[u8]) {
-        self.0.push(tag);
-        self.0.extend_from_slice(&u32::try_from(value.len()).unwrap_or(u32::MAX).to_be_bytes());
-        self.0.extend_from_slice(value);
-    }
-
-    fn optional(&mut self, tag: u8, value: Option<&[u8]>) {
-        if let Some(value) = value {
-            self.bytes(tag, value);
-        }
-    }
-}
-
-const TAGS: usize = 18;
-
-/// The fields of a body by their tags.
-#[derive(Default)]
-struct Fields<'a>([Option<&'a [u8]>; TAGS]);
-
-impl<'a> Fields<'a> {
-    fn parse(mut body: &'a [u8]) -> Option<Self> {
-        let mut fields = Self::default();
-        let mut last = 0;
-        while let Some((tag, rest)) = body.split_first() {
-            let (length, rest) = rest.split_first_chunk::<4>()?;
-            let (value, rest) = rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
-            if *tag <= last {
-                return None;
-            }
-            *fields.0.get_mut(usize::from(*tag))? = Some(value);
-            last = *tag;
-            body = rest;
-        }
-        Some(fields)
-    }
-
-    fn into_record(self) -> Option<Record> {
-        let (sent_wall, sent_boot) = self.moment(13)?;
-        let mark = match self.raw(16) {
-            None => None,
-            Some(_) => {
-                let (first_wall, first_boot) = self.moment(16)?;
-                Some(Mark { first_wall, first_boot, token: self.raw(17)?.try_into().ok()? })
-            }
-        };
-        Some(Record {
-            generation: u64::from_be_bytes(self.raw(4)?.try_into().ok()?),
-            writer: self.raw(5)?.try_into().ok()?,
-            id: Code::parse(&self.text(6)?)?,
-            issuer: self.text(7)?,
-            client_id: self.text(8)?,
-            subject: if self.raw(9).is_some() { Some(self.text(9)?) } else { None },
-            username: self.text(10)?,
-            use_counter: i64::from_be_bytes(self.raw(11)?.try_into().ok()?),
-            scope: self.text(12)?,
-            set: TokenSet {
-                access_token: self.secret(1)?,
-                life: Life { sent_wall, sent_boot, secs: i64::from_be_bytes(self.raw(14)?.try_into().ok()?) },
-                id_token: if self.raw(2).is_some() { Some(self.secret(2)?) } else { None },
-                refresh_token: if self.raw(3).is_some() { Some(self.secret(3)?) } else { None },
-            },
-            rotation: match self.raw(15)? {
-                [0] => Rotation::Unknown,
-                [1] => Rotation::Static,
-                [2] => Rotation::Rotating,
-                _ => return None,
-            },
-            mark,
-        })
-    }
-
-    fn raw(&self, tag: usize) -> Option<&'a [u8]> {
-        *self.0.get(tag)?
-    }
-
-    fn text(&self, tag: usize) -> Option<String> {
-        core::str::from_utf8(self.raw(tag)?).ok().map(str::to_owned)
-    }
-
-    fn secret(&self, tag: usize) -> Option<Secret> {
-        core::str::from_utf8(self.raw(tag)?).ok().map(Secret::from)
-    }
-
-    fn moment(&self, tag: usize) -> Option<(WallTime, BootInstant)> {
-        let both = u128::from_be_bytes(self.raw(tag)?.try_into().ok()?);
-        let wall = u64::try_from(both >> 64).ok()?.cast_signed();
-        let boot = u64::try_from(both & u128::from(u64::MAX)).ok()?;
-        Some((WallTime::from_millis(wall), BootInstant::from_boot(core::time::Duration::from_millis(boot))))
-    }
+fn read(fields: &Fields<'_>) -> Option<Record> {
+    let (sent_wall, sent_boot) = fields.moment(13)?;
+    let mark = fields.optional(16, |fields, tag| {
+        let (first_wall, first_boot) = fields.moment(tag)?;
+        Some(Mark { first_wall, first_boot, token: fields.array(17)? })
+    });
+    let replaces = fields.optional(18, |fields, tag| {
+        let ids: Option<Vec<Code>> = fields.text(tag)?.split(' ').map(Code::parse).collect();
+        ids.filter(|ids| ids.len() <= MAX_REPLACED)
+    });
+    let proof_key = match (fields.optional(20, Fields::secret)?, fields.optional(21, Fields::text)?) {
+        (None, None) => None,
+        (Some(key), None) => Some(ProofKey::Software(key)),
+        (None, Some(name)) => Some(ProofKey::Platform { name, thumbprint: fields.array(22)? }),
+        (Some(_), Some(_)) => return None,
+    };
+    Some(Record {
+        generation: u64::from_be_bytes(fields.array(4)?),
+        writer: fields.array(5)?,
+        id: Code::parse(&fields.text(6)?)?,
+        issuer: fields.text(7)?,
+        client_id: fields.text(8)?,
+        subject: fields.optional(9, Fields::text)?,
+        username: fields.text(10)?,
+        use_counter: i64::from_be_bytes(fields.array(11)?),
+        scope: fields.text(12)?,
+        set: TokenSet {
+            access_token: fields.secret(1)?,
+            life: Life { sent_wall, sent_boot, secs: i64::from_be_bytes(fields.array(14)?) },
+            id_token: fields.optional(2, Fields::secret)?,
+            refresh_token: fields.optional(3, Fields::secret)?,
+        },
+        rotation: match fields.raw(15)? {
+            [0] => Rotation::Unknown,
+            [1] => Rotation::Static,
+            [2] => Rotation::Rotating,
+            _ => return None,
+        },
+        mark: mark?,
+        replaces: replaces?.unwrap_or_default(),
+        alone: match fields.raw(19) {
+            None => false,
+            Some([1]) => true,
+            Some(_) => return None,
+        },
+        proof_key,
+        nonce: fields.optional(23, Fields::text)?,
+    })
 }
 
 #[cfg(test)]

@@ -28,6 +28,10 @@ pub(crate) fn record() -> Record {
             first_boot: BootInstant::from_boot(Duration::from_millis(88)),
             token: hash(&Secret::from("rt")),
         }),
+        replaces: vec![Code::of("0c"), Code::of("0d")],
+        alone: true,
+        proof_key: Some(ProofKey::Platform { name: "key.1".into(), thumbprint: [4; 32] }),
+        nonce: Some("n".into()),
     }
 }
 
@@ -44,44 +48,51 @@ fn a_record_comes_back_as_it_was() {
     let bare = Record {
         subject: None,
         mark: None,
+        replaces: vec![],
+        alone: false,
+        proof_key: None,
+        nonce: None,
         set: TokenSet { id_token: None, refresh_token: None, ..record().set },
         ..record()
     };
     let back = Record::decode(&bare.encode()).unwrap();
     assert!(back.subject.is_none() && back.mark.is_none() && back.set.id_token.is_none());
-    assert!(back.set.refresh_token.is_none());
+    assert!(back.set.refresh_token.is_none() && back.replaces.is_empty() && !back.alone);
+    assert!(back.proof_key.is_none() && back.nonce.is_none());
 }
 
 #[test]
 fn every_damaged_byte_is_noticed() {
-    let blob = record().encode();
-    for position in 0..blob.expose().len() {
-        let mut bytes = blob.expose().to_vec();
-        bytes[position] ^= 0x40;
-        let expected = if position == 4 { StoreProblem::NewerVersion } else { StoreProblem::Corrupt };
-        assert_eq!(Record::decode(&Blob::new(bytes)).err(), Some(expected), "byte {position}");
-    }
-    for length in 0..blob.expose().len() {
-        let torn = Blob::new(blob.expose()[..length].to_vec());
-        assert_eq!(Record::decode(&torn).err(), Some(StoreProblem::Corrupt), "torn after {length}");
-    }
-    let mut longer = blob.expose().to_vec();
-    longer.push(0);
-    assert_eq!(Record::decode(&Blob::new(longer)).err(), Some(StoreProblem::Corrupt));
+    crate::envelope::tests::every_damage_is_noticed(&record().encode(), |blob| Record::decode(blob).err());
 }
 
+/// The bytes of a record are a promise to every later version: this test never changes, whatever is added.
 #[test]
-fn fields_out_of_order_or_unknown_are_refused_even_with_a_right_checksum() {
-    let sealed = |body: &[u8]| {
-        let mut blob = MAGIC.to_vec();
-        blob.push(VERSION);
-        blob.extend_from_slice(checksum(VERSION, body).as_ref());
-        blob.extend_from_slice(body);
-        Blob::new(blob)
+fn the_bytes_of_version_1_are_frozen() {
+    let frozen = data_encoding::BASE64.decode(FROZEN.as_bytes()).unwrap();
+    assert_eq!(data_encoding::BASE64.encode(record().encode().expose()), FROZEN);
+    assert_eq!(Record::decode(&Blob::new(frozen)).unwrap().encode(), record().encode());
+}
+
+const FROZEN: &str = concat!(
+    "REFTAQHb3zRM/+FtBt79GFz6+NwrzQmlP64i75dkCJtNWMwN6AEAAAACYXQCAAAABWEuYi5jAwAAAAJydAQAAAAIAAAAAAAAAAcF",
+    "AAAAEAkJCQkJCQkJCQkJCQkJCQkGAAAABDBhMWIHAAAAEWh0dHBzOi8vYS5leGFtcGxlCAAAAAJpZAkAAAAEMDB1MQoAAAAPYW5h",
+    "QGV4YW1wbGUuY29tCwAAAAgAAAGgxFBsAAwAAAAVb3BlbmlkIG9mZmxpbmVfYWNjZXNzDQAAABD/////////+wAAAAAAAATSDgAA",
+    "AAgAAAAAAAAOEA8AAAABAhAAAAAQAAAAAAAAAE0AAAAAAAAAWBEAAAAgB7naqnZNhTyNJcbHzcSKW0f1+/JK4YgFJKf5+jr8onYS",
+    "AAAABTBjIDBkEwAAAAEBFQAAAAVrZXkuMRYAAAAgBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQXAAAAAW4=",
+);
+
+#[test]
+fn members_that_do_not_belong_together_are_damage() {
+    let sealed = |edit: &dyn Fn(&mut Record)| {
+        let mut record = record();
+        edit(&mut record);
+        Record::decode(&record.encode()).err()
     };
-    for body in
-        [&b""[..], b"\x02\0\0\0\0\x01\0\0\0\0", b"\x01\0\0\0\0\x01\0\0\0\0", b"\xff\0\0\0\0", b"\x01\xff\xff\xff\xff"]
-    {
-        assert_eq!(Record::decode(&sealed(body)).err(), Some(StoreProblem::Corrupt), "{body:?}");
-    }
+    assert_eq!(sealed(&|_| ()), None);
+    assert_eq!(sealed(&|record| record.proof_key = Some(ProofKey::Software(Secret::from("k")))), None);
+    let many: Vec<Code> = (0..=MAX_REPLACED).map(|n| Code::parse(&n.to_string()).unwrap()).collect();
+    assert_eq!(sealed(&|record| record.replaces = many[1..].to_vec()), None);
+    assert_eq!(sealed(&|record| record.replaces = many.clone()), Some(StoreProblem::Corrupt));
+    assert_eq!(sealed(&|record| record.username = "x".repeat(600 * 1024)), Some(StoreProblem::Corrupt));
 }

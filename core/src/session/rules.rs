@@ -1,36 +1,64 @@
-//! When a token is fresh, when a refresh may be sent, and what its answer does. docs/sessions.md §5 and §7.
+//! When a token is fresh, when a refresh may be sent, what the stored record says, which session is replaced.
+//! docs/sessions.md §4–§7.
 
 use core::time::Duration;
 
+use super::reading::Found;
 use super::record::{Life, Mark, Record, TokenHash, TokenSet, Writer};
+use crate::config::Profile;
 use crate::env::{BootInstant, WallTime};
-use crate::error::{Code, StoreProblem};
+use crate::error::{StoreProblem, TokenCheck};
 use crate::secret::Secret;
 
-/// The constants of docs/sessions.md §5 for the Okta profile.
+/// The constants of docs/sessions.md §5.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Timing {
     /// How long to wait for an answer, from the transport call.
     pub(crate) answer: Duration,
-    /// A refresh token is not sent again while its access token is valid, once this long has passed since its first send.
+    /// A refresh token is not sent again while its access token is valid, once this long has passed since its first send;
+    /// before that once.
     pub(crate) window: Duration,
     /// Between two refreshes that nobody waits for.
     pub(crate) automatic_spacing: Duration,
     /// Between two refreshes for callers with an expired token.
     pub(crate) waiting_spacing: Duration,
+    /// How long to wait for another process to release the lock: longer than its refresh lasts.
+    pub(crate) lock: Duration,
+    /// How long a set that could not be validated yet is held back.
+    pub(crate) held_back: Duration,
 }
 
-pub(crate) const OKTA: Timing = Timing {
+const OKTA: Timing = Timing {
     answer: Duration::from_secs(12),
     window: Duration::from_secs(25),
     automatic_spacing: Duration::from_secs(30),
     waiting_spacing: Duration::from_secs(5),
+    lock: Duration::from_secs(45),
+    held_back: Duration::from_secs(600),
 };
 
+const OIDC: Timing = Timing { answer: Duration::from_secs(30), window: Duration::ZERO, ..OKTA };
+
+impl Timing {
+    pub(crate) fn of(profile: Profile) -> &'static Self {
+        match profile {
+            Profile::Okta => &OKTA,
+            Profile::Oidc => &OIDC,
+        }
+    }
+}
+
 /// The two clocks at one moment.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Now {
     pub(crate) wall: WallTime,
     pub(crate) boot: BootInstant,
+}
+
+impl Now {
+    pub(crate) fn plus(self, duration: Duration) -> Self {
+        Self { wall: self.wall.plus(duration), boot: self.boot.plus(duration) }
+    }
 }
 
 /// How usable an access token is; less is fresher.
@@ -83,12 +111,19 @@ fn is_same(old: &TokenSet, access_token: &Secret) -> bool {
 }
 
 /// How long ago a moment was; `None` if the clocks cannot tell any more.
-fn age(wall: WallTime, boot: BootInstant, now: Now) -> Option<Duration> {
+pub(crate) fn age(wall: WallTime, boot: BootInstant, now: Now) -> Option<Duration> {
     let distance = |wall: WallTime, boot: BootInstant| {
         i128::from(wall.as_millis()).saturating_sub(i128::try_from(boot.since_boot().as_millis()).unwrap_or(i128::MAX))
     };
     let drift = distance(now.wall, now.boot).saturating_sub(distance(wall, boot)).unsigned_abs();
     (drift <= MAX_DRIFT_MILLIS && now.boot >= boot).then(|| now.boot.since(boot))
+}
+
+/// How long ago a moment was, for a limit of hours: by the boot clock, or else by what the wall clock has moved, either way.
+pub(crate) fn elapsed(since: Now, now: Now) -> Duration {
+    age(since.wall, since.boot, now).unwrap_or_else(|| {
+        Duration::from_millis(now.wall.as_millis().saturating_sub(since.wall.as_millis()).unsigned_abs())
+    })
 }
 
 /// Whether a refresh token may be sent now.
@@ -103,10 +138,17 @@ pub(crate) enum MaySend {
 }
 
 /// docs/sessions.md §5 item 4 and its last paragraph. `retried`: this process has used the token's one retry.
-pub(crate) fn may_send(mark: Option<&Mark>, token: &TokenHash, retried: bool, access: Freshness, now: Now) -> MaySend {
+pub(crate) fn may_send(
+    timing: &Timing,
+    mark: Option<&Mark>,
+    token: &TokenHash,
+    retried: bool,
+    access: Freshness,
+    now: Now,
+) -> MaySend {
     let Some(mark) = mark.filter(|mark| mark.token == *token) else { return MaySend::First };
     let since = age(mark.first_wall, mark.first_boot, now);
-    if !retried && since.is_some_and(|since| since < OKTA.window) {
+    if !retried && since.is_some_and(|since| since < timing.window) {
         MaySend::Again
     } else if access == Freshness::Expired {
         MaySend::First
@@ -115,26 +157,64 @@ pub(crate) fn may_send(mark: Option<&Mark>, token: &TokenHash, retried: bool, ac
     }
 }
 
-/// What the stored record says when an answer is to be applied, or before a refresh token is presented.
+/// What the store says of the session, when an answer is to be applied or before a refresh token is presented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stored {
-    /// It is ours, or it cannot be read: memory stands.
+    /// It holds what this process read or wrote last.
     Unchanged,
+    /// It holds something older: memory stands, and is written again.
+    Stale,
     /// Another process wrote a newer set.
     Newer,
-    /// It is gone: the session was ended by somebody who knows.
-    Gone,
+    /// The session was ended by somebody who knows: its record is gone, or a tombstone is beside it.
+    Ended,
+}
+
+/// What was read, or written and read back, last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) generation: u64,
+    pub(crate) writer: Writer,
 }
 
 /// *Newer* is what another writer wrote at a higher generation than this process has read or read back; memory's own
-/// generation, stored or not, says nothing (docs/sessions.md §4).
-pub(crate) fn compare(id: &Code, seen: u64, own: &Writer, found: Option<&Record>) -> Stored {
+/// generation, stored or not, says nothing (docs/sessions.md §4). `was_stored`: there was a record.
+pub(crate) fn compare(record: &Record, seen: Seen, own: &Writer, was_stored: bool, found: &Found) -> Stored {
     match found {
-        None => Stored::Gone,
-        Some(found) if found.id != *id => Stored::Gone,
-        Some(found) if found.writer != *own && found.generation > seen => Stored::Newer,
-        Some(_) => Stored::Unchanged,
+        Found::Ended => Stored::Ended,
+        Found::Absent if was_stored => Stored::Ended,
+        Found::Absent => Stored::Unchanged,
+        Found::Record(found) if found.id != record.id => Stored::Ended,
+        Found::Record(found) if found.writer != *own && found.generation > seen.generation => Stored::Newer,
+        Found::Record(found) => {
+            let is = |generation, writer| found.generation == generation && found.writer == writer;
+            // Memory's own: a write that failed or was late, and had its effect all the same.
+            let known = is(seen.generation, seen.writer) || is(record.generation, record.writer);
+            if known { Stored::Unchanged } else { Stored::Stale }
+        }
     }
+}
+
+/// Whether `record` is one whose place `by` took (docs/sessions.md §6): by its name, or because `by` stands alone.
+pub(crate) fn is_replaced(record: &Record, by: &Record) -> bool {
+    let same_client = record.issuer == by.issuer && record.client_id == by.client_id;
+    let is_earlier = (record.use_counter, record.id.as_str()) < (by.use_counter, by.id.as_str());
+    let same_user = record.subject.is_some() && record.subject == by.subject;
+    let is_named = by.replaces.contains(&record.id) && (by.alone || same_user);
+    same_client && record.id != by.id && (is_named || (by.alone && is_earlier))
+}
+
+/// The use counter of a session that becomes the default: the time, and above every other that is known, also when the wall
+/// clock was set back.
+pub(crate) fn next_counter(now: WallTime, known: impl IntoIterator<Item = i64>) -> i64 {
+    let highest = known.into_iter().max().unwrap_or(i64::MIN);
+    now.as_millis().max(highest.saturating_add(1))
+}
+
+/// Whether time or other keys may make a token valid that is not yet, so that its set is held back (docs/sessions.md §5.6).
+/// What can never become valid is dropped: a set that is held back keeps others from being fetched.
+pub(crate) fn may_become_valid(check: TokenCheck) -> bool {
+    matches!(check, TokenCheck::KeysUnreachable | TokenCheck::KeyId | TokenCheck::IssuedAt | TokenCheck::NotBefore)
 }
 
 /// Whether a write that the store refused may succeed without anybody's doing, so that a timer tries it again. A prompt is
@@ -156,6 +236,7 @@ pub(crate) fn may_write_again(problem: StoreProblem, since: Duration) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Code;
 
     const BOOT: u64 = 1_000;
     const WALL: i64 = 1_790_000_000_000;
@@ -233,32 +314,89 @@ mod tests {
             (Some(mark), Fresh, 3000, MaySend::NotNow),
             (Some(mark), Expired, 25, MaySend::First),
         ] {
-            assert_eq!(may_send(mark.as_ref(), &token, false, access, now(at)), expected, "{access:?} at {at}");
+            assert_eq!(may_send(&OKTA, mark.as_ref(), &token, false, access, now(at)), expected, "{access:?} at {at}");
         }
         let rebooted = Now { boot: BootInstant::from_boot(Duration::ZERO), ..now(5) };
-        assert_eq!(may_send(Some(&mark), &token, false, Expired, rebooted), MaySend::First);
-        assert_eq!(may_send(Some(&mark), &token, true, Due, now(5)), MaySend::NotNow);
-        assert_eq!(may_send(Some(&mark), &token, true, Expired, now(5)), MaySend::First);
+        assert_eq!(may_send(&OKTA, Some(&mark), &token, false, Expired, rebooted), MaySend::First);
+        assert_eq!(may_send(&OKTA, Some(&mark), &token, true, Due, now(5)), MaySend::NotNow);
+        assert_eq!(may_send(&OKTA, Some(&mark), &token, true, Expired, now(5)), MaySend::First);
+        for (access, expected) in [(Due, MaySend::NotNow), (Fresh, MaySend::NotNow), (Expired, MaySend::First)] {
+            assert_eq!(may_send(&OIDC, Some(&mark), &token, false, access, now(0)), expected, "Oidc, {access:?}");
+        }
+        assert_eq!(may_send(&OIDC, None, &token, false, Due, now(0)), MaySend::First);
     }
 
-    #[test]
-    fn what_the_stored_record_says() {
-        let record = |id: &str, writer: u8, generation: u64| Record {
+    fn stored(id: &str, writer: u8, generation: u64) -> Record {
+        Record {
             id: Code::parse(id).unwrap(),
             writer: [writer; 16],
             generation,
             ..crate::session::record::tests::record()
-        };
-        let (ours, id) = ([1; 16], Code::parse("s").unwrap());
-        for (found, seen, expected) in [
-            (None, 5, Stored::Gone),
-            (Some(record("other", 1, 5)), 5, Stored::Gone),
-            (Some(record("s", 1, 9)), 5, Stored::Unchanged),
-            (Some(record("s", 2, 5)), 5, Stored::Unchanged),
-            (Some(record("s", 2, 4)), 5, Stored::Unchanged),
-            (Some(record("s", 2, 6)), 5, Stored::Newer),
+        }
+    }
+
+    #[test]
+    fn what_the_stored_record_says() {
+        let memory = stored("s", 1, 8);
+        let found = |id, writer, generation| Found::Record(Box::new(stored(id, writer, generation)));
+        let seen = Seen { generation: 5, writer: [1; 16] };
+        for (found, was_stored, expected) in [
+            (Found::Absent, true, Stored::Ended),
+            (Found::Absent, false, Stored::Unchanged),
+            (Found::Ended, true, Stored::Ended),
+            (Found::Ended, false, Stored::Ended),
+            (found("other", 1, 5), true, Stored::Ended),
+            (found("s", 1, 5), true, Stored::Unchanged),
+            (found("s", 1, 8), true, Stored::Unchanged),
+            (found("s", 1, 4), true, Stored::Stale),
+            (found("s", 1, 7), true, Stored::Stale),
+            (found("s", 2, 5), true, Stored::Stale),
+            (found("s", 2, 4), true, Stored::Stale),
+            (found("s", 2, 6), true, Stored::Newer),
+            (found("s", 2, 9), true, Stored::Newer),
         ] {
-            assert_eq!(compare(&id, seen, &ours, found.as_ref()), expected, "seen {seen}");
+            let verdict = compare(&memory, seen, &[1; 16], was_stored, &found);
+            assert_eq!(verdict, expected, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn who_takes_whose_place() {
+        let record = |id: &str, counter: i64| Record {
+            use_counter: counter,
+            replaces: vec![],
+            alone: false,
+            ..stored(id, 1, 1)
+        };
+        let old = record("a", 10);
+        let alone = Record { alone: true, ..record("b", 20) };
+        assert!(is_replaced(&old, &alone));
+        assert!(!is_replaced(&alone, &old), "what is later stays");
+        assert!(is_replaced(&old, &Record { use_counter: 10, ..alone.duplicate() }), "of two at once the ids decide");
+        assert!(!is_replaced(&old, &Record { issuer: "https://b.example".into(), ..alone.duplicate() }));
+        assert!(!is_replaced(&old, &Record { client_id: "other".into(), ..alone.duplicate() }));
+        let named = Record { replaces: vec![Code::of("a")], ..record("b", 20) };
+        assert!(is_replaced(&old, &named), "the same user");
+        assert!(
+            !is_replaced(&Record { subject: Some("00u2".into()), ..old.duplicate() }, &named),
+            "could not be read then"
+        );
+        assert!(!is_replaced(
+            &Record { subject: None, ..old.duplicate() },
+            &Record { subject: None, ..named.duplicate() }
+        ));
+        assert!(!is_replaced(&record("c", 1), &named));
+        let raised = Record { use_counter: 30, ..old.duplicate() };
+        assert!(is_replaced(&raised, &named), "also if it was made the default meanwhile");
+        assert!(!is_replaced(&named, &named));
+    }
+
+    #[test]
+    fn the_next_counter_is_above_all_others() {
+        for (now, known, expected) in
+            [(50, vec![], 50), (50, vec![10, 20], 50), (50, vec![70], 71), (50, vec![i64::MAX], i64::MAX)]
+        {
+            assert_eq!(next_counter(WallTime::from_millis(now), known), expected);
         }
     }
 }

@@ -14,6 +14,34 @@ pub(crate) struct TokenAnswer {
     pub(crate) scope: Option<Vec<String>>,
 }
 
+/// What kind of token it is: the hint of RFC 7009 §2.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TokenKind {
+    Refresh,
+    Access,
+}
+
+impl TokenKind {
+    pub(crate) fn hint(self) -> &'static str {
+        match self {
+            Self::Refresh => "refresh_token",
+            Self::Access => "access_token",
+        }
+    }
+}
+
+impl TokenAnswer {
+    pub(crate) fn duplicate(&self) -> Self {
+        Self {
+            access_token: self.access_token.duplicate(),
+            lifetime_secs: self.lifetime_secs,
+            id_token: self.id_token.as_ref().map(Secret::duplicate),
+            refresh_token: self.refresh_token.as_ref().map(Secret::duplicate),
+            scope: self.scope.clone(),
+        }
+    }
+}
+
 /// A token longer than this is not one (rows 48, 50).
 const MAX_TOKEN: usize = 64 * 1024;
 /// What a missing `expires_in` means (row 46).
@@ -52,10 +80,10 @@ pub(crate) fn parse_tokens(answer: &mut Object) -> Result<TokenAnswer, Kind> {
 }
 
 /// A token of an answer that cannot be used, to be given back: whoever issued it has a grant to end.
-pub(crate) fn salvage(answer: &mut Object) -> Option<(Secret, &'static str)> {
-    ["refresh_token", "access_token"].into_iter().find_map(|name| {
-        let usable = answer.str(name).is_some_and(is_vschar);
-        usable.then(|| take(answer, name)).flatten().map(|token| (token, name))
+pub(crate) fn salvage(answer: &mut Object) -> Option<(Secret, TokenKind)> {
+    [TokenKind::Refresh, TokenKind::Access].into_iter().find_map(|kind| {
+        let usable = answer.str(kind.hint()).is_some_and(is_vschar);
+        usable.then(|| take(answer, kind.hint())).flatten().map(|token| (token, kind))
     })
 }
 

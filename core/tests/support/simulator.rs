@@ -75,7 +75,7 @@ struct Inner {
     dropped: bool,
     /// Whether the planned event found its point to be one it can happen at.
     happened: bool,
-    store_calls_under_way: usize,
+    writes_under_way: Vec<StorageKey>,
     pub violations: Vec<String>,
 }
 
@@ -112,7 +112,7 @@ impl Device {
             on_act: None,
             dropped: false,
             happened: false,
-            store_calls_under_way: 0,
+            writes_under_way: Vec::new(),
             violations: Vec::new(),
         };
         Self { world: World::new(), inner: Arc::new(Mutex::new(inner)) }
@@ -193,7 +193,7 @@ impl Device {
             let mut inner = self.lock();
             inner.dead = false;
             inner.plan = None;
-            inner.store_calls_under_way = 0;
+            inner.writes_under_way.clear();
         }
         self.world.advance(pause);
         if reboot {
@@ -322,6 +322,7 @@ impl SimStore {
     /// One store call with its two points.
     async fn call<T>(
         &self,
+        key: &StorageKey,
         names: [&'static str; 2],
         writes: bool,
         effect: impl FnOnce(&mut BTreeMap<StorageKey, Vec<u8>>) -> T,
@@ -334,10 +335,10 @@ impl SimStore {
         {
             let mut inner = device.lock();
             if writes && self.counted {
-                inner.store_calls_under_way += 1;
-                if inner.store_calls_under_way > 1 {
-                    inner.violations.push("two writes at once".to_owned());
+                if inner.writes_under_way.contains(key) {
+                    inner.violations.push(format!("two writes of {key:?} at once"));
                 }
+                inner.writes_under_way.push(key.clone());
             }
         }
         let result = match event {
@@ -373,7 +374,10 @@ impl SimStore {
         let event = device.point(names[1], self.counted);
         device.unless_dead().await;
         if writes && self.counted {
-            device.lock().store_calls_under_way -= 1;
+            let mut inner = device.lock();
+            if let Some(at) = inner.writes_under_way.iter().position(|known| known == key) {
+                inner.writes_under_way.remove(at);
+            }
         }
         device.other_process(event).await;
         result
@@ -383,26 +387,29 @@ impl SimStore {
 impl TokenStore for SimStore {
     fn load<'a>(&'a self, key: &'a StorageKey) -> BoxFuture<'a, Result<Option<Blob>, StoreProblem>> {
         let effect = |blobs: &mut BTreeMap<StorageKey, Vec<u8>>| blobs.get(key).cloned().map(Blob::new);
-        Box::pin(self.call(["load", "loaded"], false, effect, None))
+        Box::pin(self.call(key, ["load", "loaded"], false, effect, None))
     }
 
     fn store<'a>(&'a self, key: &'a StorageKey, blob: &'a Blob) -> BoxFuture<'a, Result<(), StoreProblem>> {
         let effect = |blobs: &mut BTreeMap<StorageKey, Vec<u8>>| {
             blobs.insert(key.clone(), blob.expose().to_vec());
         };
-        Box::pin(self.call(["store", "stored"], true, effect, ()))
+        Box::pin(self.call(key, ["store", "stored"], true, effect, ()))
     }
 
     fn delete<'a>(&'a self, key: &'a StorageKey) -> BoxFuture<'a, Result<(), StoreProblem>> {
         let effect = |blobs: &mut BTreeMap<StorageKey, Vec<u8>>| {
             blobs.remove(key);
         };
-        Box::pin(self.call(["delete", "deleted"], true, effect, ()))
+        Box::pin(self.call(key, ["delete", "deleted"], true, effect, ()))
     }
 
     fn keys(&self) -> BoxFuture<'_, Result<Vec<StorageKey>, StoreProblem>> {
         let effect = |blobs: &mut BTreeMap<StorageKey, Vec<u8>>| blobs.keys().cloned().collect();
-        Box::pin(self.call(["keys", "listed"], false, effect, Vec::new()))
+        Box::pin(async move {
+            let none = StorageKey::parse("none").expect("a key");
+            self.call(&none, ["keys", "listed"], false, effect, Vec::new()).await
+        })
     }
 }
 

@@ -5,25 +5,28 @@
 use std::sync::Arc;
 
 use super::Engine;
+use super::held::HeldBack;
 use super::writing::{Committed, Written};
 use crate::audit::{Attempt, AuditKind, SecurityEvent, Trail};
 use crate::config::WiderScopes;
-use crate::context::{Headers, ServerTime, storage};
+use crate::context::{Headers, ServerTime, in_background, storage};
 use crate::discovery::Discovery;
 use crate::env::{BootInstant, Method};
-use crate::error::{Code, EndReason, Error, Kind, NetworkProblem, TokenCheck};
+use crate::error::{Code, EndReason, Error, Kind, NetworkProblem, StoreProblem, TokenCheck};
+use crate::gate::Exclusion;
 use crate::jose::id_token::IdTokenClaims;
 use crate::jose::jwks::KeySet;
 use crate::secret::Secret;
+use crate::session::ending::{self, newest};
 use crate::session::record::{Life, Mark, Record, Rotation, TokenSet, hash};
-use crate::session::rules::{self, Freshness, MaySend, Now, OKTA};
-use crate::session::{give_back, is_in_use, newest};
+use crate::session::rules::{self, Freshness, MaySend, Now};
+use crate::session::{ServerSignOut, is_in_use, queue};
 use crate::validation::{self, Occasion};
 use crate::wire::answer::{Failure, Leg, Reply, Why};
 use crate::wire::metadata::Metadata;
 use crate::wire::requests;
 use crate::wire::said;
-use crate::wire::tokens::{TokenAnswer, parse_tokens};
+use crate::wire::tokens::{TokenAnswer, TokenKind, parse_tokens};
 
 /// The answer to a refresh token.
 struct Sent {
@@ -59,6 +62,7 @@ impl Engine {
 
     async fn refresh_as(self: &Arc<Self>, id: &Code) -> Result<(), Error> {
         // 2: what another process may have done meanwhile
+        let mut exclusion = self.exclude().await.map_err(storage)?;
         if self.adopt_newer().await? && self.freshness() == Freshness::Fresh {
             return Ok(());
         }
@@ -79,12 +83,12 @@ impl Engine {
         // Limits are checked at the send: the network may have been slow, the process may have slept.
         let may_send = self.may_send(&presented, token)?;
         // 3: the mark, or no send
-        self.mark(&presented, token, may_send).await?;
+        self.mark(&mut exclusion, &presented, token, may_send).await?;
         // 4
         let began = self.now();
         self.audit(id, AuditKind::AttemptStarted { attempt: Attempt::Refresh });
         let form = Presented { metadata: &metadata, token, scope: &presented.scope };
-        let sent = self.send(id, &form, may_send, provided).await;
+        let sent = self.send(id, &mut exclusion, &form, may_send, provided).await;
         self.report(id, &sent, began.boot);
         // 5 to 7
         match sent.answer {
@@ -93,11 +97,11 @@ impl Engine {
                 // It knows the old refresh token.
                 drop(reply);
                 let new = Answered { metadata: &metadata, keys, tokens, server, sent: began };
-                self.apply(id, &presented, new).await
+                self.apply(id, &mut exclusion, &presented, new).await
             }
             Err(failure) => {
                 let surely_unused = may_send == MaySend::First && presented.mark.is_none() && !sent.unknown;
-                self.refused(id, &presented, failure, surely_unused).await
+                self.refused(id, &mut exclusion, &presented, failure, surely_unused).await
             }
         }
     }
@@ -105,7 +109,8 @@ impl Engine {
     pub(super) fn may_send(&self, record: &Record, token: &Secret) -> Result<MaySend, Error> {
         let hash = hash(token);
         let retried = self.state().retried == Some(hash);
-        match rules::may_send(record.mark.as_ref(), &hash, retried, self.freshness(), self.now()) {
+        let timing = self.context.timing();
+        match rules::may_send(timing, record.mark.as_ref(), &hash, retried, self.freshness(), self.now()) {
             MaySend::NotNow => Err(Kind::Network { kind: NetworkProblem::Interrupted, maybe_sent: true }.into()),
             allowed => Ok(allowed),
         }
@@ -119,50 +124,81 @@ impl Engine {
 
     /// Notes the first send of a refresh token, which bounds the second; in the store too, unless the token never changes
     /// or nothing of this session is stored. What cannot be noted is not sent.
-    async fn mark(self: &Arc<Self>, presented: &Record, token: &Secret, may_send: MaySend) -> Result<(), Error> {
+    async fn mark(
+        self: &Arc<Self>,
+        exclusion: &mut Exclusion,
+        presented: &Record,
+        token: &Secret,
+        may_send: MaySend,
+    ) -> Result<(), Error> {
         if may_send == MaySend::Again {
             self.alive()?;
+            if !exclusion.is_whole() {
+                return Err(superseded());
+            }
             self.state().retried = Some(hash(token));
             return Ok(());
         }
         let now = self.now();
         let mark = Mark { first_wall: now.wall, first_boot: now.boot, token: hash(token) };
         let before = presented.mark;
-        match self.commit(mark.token, |record| record.with_mark(Some(mark))) {
+        match self.commit(Some(mark.token), |record| record.with_mark(Some(mark))) {
             Committed::Yes => {}
             Committed::Ended(reason) => return Err(Kind::SessionEnded { reason }.into()),
             Committed::OtherToken => return Err(superseded()),
         }
         self.state().retried = None;
         let in_memory_only = presented.rotation == Rotation::Static || !self.state().was_stored;
-        if in_memory_only {
-            return Ok(());
-        }
-        match self.persist().await {
-            Written::Stored => Ok(()),
-            Written::Kept(problem) => {
-                // Nothing was sent under this mark.
-                self.commit(mark.token, |record| record.with_mark(before));
-                self.rewrite_later();
-                Err(storage(problem).into())
+        let problem = if in_memory_only {
+            None
+        } else {
+            match self.persist(exclusion).await {
+                Written::Stored => None,
+                Written::Kept(problem) => Some(storage(problem).into()),
+                Written::Ended => return Err(self.ended_elsewhere()),
+                Written::Superseded => return Err(superseded()),
             }
-            Written::Gone => Err(Kind::SessionEnded { reason: EndReason::SignedOut }.into()),
-            Written::Superseded => Err(superseded()),
+        };
+        // Who has lost the lock meanwhile knows nothing of the record any more; the next refresh begins with a look.
+        let problem = problem.or_else(|| (!exclusion.is_whole()).then(superseded));
+        let Some(problem) = problem else { return self.alive() };
+        // Nothing was sent under this mark.
+        self.commit(Some(mark.token), |record| record.with_mark(before));
+        if !in_memory_only {
+            self.rewrite_later();
         }
+        Err(problem)
     }
 
     /// Sends, and once more at once if the answer was lost and the time for it is not over.
-    async fn send(&self, id: &Code, form: &Presented<'_>, may_send: MaySend, provided: Headers) -> Sent {
+    async fn send(
+        &self,
+        id: &Code,
+        exclusion: &mut Exclusion,
+        form: &Presented<'_>,
+        may_send: MaySend,
+        provided: Headers,
+    ) -> Sent {
         let began = self.context.env.clock.boot();
         let first = self.send_once(id, form, provided).await;
         let unknown = matches!(first, Err(Failure { why: Why::NoAnswer { maybe_acted: true, .. }, .. }));
-        let is_late = || self.context.env.clock.boot().since(began) >= OKTA.window || self.alive().is_err();
+        let window = self.context.timing().window;
+        let is_late = || self.context.env.clock.boot().since(began) >= window || self.alive().is_err();
         if !unknown || may_send == MaySend::Again || is_late() {
             return Sent { answer: first, unknown, retries: 0 };
         }
         let url = form.metadata.token_endpoint.as_str();
         let provided = self.context.provided_headers(Method::Post, url).await;
-        if is_late() {
+        // Another process may have refreshed while the lock was lost.
+        let renewed = exclusion.renew(self.context.timing().lock).await;
+        let is_old = match renewed {
+            Ok(false) => false,
+            Ok(true) => {
+                self.adopt_newer().await.is_err() || self.state().record.refresh_hash() != Some(hash(form.token))
+            }
+            Err(_) => true,
+        };
+        if is_late() || is_old || !exclusion.is_whole() {
             return Sent { answer: first, unknown, retries: 0 };
         }
         self.state().retried = Some(hash(form.token));
@@ -179,7 +215,7 @@ impl Engine {
         // EXPOSE: written into the request body, which wipes itself after its one send.
         let body = requests::refresh(&self.context.config.client_id, form.token.expose(), form.scope);
         let url = form.metadata.token_endpoint.as_str();
-        let reply = self.context.post_with(&*background, url, provided, body, OKTA.answer).await;
+        let reply = self.context.post_with(&*background, url, provided, body, self.context.timing().answer).await;
         let mut reply = reply.map_err(|error| Failure::from(error).lost_if_unusable())?;
         reply.private.add(&self.snapshot().record.username);
         let mut answer = self.context.read(&reply, Leg::Refresh).map_err(Failure::lost_if_unusable)?;
@@ -194,64 +230,131 @@ impl Engine {
     }
 
     /// 5 and 6: the answer belongs to a session that is still the same, or is given back.
-    async fn apply(self: &Arc<Self>, id: &Code, presented: &Record, new: Answered<'_>) -> Result<(), Error> {
+    async fn apply(
+        self: &Arc<Self>,
+        id: &Code,
+        exclusion: &mut Exclusion,
+        presented: &Record,
+        new: Answered<'_>,
+    ) -> Result<(), Error> {
         let Answered { metadata, keys, tokens, server, sent } = new;
+        let received = self.context.env.clock.boot();
+        let validated = self.validate(metadata, keys, &tokens, server, received).await.and_then(|claims| {
+            // First whose they are, then whether they are suitable.
+            let check = self.unsuitable(id, presented, &tokens, sent);
+            check.map_or(Ok(claims), |check| Err(Kind::TokenRejected { check }))
+        });
+        if let Err(Kind::TokenRejected { check }) = validated {
+            self.security(id, SecurityEvent::TokenRejected { check });
+            if check == TokenCheck::Subject && self.state().claims.is_some() {
+                return Err(self.end_for_another_user(id, Some(newest(&tokens))).await);
+            }
+        }
+        // For the case that the session has ended meanwhile and nobody else knows this token.
+        let brought = newest(&tokens);
+        let held = match validated {
+            Err(Kind::TokenRejected { check }) if rules::may_become_valid(check) => {
+                let until = received.plus(self.context.timing().held_back);
+                Some(HeldBack::new(metadata, &tokens, server, received, sent, check, until))
+            }
+            _ => None,
+        };
+        let next = merge(presented, tokens, &validated, sent);
+        if next.rotation == Rotation::Static && presented.rotation != Rotation::Static {
+            self.security(id, SecurityEvent::StaticBearerSession);
+        }
+        match self.commit(presented.refresh_hash(), |_| next) {
+            Committed::Yes => {}
+            Committed::Ended(reason) => return Err(self.ended_meanwhile(id, reason, brought).await),
+            // As below: the other process holds a token of the same grant.
+            Committed::OtherToken => return self.superseded(),
+        }
+        match self.persist(exclusion).await {
+            Written::Stored => {}
+            Written::Kept(_) => {
+                self.security(id, SecurityEvent::NotPersisted);
+                self.rewrite_later();
+            }
+            Written::Ended => {
+                let reason = self.state().ended.unwrap_or(EndReason::SignedOut);
+                return Err(self.ended_meanwhile(id, reason, brought).await);
+            }
+            // The other process holds a token of the same grant: giving this one back would end that one too.
+            Written::Superseded => return self.superseded(),
+        }
+        if let Some(held) = held {
+            self.hold_back(held);
+        }
+        self.serve(validated?)
+    }
+
+    /// Whose tokens they are.
+    pub(super) async fn validate(
+        &self,
+        metadata: &Arc<Metadata>,
+        keys: Option<Arc<KeySet>>,
+        tokens: &TokenAnswer,
+        server: ServerTime,
+        received: BootInstant,
+    ) -> Result<Option<IdTokenClaims>, Kind> {
         let background = self.context.env.transport.background();
         let previous = self.state().claims.clone();
         let occasion = Occasion {
             metadata,
             keys,
             server,
-            received: self.context.env.clock.boot(),
+            received,
             id_token_required: false,
             id_token_wanted: self.wants_id_token(),
             previous: previous.as_deref(),
         };
-        // First whose they are, then whether they are suitable.
-        let validated = validation::validate(&self.context, &background, &tokens, &occasion).await.and_then(|claims| {
-            let check = self.unsuitable(id, presented, &tokens, sent);
-            check.map_or(Ok(claims), |check| Err(Kind::TokenRejected { check }))
+        validation::validate(&self.context, &background, tokens, &occasion).await
+    }
+
+    /// A validly signed token speaks of somebody else (§1 d): what it came with is revoked.
+    pub(super) async fn end_for_another_user(
+        self: &Arc<Self>,
+        id: &Code,
+        received: Option<(Secret, TokenKind)>,
+    ) -> Error {
+        self.security(id, SecurityEvent::SubjectChanged);
+        let reason = EndReason::SubjectChanged;
+        if self.end(reason) {
+            if let Some(token) = received {
+                self.received(token);
+            }
+            self.tell_watchers(None);
+            self.bury_and_tell(id, reason).await;
+            let _ = self.delete().await;
+        }
+        self.ended_elsewhere()
+    }
+
+    /// The session ended while its refresh was on the way: the token that came goes into the queue, or is revoked at once if
+    /// that cannot be written.
+    pub(super) async fn ended_meanwhile(
+        self: &Arc<Self>,
+        id: &Code,
+        reason: EndReason,
+        received: (Secret, TokenKind),
+    ) -> Error {
+        self.received(received);
+        self.bury_and_tell(id, reason).await;
+        Kind::SessionEnded { reason }.into()
+    }
+
+    async fn bury_and_tell(self: &Arc<Self>, id: &Code, reason: EndReason) {
+        let is_buried = self.bury(reason).await.is_ok();
+        let (engine, id) = (Arc::clone(self), id.clone());
+        in_background(&self.context.env, async move {
+            let Some(owed) = engine.take_owed() else { return };
+            let user = engine.trail();
+            let trail = Trail { id: &id, user: user.as_trail().user };
+            let told = ending::tell(&engine.context, trail, engine.id(), owed, is_buried).await;
+            if told == ServerSignOut::Pending {
+                queue::work_later(&engine.context);
+            }
         });
-        if let Err(Kind::TokenRejected { check }) = validated {
-            self.security(id, SecurityEvent::TokenRejected { check });
-            if check == TokenCheck::Subject && previous.is_some() {
-                self.security(id, SecurityEvent::SubjectChanged);
-                self.give_back(id, metadata, newest(&tokens));
-                self.end(EndReason::SubjectChanged);
-                let _ = self.delete().await;
-                return Err(Kind::SessionEnded { reason: EndReason::SubjectChanged }.into());
-            }
-        }
-        // For the case that the session has ended meanwhile and nobody else knows this token.
-        let received = newest(&tokens);
-        let next = merge(presented, tokens, &validated, sent);
-        if next.rotation == Rotation::Static && presented.rotation != Rotation::Static {
-            self.security(id, SecurityEvent::StaticBearerSession);
-        }
-        let Some(hash) = presented.refresh_hash() else { return Err(Kind::Internal.into()) };
-        match self.commit(hash, |_| next) {
-            Committed::Yes => {}
-            Committed::Ended(reason) => {
-                self.give_back(id, metadata, received);
-                return Err(Kind::SessionEnded { reason }.into());
-            }
-            // As below: the other process holds a token of the same grant.
-            Committed::OtherToken => return self.superseded(),
-        }
-        match self.persist().await {
-            Written::Stored => {}
-            Written::Kept(_) => {
-                self.security(id, SecurityEvent::NotPersisted);
-                self.rewrite_later();
-            }
-            Written::Gone => {
-                self.give_back(id, metadata, received);
-                return Err(Kind::SessionEnded { reason: EndReason::SignedOut }.into());
-            }
-            // The other process holds a token of the same grant: giving this one back would end that one too.
-            Written::Superseded => return self.superseded(),
-        }
-        self.serve(validated?)
     }
 
     /// Why tokens that may be valid are not for this session.
@@ -282,6 +385,7 @@ impl Engine {
     async fn refused(
         self: &Arc<Self>,
         id: &Code,
+        exclusion: &mut Exclusion,
         presented: &Record,
         failure: Failure,
         surely_unused: bool,
@@ -291,15 +395,14 @@ impl Engine {
         if !matches!(failure.why, Why::Refused) {
             if surely_unused {
                 // The server did not act: the next refresh is like a first one.
-                if let Some(hash) = presented.refresh_hash() {
-                    self.commit(hash, |record| record.with_mark(None));
-                }
-                if self.state().was_stored && matches!(self.persist().await, Written::Kept(_)) {
+                self.commit(presented.refresh_hash(), |record| record.with_mark(None));
+                if self.state().was_stored && matches!(self.persist(exclusion).await, Written::Kept(_)) {
                     self.rewrite_later();
                 }
             }
             return Err(self.error(failure));
         }
+        exclusion.renew(self.context.timing().lock).await.map_err(|_| storage(StoreProblem::Transient))?;
         // If the store cannot be read, nothing ends; if a newer token is there, it is used.
         if self.adopt_newer().await? || self.state().record.refresh_hash() != presented.refresh_hash() {
             return self.superseded();
@@ -309,18 +412,15 @@ impl Engine {
         if presented.rotation == Rotation::Rotating && surely_unused && self.freshness() != Freshness::Expired {
             self.security(id, SecurityEvent::RefreshReuseSuspected);
         }
-        self.end(EndReason::RefreshTokenRefused);
+        let reason = if surely_unused { EndReason::RefreshTokenRefused } else { EndReason::RefreshInterrupted };
+        self.end(reason);
+        self.tell_watchers(None);
         let _ = self.delete().await;
-        Err(Error::from(Kind::SessionEnded { reason: EndReason::RefreshTokenRefused }).with(said))
+        Err(Error::from(Kind::SessionEnded { reason }).with(said))
     }
 
     fn error(&self, failure: Failure) -> Error {
         failure.into_error(self.context.env.clock.wall())
-    }
-
-    fn give_back(&self, id: &Code, metadata: &Arc<Metadata>, token: (Secret, &'static str)) {
-        let record = Arc::clone(&self.state().record);
-        give_back(&self.context, Trail { id, user: &record.username }, metadata, token);
     }
 
     fn report_oddity(&self, id: &Code, failure: &Failure) {
@@ -328,7 +428,7 @@ impl Engine {
         self.context.report_oddity(Trail { id, user: &record.username }, failure);
     }
 
-    fn security(&self, id: &Code, event: SecurityEvent) {
+    pub(super) fn security(&self, id: &Code, event: SecurityEvent) {
         self.audit(id, AuditKind::Security(event));
     }
 

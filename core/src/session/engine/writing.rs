@@ -7,26 +7,28 @@ use futures_util::future::{Either, select};
 use futures_util::lock::OwnedMutexGuard;
 
 use super::{Engine, claims_of};
-use crate::audit::AuditKind;
-use crate::context::{STORE_DEADLINE, in_background, storage};
+use crate::context::{in_background, storage};
+use crate::discovery::Discovery;
 use crate::error::{EndReason, Error, Kind, StoreProblem};
+use crate::gate::Exclusion;
 use crate::jose::id_token::IdTokenClaims;
+use crate::session::reading::{self, Found};
 use crate::session::record::{Record, TokenHash};
-use crate::session::rules::{self, Stored};
+use crate::session::rules::{self, Seen, Stored};
 
 /// What became of a write.
-pub(super) enum Written {
+pub(crate) enum Written {
     Stored,
     /// The store did not take it; memory stands.
     Kept(StoreProblem),
-    /// The record is gone: the session was ended by somebody who knows.
-    Gone,
+    /// The session was ended by somebody who knows.
+    Ended,
     /// Another process had written a newer set, which is ours now.
     Superseded,
 }
 
 /// Whether memory took the next record.
-pub(super) enum Committed {
+pub(crate) enum Committed {
     Yes,
     Ended(EndReason),
     /// Another process's set was taken over meanwhile.
@@ -36,12 +38,18 @@ pub(super) enum Committed {
 /// A record that could not be stored is tried again after this long, then after twice as long, and so on.
 const REWRITE_FIRST: Duration = Duration::from_secs(1);
 const REWRITE_LAST: Duration = Duration::from_secs(60);
+/// A lock that is lost again and again is not waited for without end.
+const MAX_LOOKS: usize = 3;
 
 impl Engine {
-    /// Stores a new session; what cannot be stored lives in memory and is said so.
-    pub(crate) async fn first_write(self: &Arc<Self>) {
-        if let Written::Kept(_) = self.persist().await {
-            self.rewrite_later();
+    /// Stores a new session, whose record nobody else knows; what cannot be stored lives in memory and is said so.
+    pub(crate) async fn first_write(self: &Arc<Self>) -> Option<StoreProblem> {
+        match self.persist_alone().await {
+            Written::Kept(problem) => {
+                self.rewrite_later();
+                Some(problem)
+            }
+            _ => None,
         }
     }
 
@@ -72,40 +80,47 @@ impl Engine {
 
     /// Reads the record again; `true` if another process had refreshed, and its set is ours now.
     pub(super) async fn adopt_newer(&self) -> Result<bool, Error> {
-        if !self.state().was_stored {
-            return Ok(false);
-        }
-        let found = self.context.load(&self.key).await.map_err(storage)?;
-        let found = found.map(|blob| Record::decode(&blob)).transpose().map_err(storage)?;
+        let found = match reading::look(&self.context, &self.id).await {
+            // Nothing of it was ever stored, as far as is known: what cannot be read hides nothing.
+            Err(_) if !self.was_stored() => return Ok(false),
+            found => found.map_err(storage)?,
+        };
         match self.compare(found) {
-            Stored::Unchanged => Ok(false),
+            Stored::Unchanged | Stored::Stale => Ok(false),
             Stored::Newer => Ok(true),
-            Stored::Gone => Err(Kind::SessionEnded { reason: EndReason::SignedOut }.into()),
+            Stored::Ended => Err(self.ended_elsewhere()),
         }
     }
 
-    /// Holds a record that was read against memory, and takes over what is newer, or the end.
-    pub(super) fn compare(&self, found: Option<Record>) -> Stored {
+    /// The session is over, as another process or an earlier look knows.
+    pub(crate) fn ended_elsewhere(&self) -> Error {
+        let reason = self.state().ended.unwrap_or(EndReason::SignedOut);
+        Kind::SessionEnded { reason }.into()
+    }
+
+    /// Holds what was read against memory, and takes over what is newer, or the end.
+    fn compare(&self, found: Found) -> Stored {
         let mut state = self.state();
-        if found.is_none() && !state.was_stored {
-            return Stored::Unchanged;
-        }
-        let verdict = rules::compare(&state.record.id, state.seen, &self.writer, found.as_ref());
+        let verdict = rules::compare(&state.record, state.seen, &self.writer, state.was_stored, &found);
         match (verdict, found) {
-            (Stored::Newer, Some(found)) => {
+            (Stored::Newer, Found::Record(found)) => {
                 state.claims = claims_of(&found).map(Arc::new).or_else(|| state.claims.clone());
-                state.seen = found.generation;
-                state.record = Arc::new(found);
+                state.seen = Seen { generation: found.generation, writer: found.writer };
+                state.stored_refresh = found.refresh_hash();
+                state.record = Arc::from(found);
                 state.serving = Arc::clone(&state.record);
                 state.persisted = true;
+                state.was_stored = true;
+                state.held = None;
+                state.keeping = None;
             }
-            (Stored::Gone, _) if state.ended.is_none() => {
-                let reason = EndReason::SignedOut;
-                state.ended = Some(reason);
-                let id = state.record.id.clone();
+            (Stored::Stale, _) => state.persisted = false,
+            (Stored::Ended, _) => {
                 drop(state);
-                // Deleted by another process, or by whoever cleared the store: somebody may want to know who.
-                self.audit(&id, AuditKind::SessionEnded { session_id: id.clone(), reason });
+                // By another process, or by whoever cleared the store: somebody may want to know who.
+                if self.end(EndReason::SignedOut) {
+                    self.tell_watchers(None);
+                }
             }
             _ => {}
         }
@@ -114,15 +129,15 @@ impl Engine {
 
     /// The next record in memory: by this writer, at a higher generation than any that was read. An ended session has none,
     /// nor one that holds another refresh token than `presented` (docs/sessions.md §5, item 5).
-    pub(super) fn commit(&self, presented: TokenHash, make: impl FnOnce(&Record) -> Record) -> Committed {
+    pub(crate) fn commit(&self, presented: Option<TokenHash>, make: impl FnOnce(&Record) -> Record) -> Committed {
         let mut state = self.state();
         if let Some(reason) = state.ended {
             return Committed::Ended(reason);
         }
-        if state.record.refresh_hash() != Some(presented) {
+        if state.record.refresh_hash() != presented {
             return Committed::OtherToken;
         }
-        let generation = state.seen.max(state.record.generation).saturating_add(1);
+        let generation = state.seen.generation.max(state.record.generation).saturating_add(1);
         let next = Record { generation, writer: self.writer, ..make(&state.record) };
         state.record = Arc::new(next);
         Committed::Yes
@@ -139,48 +154,91 @@ impl Engine {
         self.alive()
     }
 
-    /// Stores what memory holds, after a look at what is there (docs/sessions.md §4).
-    pub(super) async fn persist(&self) -> Written {
-        let writing = match self.writing().await {
-            Ok(writing) => writing,
-            Err(problem) => return self.not_stored(problem),
-        };
-        if self.state().was_stored {
-            let found = match self.context.load(&self.key).await {
-                Ok(found) => found.map(|blob| Record::decode(&blob)).transpose(),
-                Err(problem) => Err(problem),
-            };
-            match found.map(|found| self.compare(found)) {
-                Ok(Stored::Unchanged) => {}
-                Ok(Stored::Newer) => return Written::Superseded,
-                Ok(Stored::Gone) => return Written::Gone,
-                // No write for a record that cannot be read.
-                Err(problem) => return self.not_stored(problem),
-            }
-        }
-        let record = {
-            let state = self.state();
-            if state.ended.is_some() {
-                return Written::Gone;
-            }
-            Arc::clone(&state.record)
-        };
-        match self.context.store_and_check(&self.key, record.encode(), writing).await {
-            Ok(()) => {
-                let mut state = self.state();
-                state.was_stored = true;
-                state.seen = state.seen.max(record.generation);
-                state.persisted = state.record.generation == record.generation;
-                Written::Stored
-            }
-            Err(problem) => self.not_stored(problem),
+    /// As [`persist`](Self::persist), with an exclusion of its own.
+    pub(crate) async fn persist_alone(&self) -> Written {
+        match self.exclude().await {
+            Ok(mut exclusion) => self.persist(&mut exclusion).await,
+            Err(problem) => self.not_stored(problem, None),
         }
     }
 
-    fn not_stored(&self, problem: StoreProblem) -> Written {
+    /// Stores what memory holds, after a look at what is there (docs/sessions.md §4).
+    pub(super) async fn persist(&self, exclusion: &mut Exclusion) -> Written {
+        let writing = match self.writing().await {
+            Ok(writing) => writing,
+            Err(problem) => return self.not_stored(problem, Some(exclusion)),
+        };
+        // Whoever lost the lock takes it again and looks again.
+        for _ in 0..MAX_LOOKS {
+            if exclusion.renew(self.context.timing().lock).await.is_err() {
+                return self.not_stored(StoreProblem::Transient, Some(exclusion));
+            }
+            match reading::look(&self.context, &self.id).await.map(|found| self.compare(found)) {
+                Ok(Stored::Unchanged | Stored::Stale) => {}
+                Ok(Stored::Newer) => return Written::Superseded,
+                Ok(Stored::Ended) => return Written::Ended,
+                // No write for a record that cannot be read.
+                Err(problem) => return self.not_stored(problem, Some(exclusion)),
+            }
+            if exclusion.is_whole() {
+                return self.write(exclusion, writing).await;
+            }
+        }
+        self.not_stored(StoreProblem::Transient, Some(exclusion))
+    }
+
+    async fn write(&self, exclusion: &Exclusion, writing: OwnedMutexGuard<()>) -> Written {
+        let record = {
+            let state = self.state();
+            if state.ended.is_some() {
+                return Written::Ended;
+            }
+            Arc::clone(&state.record)
+        };
+        // Both are kept until the last call has returned, however late.
+        let kept = (writing, exclusion.keep());
+        let stored = self.context.store_and_check(&self.key, record.encode(), kept).await;
+        // A sign-out in between has left its tombstone: the record is ended, stored or not.
+        match reading::is_ended(&self.context, &self.id).await {
+            Ok(true) => {
+                self.compare(Found::Ended);
+                return Written::Ended;
+            }
+            Ok(false) => {}
+            Err(problem) => return self.not_stored(problem, Some(exclusion)),
+        }
+        match stored {
+            Ok(()) => {
+                let mut state = self.state();
+                state.was_stored = true;
+                state.stored_refresh = record.refresh_hash();
+                if record.generation > state.seen.generation {
+                    state.seen = Seen { generation: record.generation, writer: record.writer };
+                }
+                state.persisted = state.record.generation == record.generation;
+                if state.persisted {
+                    state.keeping = None;
+                }
+                drop(state);
+                Discovery::keep(&self.context);
+                Written::Stored
+            }
+            Err(problem) => self.not_stored(problem, Some(exclusion)),
+        }
+    }
+
+    fn not_stored(&self, problem: StoreProblem, exclusion: Option<&Exclusion>) -> Written {
         let now = self.context.env.clock.boot();
         let mut state = self.state();
         state.persisted = false;
+        // No other process refreshes with what is not the newest any more.
+        let is_old = state.was_stored && state.stored_refresh != state.record.refresh_hash();
+        if is_old
+            && state.ended.is_none()
+            && let Some(hold) = exclusion.and_then(Exclusion::keep)
+        {
+            state.keeping = Some(hold);
+        }
         state.refused_write = Some((now, problem));
         Written::Kept(problem)
     }
@@ -188,7 +246,7 @@ impl Engine {
     /// The right to write. Not waited for without end: a store call may hang.
     async fn writing(&self) -> Result<OwnedMutexGuard<()>, StoreProblem> {
         let lock = core::pin::pin!(Arc::clone(&self.writes).lock_owned());
-        match select(lock, self.context.env.clock.sleep(STORE_DEADLINE)).await {
+        match select(lock, self.context.env.clock.sleep(self.context.store_deadline())).await {
             Either::Left((guard, _)) => Ok(guard),
             Either::Right(_) => Err(StoreProblem::Transient),
         }
@@ -196,7 +254,7 @@ impl Engine {
 
     /// Writes again until it works, the session ends, or the store says that it never will. The task keeps the engine alive:
     /// a set that is only in memory must not go with the last `Session` of the app.
-    pub(super) fn rewrite_later(self: &Arc<Self>) {
+    pub(crate) fn rewrite_later(self: &Arc<Self>) {
         if core::mem::replace(&mut self.state().rewriting, true) {
             return;
         }
@@ -215,14 +273,14 @@ impl Engine {
                 }
                 engine.context.env.clock.sleep(pause).await;
                 pause = pause.saturating_mul(2).min(REWRITE_LAST);
-                hopeless =
-                    matches!(engine.persist().await, Written::Kept(problem) if !rules::may_work_by_itself(problem));
+                let written = engine.persist_alone().await;
+                hopeless = matches!(written, Written::Kept(problem) if !rules::may_work_by_itself(problem));
             }
         });
     }
 
     /// A caller is there, so perhaps the device is unlocked now: an unstored set is written at once, in the background.
-    pub(super) fn persist_now(self: &Arc<Self>) {
+    pub(crate) fn persist_now(self: &Arc<Self>) {
         {
             let now = self.context.env.clock.boot();
             let mut state = self.state();
@@ -235,7 +293,7 @@ impl Engine {
         }
         let engine = Arc::clone(self);
         in_background(&self.context.env, async move {
-            let written = engine.persist().await;
+            let written = engine.persist_alone().await;
             engine.state().persisting = false;
             if matches!(written, Written::Kept(_)) {
                 engine.rewrite_later();

@@ -1,0 +1,276 @@
+//! Who is signed in on this device: found, listed, chosen, signed out. docs/sessions.md §2, §3, §10.
+
+use std::sync::Arc;
+
+use super::engine::{Committed, Engine, Written};
+use super::reading::{self, Survey, survey};
+use super::record::Record;
+use super::tombstone::Tombstone;
+use super::{Session, SignOut, State, ending, queue, rules};
+use crate::context::{Context, in_background, storage};
+use crate::error::{Code, EndReason, Error, Kind, StoreProblem};
+
+/// One of the signed-in users, for a list to choose from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionInfo {
+    /// The session's random id, for [`Client::session`](crate::Client::session).
+    pub id: String,
+    /// The username that was typed.
+    pub username: String,
+    /// Whether it is the one that [`Client::restore`](crate::Client::restore) gives.
+    pub is_default: bool,
+}
+
+/// The live sessions that were opened by this very client.
+pub(super) fn live(context: &Arc<Context>) -> Vec<Arc<Engine>> {
+    let mut live = context.env.sessions.live::<Engine>();
+    live.retain(|engine| engine.is_of(context));
+    live
+}
+
+/// The engine of a stored record: the live one, or a new one.
+pub(super) fn open(context: &Arc<Context>, record: Record) -> Arc<Engine> {
+    let mut writer = [0; 16];
+    if !context.env.randomness.fill(&mut writer) {
+        // Without randomness another record's writer is taken for a stranger, which is safe.
+        writer = [0xFF; 16];
+    }
+    let id = record.id.clone();
+    context.env.sessions.get_or_insert(id.as_str(), || Engine::new(context, record, None, true, writer))
+}
+
+/// The sessions that are not over: those of the store, and those that it does not hold yet. The default first.
+struct All {
+    engines: Vec<Arc<Engine>>,
+    problem: Option<StoreProblem>,
+}
+
+async fn all(context: &Arc<Context>) -> All {
+    let live = live(context).into_iter().filter(|engine| engine.alive().is_ok());
+    let (found, mut problem) = match survey(context).await {
+        Ok(found) => {
+            let problem = found.problem();
+            (found, problem)
+        }
+        Err(problem) => (Survey::default(), Some(problem)),
+    };
+    let Survey { records, replaced, ended, .. } = found;
+    let mut engines: Vec<Arc<Engine>> = records.into_iter().map(|record| open(context, record)).collect();
+    for engine in live {
+        if ended.contains(engine.id()) {
+            // Another process, or another client of this one, ended it.
+            engine.end(EndReason::SignedOut);
+        } else if !engines.iter().any(|known| Arc::ptr_eq(known, &engine)) {
+            engines.push(engine);
+        }
+    }
+    finish_replacing(context, &engines, replaced);
+    // One that was ended and could not be deleted is none.
+    engines.retain(|engine| engine.alive().is_ok());
+    engines.sort_by_key(|engine| {
+        let record = engine.record();
+        core::cmp::Reverse((record.use_counter, record.id.as_str().to_owned()))
+    });
+    if !engines.is_empty() && problem.is_some_and(|problem| !problem.is_temporary()) {
+        // What can never be read again is not waited for.
+        problem = None;
+    }
+    All { engines, problem }
+}
+
+/// Whoever finds a session and the one that took its place ends it (docs/sessions.md §6).
+fn finish_replacing(context: &Arc<Context>, engines: &[Arc<Engine>], replaced: Vec<Record>) {
+    let mut over: Vec<Arc<Engine>> = replaced.into_iter().map(|record| open(context, record)).collect();
+    let records: Vec<_> = engines.iter().map(|engine| engine.record()).collect();
+    let is_replaced = |engine: &&Arc<Engine>| {
+        let record = engine.record();
+        records.iter().any(|by| rules::is_replaced(&record, by))
+    };
+    over.extend(engines.iter().filter(is_replaced).cloned());
+    if over.is_empty() {
+        return;
+    }
+    // At once in memory, so that none of them is handed out.
+    for engine in &over {
+        engine.end(EndReason::Replaced);
+    }
+    let background = Arc::clone(context);
+    in_background(&context.env, async move {
+        ending::end_all(&background, over, EndReason::Replaced).await;
+    });
+}
+
+/// The default session of this issuer and client, or `None` if there certainly is none. A refresh that was interrupted a
+/// moment ago is taken up in the background.
+pub(crate) async fn restore(context: &Arc<Context>) -> Result<Option<Session>, Error> {
+    queue::first_use(context);
+    let All { engines, problem } = all(context).await;
+    let live = live(context);
+    let is_live = |engine: &Arc<Engine>| live.iter().any(|known| Arc::ptr_eq(known, engine));
+    let found = match (engines.into_iter().next(), problem) {
+        // What cannot be read now may be newer than what can, but not than what this process has signed in.
+        (Some(engine), Some(problem)) if !is_live(&engine) => Err(problem),
+        (Some(engine), _) => Ok(Some(engine)),
+        (None, Some(problem)) => Err(problem),
+        (None, None) => Ok(None),
+    };
+    match found {
+        Ok(found) => {
+            let session = found.map(|engine| handle(context, engine));
+            context.publish(session.clone().map_or(State::SignedOut, State::SignedIn));
+            if let Some(session) = &session {
+                session.engine.resume();
+            }
+            Ok(session)
+        }
+        Err(problem) => {
+            context.publish(State::Unavailable(problem));
+            Err(storage(problem).into())
+        }
+    }
+}
+
+fn handle(context: &Arc<Context>, engine: Arc<Engine>) -> Session {
+    engine.watched_by(context);
+    Session { engine, context: Arc::clone(context) }
+}
+
+/// Looks again who is signed in, in the background, and publishes it.
+pub(crate) fn read_again(context: &Arc<Context>) {
+    let background = Arc::clone(context);
+    in_background(&context.env, async move { drop(restore(&background).await) });
+}
+
+/// The app is there again: what could not be done is tried now.
+pub(crate) fn notify_foreground(context: &Arc<Context>) {
+    live(context).iter().for_each(Engine::persist_now);
+    let background = Arc::clone(context);
+    in_background(&context.env, async move {
+        let _ = restore(&background).await;
+        queue::work(&background).await;
+    });
+}
+
+/// Every session, the default first.
+async fn complete(context: &Arc<Context>) -> Result<Vec<Arc<Engine>>, Error> {
+    queue::first_use(context);
+    match all(context).await {
+        All { engines, problem: None } => Ok(engines),
+        All { problem: Some(problem), .. } => Err(storage(problem).into()),
+    }
+}
+
+pub(crate) async fn sessions(context: &Arc<Context>) -> Result<Vec<SessionInfo>, Error> {
+    let engines = complete(context).await?;
+    let info = |(index, engine): (usize, &Arc<Engine>)| {
+        let record = engine.record();
+        SessionInfo { id: record.id.as_str().to_owned(), username: record.username.clone(), is_default: index == 0 }
+    };
+    Ok(engines.iter().enumerate().map(info).collect())
+}
+
+/// One session by its id.
+pub(crate) async fn session(context: &Arc<Context>, id: &str) -> Result<Option<Session>, Error> {
+    let found = complete(context).await?.into_iter().find(|engine| engine.id().as_str() == id);
+    Ok(found.map(|engine| handle(context, engine)))
+}
+
+/// Makes a session the default one, in the store too.
+pub(crate) async fn set_default(context: &Arc<Context>, id: &str) -> Result<Session, Error> {
+    let engines = complete(context).await?;
+    let chosen = engines.iter().find(|engine| engine.id().as_str() == id).cloned();
+    let ended = || Kind::SessionEnded { reason: EndReason::SignedOut };
+    let chosen = chosen.ok_or_else(ended)?;
+    let counters =
+        engines.iter().filter(|engine| !Arc::ptr_eq(engine, &chosen)).map(|engine| engine.record().use_counter);
+    let is_default = engines.first().is_some_and(|first| Arc::ptr_eq(first, &chosen));
+    if !is_default {
+        let counter = rules::next_counter(context.env.clock.wall(), counters);
+        chosen.raise(counter).await?;
+    }
+    let session = handle(context, chosen);
+    context.publish(State::SignedIn(session.clone()));
+    Ok(session)
+}
+
+impl Engine {
+    /// Stores a higher use counter.
+    async fn raise(self: &Arc<Self>, counter: i64) -> Result<(), Error> {
+        let raise = |record: &Record| Record { use_counter: counter.max(record.use_counter), ..record.duplicate() };
+        match self.commit(self.record().refresh_hash(), raise) {
+            Committed::Yes => {}
+            Committed::Ended(reason) => return Err(Kind::SessionEnded { reason }.into()),
+            Committed::OtherToken => return Err(Kind::Busy.into()),
+        }
+        match self.persist_alone().await {
+            Written::Stored => Ok(()),
+            Written::Kept(problem) => {
+                self.rewrite_later();
+                Err(storage(problem).into())
+            }
+            Written::Ended => Err(self.ended_elsewhere()),
+            Written::Superseded => Err(Kind::Busy.into()),
+        }
+    }
+}
+
+/// Signs every session out. Gives what became of each, or the first error after all were tried.
+pub(crate) async fn sign_out_all(context: &Arc<Context>) -> Result<Vec<SignOut>, Error> {
+    let (mut done, mut error) = (Vec::new(), None);
+    for engine in complete(context).await? {
+        match handle(context, engine).sign_out().await {
+            Ok(result) => done.push(result),
+            // It ended along with an earlier one of them.
+            Err(problem) if matches!(problem.kind(), Kind::SessionEnded { .. }) => {}
+            Err(problem) => error = error.or(Some(problem)),
+        }
+    }
+    error.map_or(Ok(done), Err)
+}
+
+/// With one account at a time, whatever else is stored of this client ends with it: it must not come back now.
+pub(super) async fn end_others(context: &Arc<Context>, own: &Arc<Engine>) {
+    // Not beside a sign-in that is being stored.
+    let _establishing = context.establishing.lock().await;
+    let counter = own.record().use_counter;
+    let found = survey(context).await.unwrap_or_default();
+    let mut others = live(context);
+    others.extend(found.records.into_iter().chain(found.replaced).map(|record| open(context, record)));
+    // A sign-in that came after this sign-out began stays.
+    others.retain(|other| !Arc::ptr_eq(other, own) && other.record().use_counter < counter);
+    ending::end_all(context, others, EndReason::SignedOut).await;
+}
+
+/// Deletes the records that no later call can ever read. Gives how many.
+pub(crate) async fn discard_unreadable(context: &Arc<Context>) -> Result<usize, Error> {
+    let mut discarded = 0;
+    for key in &context.stored_keys().await.map_err(storage)? {
+        let is_hopeless =
+            |problem| matches!(problem, StoreProblem::Corrupt | StoreProblem::KeyDestroyed | StoreProblem::Foreign);
+        if let Some(id) = Record::id_of(key) {
+            if reading::record(context, key).await.is_err_and(is_hopeless) {
+                discard(context, &id).await.map_err(storage)?;
+                discarded += 1;
+            }
+        } else if let Some(id) = Tombstone::id_of(key)
+            && reading::tombstone(context, key).await.is_err_and(is_hopeless)
+        {
+            // First what it is the end of.
+            context.delete_and_check(&Record::key(&id), ()).await.map_err(storage)?;
+            context.delete_and_check(key, ()).await.map_err(storage)?;
+        }
+    }
+    if discarded > 0 {
+        read_again(context);
+    }
+    Ok(discarded)
+}
+
+async fn discard(context: &Arc<Context>, id: &Code) -> Result<(), StoreProblem> {
+    match live(context).into_iter().find(|engine| engine.id() == id && engine.alive().is_ok()) {
+        // Memory has what the store has lost: it is written anew.
+        Some(engine) => engine.discard_stored().await,
+        None => context.delete_and_check(&Record::key(id), ()).await,
+    }
+}

@@ -1,0 +1,148 @@
+//! An answer whose ID token cannot be validated yet: its refresh token is kept, the rest is held back and validated again.
+//! docs/sessions.md §5.6.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use super::Engine;
+use super::writing::{Committed, Written};
+use crate::audit::SecurityEvent;
+use crate::context::{ServerTime, in_background};
+use crate::env::BootInstant;
+use crate::error::{Code, Kind, TokenCheck};
+use crate::jose::id_token::IdTokenClaims;
+use crate::session::record::{Life, Record, TokenHash, TokenSet, hash};
+use crate::session::rules::{self, Now};
+use crate::wire::metadata::Metadata;
+use crate::wire::tokens::TokenAnswer;
+
+/// What is in memory only, unreleased and unrevoked.
+pub(super) struct HeldBack {
+    metadata: Arc<Metadata>,
+    /// Without the refresh token, which is in the record.
+    tokens: TokenAnswer,
+    /// The refresh token that came with it: once the record holds another, this is of the past.
+    refresh: Option<TokenHash>,
+    server: ServerTime,
+    received: BootInstant,
+    sent: Now,
+    /// Why it could not be validated.
+    check: TokenCheck,
+    /// Then it is dropped: another refresh may bring a better one.
+    until: BootInstant,
+}
+
+const FIRST: Duration = Duration::from_secs(1);
+const LAST: Duration = Duration::from_secs(60);
+
+impl HeldBack {
+    pub(super) fn new(
+        metadata: &Arc<Metadata>,
+        tokens: &TokenAnswer,
+        server: ServerTime,
+        received: BootInstant,
+        sent: Now,
+        check: TokenCheck,
+        until: BootInstant,
+    ) -> Self {
+        let life = Duration::from_secs(u64::try_from(tokens.lifetime_secs).unwrap_or(0));
+        Self {
+            metadata: Arc::clone(metadata),
+            refresh: tokens.refresh_token.as_ref().map(hash),
+            tokens: TokenAnswer { refresh_token: None, ..tokens.duplicate() },
+            server,
+            received,
+            sent,
+            check,
+            until: until.min(sent.boot.plus(life)),
+        }
+    }
+}
+
+impl Engine {
+    /// Why an answer is held back, if one is.
+    pub(super) fn held_back(&self) -> Option<TokenCheck> {
+        self.state().held.as_ref().map(|held| held.check)
+    }
+
+    /// Keeps the rest of an answer, and validates it again with back-off.
+    pub(super) fn hold_back(self: &Arc<Self>, mut held: HeldBack) {
+        if held.refresh.is_none() {
+            held.refresh = self.state().record.refresh_hash();
+        }
+        let held = Arc::new(held);
+        self.state().held = Some(Arc::clone(&held));
+        let engine = Arc::downgrade(self);
+        let env = self.context.env.clone();
+        in_background(&self.context.env, async move {
+            let mut pause = FIRST;
+            loop {
+                env.clock.sleep(pause).await;
+                pause = pause.saturating_mul(2).min(LAST);
+                let Some(engine) = engine.upgrade() else { return };
+                if engine.is_done_with(&held).await {
+                    let mut state = engine.state();
+                    state.held.take_if(|known| Arc::ptr_eq(known, &held));
+                    return;
+                }
+            }
+        });
+    }
+
+    /// One more look at it; `true` if it was released, or never will be.
+    async fn is_done_with(self: &Arc<Self>, held: &Arc<HeldBack>) -> bool {
+        let is_past = {
+            let state = self.state();
+            let is_same = state.held.as_ref().is_some_and(|known| Arc::ptr_eq(known, held));
+            !is_same || state.ended.is_some() || state.record.refresh_hash() != held.refresh
+        };
+        if is_past || self.context.env.clock.boot() >= held.until {
+            return true;
+        }
+        let validated = self.validate(&held.metadata, None, &held.tokens, held.server, held.received).await;
+        let Some(id) = self.context.random_id() else { return false };
+        match validated {
+            Ok(claims) => self.release(&id, held, claims).await,
+            Err(Kind::TokenRejected { check: TokenCheck::Subject }) if self.state().claims.is_some() => {
+                self.end_for_another_user(&id, None).await;
+                true
+            }
+            Err(Kind::TokenRejected { check }) => !rules::may_become_valid(check),
+            Err(_) => false,
+        }
+    }
+
+    /// It is valid: stored and handed out, if the record still holds the refresh token that came with it.
+    async fn release(self: &Arc<Self>, id: &Code, held: &HeldBack, claims: Option<IdTokenClaims>) -> bool {
+        let Ok(mut exclusion) = self.exclude().await else { return false };
+        let has_claims = claims.is_some();
+        match self.commit(held.refresh, |record| released(record, held, has_claims)) {
+            Committed::Yes => {}
+            Committed::Ended(_) | Committed::OtherToken => return true,
+        }
+        match self.persist(&mut exclusion).await {
+            Written::Stored => {}
+            Written::Kept(_) => {
+                self.security(id, SecurityEvent::NotPersisted);
+                self.rewrite_later();
+            }
+            Written::Ended | Written::Superseded => return true,
+        }
+        let _ = self.serve(claims);
+        true
+    }
+}
+
+fn released(record: &Record, held: &HeldBack, has_claims: bool) -> Record {
+    let old = record.duplicate();
+    let tokens = held.tokens.duplicate();
+    let life = Life { sent_wall: held.sent.wall, sent_boot: held.sent.boot, secs: tokens.lifetime_secs };
+    let set = TokenSet {
+        life: rules::life_of(&old.set, &tokens.access_token, life),
+        access_token: tokens.access_token,
+        id_token: tokens.id_token.filter(|_| has_claims).or(old.set.id_token),
+        refresh_token: old.set.refresh_token,
+    };
+    let scope = tokens.scope.map_or(old.scope, |scope| scope.join(" "));
+    Record { set, scope, ..old }
+}

@@ -1,0 +1,119 @@
+//! A session from a refresh token that another library had: one validated refresh. docs/sessions.md §10.
+
+use std::sync::Arc;
+
+use super::establish::{Established, NewSession, establish};
+use super::{Session, give_back, newest, queue};
+use crate::audit::{Attempt, AuditKind, SecurityEvent, Trail};
+use crate::config::WiderScopes;
+use crate::context::{Context, probe};
+use crate::discovery::Discovery;
+use crate::env::Method;
+use crate::error::{Code, Error, Kind, TokenCheck};
+use crate::secret::Secret;
+use crate::session::is_in_use;
+use crate::validation::{self, Occasion};
+use crate::wire::answer::{Failure, Leg, Reply, Why};
+use crate::wire::requests;
+use crate::wire::said;
+use crate::wire::tokens::{TokenAnswer, parse_tokens};
+
+/// Runs to its end whoever waits: a refresh token that was replaced half way would be lost.
+pub(crate) async fn import(context: &Arc<Context>, token: Secret) -> Result<Session, Error> {
+    queue::first_use(context);
+    let id = context.random_id().ok_or(Kind::Internal)?;
+    let (importing, transaction) = (Arc::clone(context), id.clone());
+    let done = context.detached(move |_| async move { take_over(&importing, &transaction, token).await });
+    done.await.unwrap_or_else(|| Err(Kind::Internal.into())).map_err(|error| error.with_transaction_id(&id))
+}
+
+async fn take_over(context: &Arc<Context>, id: &Code, token: Secret) -> Result<Session, Error> {
+    let trail = Trail { id, user: "" };
+    let fail = |failure: Failure| {
+        context.report_oddity(trail, &failure);
+        match failure.why {
+            // The user signs in; there is nothing to type again.
+            Why::Refused => {
+                let kind = Kind::ReauthRequired { reason: Code::of("invalid_grant") };
+                Error::from(kind).with(failure.said)
+            }
+            _ => failure.into_error(context.env.clock.wall()),
+        }
+    };
+    probe(context, id).await?;
+    let via = context.env.transport.background();
+    let openid = context.config.scopes.contains("openid");
+    let (metadata, keys) = Discovery::both(context, &via, openid).await.map_err(fail)?;
+    let (attempt, began) = (Attempt::Refresh, context.env.clock.boot());
+    context.auditor.record(trail, AuditKind::AttemptStarted { attempt });
+    let sent = context.now();
+    let mut retries = 0;
+    let mut result = send(context, metadata.token_endpoint.as_str(), &token).await;
+    let is_lost = matches!(result, Err(Failure { why: Why::NoAnswer { maybe_acted: true, .. }, .. }));
+    if is_lost && context.env.clock.boot().since(began) < context.timing().window {
+        retries = 1;
+        result = send(context, metadata.token_endpoint.as_str(), &token).await;
+    }
+    let (outcome, status, request_id) = match &result {
+        Ok((_, reply)) => ("Success", Some(200), said::request_id(&reply.response, &reply.private)),
+        Err(failure) => (failure.why.name(), failure.status, failure.said.request_id.clone()),
+    };
+    let duration = context.env.clock.boot().since(began);
+    let finished = AuditKind::AttemptFinished { attempt, outcome, status, request_id, duration, retries };
+    context.auditor.record(trail, finished);
+    let (tokens, reply) = result.map_err(fail)?;
+    let tokens = TokenAnswer { refresh_token: tokens.refresh_token.or(Some(token)), ..tokens };
+    let occasion = Occasion {
+        metadata: &metadata,
+        keys,
+        server: context.server_time(&reply.response),
+        received: context.env.clock.boot(),
+        id_token_required: openid,
+        id_token_wanted: openid,
+        previous: None,
+    };
+    drop(reply);
+    // Nothing is revoked if they are not good: the app still has the token, and perhaps uses it elsewhere.
+    let claims = validation::validate(context, &via, &tokens, &occasion).await?;
+    let is_wider = |granted: &Vec<String>| !granted.iter().all(|scope| context.config.scopes.contains(scope));
+    if tokens.scope.as_ref().is_some_and(is_wider) {
+        context.auditor.security(trail, SecurityEvent::ScopeWidened);
+        if context.config.wider_scopes == WiderScopes::Refuse {
+            return Err(Kind::TokenRejected { check: TokenCheck::Scope }.into());
+        }
+    }
+    let username = claims.as_ref().and_then(|claims| claims.raw.str("preferred_username")).unwrap_or_default();
+    let new = NewSession {
+        username: username.to_owned(),
+        tokens,
+        claims,
+        requested: context.config.scopes.clone(),
+        sent,
+        transaction_id: id.clone(),
+    };
+    match establish(context, new, || true).await {
+        Established::Session(session) => Ok(session),
+        Established::NotWanted(tokens) => {
+            give_back(context, trail, newest(&tokens));
+            Err(Kind::Cancelled.into())
+        }
+        // Its refresh token may be the app's own still.
+        Established::Failed(_, kind) => Err(kind.into()),
+    }
+}
+
+async fn send(context: &Arc<Context>, url: &str, token: &Secret) -> Result<(TokenAnswer, Reply), Failure> {
+    let via = context.env.transport.background();
+    let provided = context.provided_headers(Method::Post, url).await;
+    // No scope: what was granted once (RFC 6749 §6). EXPOSE: written into the request body, which wipes itself.
+    let body = requests::refresh(&context.config.client_id, token.expose(), "");
+    let reply = context.post_with(&*via, url, provided, body, context.timing().answer).await;
+    let reply = reply.map_err(|error| Failure::from(error).lost_if_unusable())?;
+    let mut answer = context.read(&reply, Leg::Refresh).map_err(Failure::lost_if_unusable)?;
+    let tokens = parse_tokens(&mut answer).map_err(|kind| Failure::after(&reply, kind).lost())?;
+    if is_in_use(context, &tokens.access_token, None) {
+        let kind = Kind::TokenRejected { check: TokenCheck::AccessTokenReused };
+        return Err(Failure::after(&reply, kind));
+    }
+    Ok((tokens, reply))
+}
