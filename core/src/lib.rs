@@ -42,6 +42,7 @@ pub mod audit;
 mod client;
 mod config;
 mod context;
+pub mod contract;
 mod discovery;
 pub mod env;
 mod envelope;
@@ -62,7 +63,7 @@ mod wire;
 
 pub use client::{Client, ClientBuilder};
 pub use config::{Accounts, Factor, Issuer, Profile, RefreshPolicy, WhenStorageFails, WiderScopes};
-pub use env::{MemoryStore, Pin, Proxy, TokenStore, Trust};
+pub use env::{CrossProcessLock, FileLock, FileStore, MemoryStore, Pin, Proxy, TokenStore, Trust};
 pub use error::{Error, Hint, Kind, Remedy, ServerText};
 pub use flow::{ApproveOnDevice, ChooseFactor, EnterCode, SignIn, Step};
 pub use headers::{HeaderProvider, HeaderProviderError, OutgoingRequest};

@@ -11,9 +11,11 @@ use super::BoxFuture;
 /// exclude another `CrossProcessLock` of the same process on the same store. On iOS the lock is held and the refresh runs
 /// inside `performExpiringActivity`; its expiry releases the lock, and `still_held` says so from then on.
 ///
-/// The library never calls `acquire` again before `release` has returned.
+/// One call at a time, except after an `acquire` that took 5 s longer than its time limit; one that comes too late and
+/// succeeds all the same is followed by a `release`.
 pub trait CrossProcessLock: Send + Sync {
-    /// Takes the lock; waits at most `timeout` for another process to release it.
+    /// Takes the lock; waits at most `timeout` for another process to release it. May block its thread: it is called where
+    /// that harms nobody.
     ///
     /// # Errors
     /// [`LockProblem::TimedOut`]: another process still holds it. [`LockProblem::Failed`]: it cannot be taken at all.

@@ -5,6 +5,8 @@
 //! [`Environment::system`].
 
 mod clock;
+mod file_lock;
+mod file_store;
 mod http;
 mod lock;
 mod pins;
@@ -18,6 +20,8 @@ mod transport;
 use std::sync::Arc;
 
 pub use clock::{BootInstant, Clock, SystemClock, WallTime};
+pub use file_lock::FileLock;
+pub use file_store::FileStore;
 pub use http::HttpTransport;
 pub use lock::{CrossProcessLock, LockProblem};
 pub use pins::{Pin, Pins};

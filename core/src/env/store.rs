@@ -66,7 +66,7 @@ pub trait TokenStore: Send + Sync {
     fn store<'a>(&'a self, key: &'a StorageKey, blob: &'a Blob) -> BoxFuture<'a, Result<(), StoreProblem>>;
     /// Removes the blob under `key`; removing what is not there is no error.
     fn delete<'a>(&'a self, key: &'a StorageKey) -> BoxFuture<'a, Result<(), StoreProblem>>;
-    /// The keys of all blobs.
+    /// The keys of all blobs, also of those that cannot be read.
     fn keys(&self) -> BoxFuture<'_, Result<Vec<StorageKey>, StoreProblem>>;
     /// How long the library waits for one call before it goes on without it; 10 s if not implemented, five minutes at most.
     /// A store that asks the user (a biometric prompt) says how long that may take. A call that is late still counts: no
