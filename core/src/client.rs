@@ -53,6 +53,7 @@ impl Client {
             accounts: Accounts::default(),
             refresh_policy: RefreshPolicy::default(),
             lock: None,
+            shared_store: false,
             environment: None,
         }
     }
@@ -211,6 +212,7 @@ pub struct ClientBuilder {
     accounts: Accounts,
     refresh_policy: RefreshPolicy,
     lock: Option<Arc<dyn CrossProcessLock>>,
+    shared_store: bool,
     environment: Option<Environment>,
 }
 
@@ -359,6 +361,14 @@ impl ClientBuilder {
         self
     }
 
+    /// Whether other processes use the store too, so that it is read before each token is handed out: they may have
+    /// refreshed, or signed out. Needs to be said only by the one process that refreshes where there is no lock; a
+    /// [`cross_process_lock`](ClientBuilder::cross_process_lock) and [`RefreshPolicy::Never`] imply it.
+    pub fn shared_store(mut self, shared: bool) -> Self {
+        self.shared_store = shared;
+        self
+    }
+
     /// Several processes share the store, and this lock excludes them from each other. All of them need one on the same
     /// place. Each call then reads the store before it hands out a token.
     pub fn cross_process_lock(mut self, lock: impl CrossProcessLock + 'static) -> Self {
@@ -398,6 +408,7 @@ impl ClientBuilder {
             profile: self.profile,
             accounts: self.accounts,
             refresh_policy: self.refresh_policy,
+            shared_store: self.shared_store || self.lock.is_some() || self.refresh_policy == RefreshPolicy::Never,
         };
         self.trust.check().map_err(configuration)?;
         let connect_timeout = time_limit(self.connect_timeout).map_err(configuration)?;

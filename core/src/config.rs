@@ -228,6 +228,8 @@ pub(crate) struct Config {
     pub(crate) profile: Profile,
     pub(crate) accounts: Accounts,
     pub(crate) refresh_policy: RefreshPolicy,
+    /// Whether other processes may write in the store.
+    pub(crate) shared_store: bool,
 }
 
 impl Config {
@@ -325,6 +327,7 @@ pub(crate) mod tests {
             profile: Profile::Okta,
             accounts: Accounts::One,
             refresh_policy: RefreshPolicy::WhenDue,
+            shared_store: false,
         }
     }
 

@@ -13,7 +13,7 @@ use futures_util::lock::{Mutex as AsyncMutex, OwnedMutexGuard};
 use zeroize::Zeroizing;
 
 use crate::audit::{Auditor, SecurityEvent, Trail};
-use crate::config::{Config, RefreshPolicy, WhenStorageFails};
+use crate::config::{Config, WhenStorageFails};
 use crate::discovery::Discovery;
 use crate::env::{
     Blob, BoxFuture, Conversation, Environment, HeaderValue, HttpRequest, HttpResponse, Method, StorageKey, TokenStore,
@@ -173,9 +173,18 @@ impl Context {
         Timing::of(self.config.profile)
     }
 
-    /// The right to change a tombstone, for this process.
-    pub(crate) async fn queue_turn(&self) -> OwnedMutexGuard<()> {
-        self.env.sessions.tombstones().await
+    /// The right to change a tombstone, for this process. Not waited for without end: a store call may hang.
+    pub(crate) async fn queue_turn(&self) -> Result<OwnedMutexGuard<()>, StoreProblem> {
+        self.in_turn(self.env.sessions.tombstones()).await
+    }
+
+    /// Waits for a turn as long as for one store call.
+    pub(crate) async fn in_turn<T>(&self, turn: impl Future<Output = T>) -> Result<T, StoreProblem> {
+        let turn = core::pin::pin!(turn);
+        match select(turn, self.env.clock.sleep(self.store_deadline())).await {
+            Either::Left((guard, _)) => Ok(guard),
+            Either::Right(_) => Err(StoreProblem::Transient),
+        }
     }
 
     /// Tells whoever watches the client's state.
@@ -185,13 +194,11 @@ impl Context {
         }
     }
 
-    /// Whether other processes may write in the store.
-    pub(crate) fn is_shared(&self) -> bool {
-        self.gate.is_some() || self.config.refresh_policy == RefreshPolicy::Never
-    }
-
     /// A store that needs longer has failed this time (docs/sessions.md §4).
     pub(crate) fn store_deadline(&self) -> Duration {
+        if planted!(WaitsForStore) {
+            return Duration::from_secs(3600);
+        }
         self.store.call_deadline().min(MAX_STORE_DEADLINE)
     }
 

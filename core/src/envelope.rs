@@ -8,7 +8,7 @@ use ring::digest;
 use zeroize::Zeroizing;
 
 use crate::env::{Blob, BootInstant, WallTime};
-use crate::error::StoreProblem;
+use crate::error::{Code, StoreProblem};
 use crate::secret::Secret;
 
 /// What a blob is. The last byte is part of the magic number, for ever.
@@ -16,6 +16,8 @@ use crate::secret::Secret;
 pub(crate) enum Content {
     Session,
     Tombstone,
+    Owed,
+    Counter,
     Documents,
 }
 
@@ -24,6 +26,8 @@ impl Content {
         match self {
             Self::Session => *b"DAS\x01",
             Self::Tombstone => *b"DAE\x01",
+            Self::Owed => *b"DAO\x01",
+            Self::Counter => *b"DAC\x01",
             Self::Documents => *b"DAD\x01",
         }
     }
@@ -31,7 +35,8 @@ impl Content {
     /// Nothing needs more; a larger blob is not one of ours.
     fn most(self) -> usize {
         match self {
-            Self::Session | Self::Tombstone => 512 * 1024,
+            Self::Session | Self::Tombstone | Self::Owed => 512 * 1024,
+            Self::Counter => 1024,
             Self::Documents => 4 * 1024 * 1024,
         }
     }
@@ -40,6 +45,8 @@ impl Content {
 const VERSION: u8 = 1;
 const SUM: usize = 32;
 const HEADER: usize = 4 + 1 + SUM;
+/// More than a device ever holds of records that cannot be read.
+pub(crate) const MAX_CODES: usize = 64;
 /// A field's tag and length.
 pub(crate) const HEAD: usize = 5;
 
@@ -148,6 +155,12 @@ impl<'a> Fields<'a> {
         let wall = u64::try_from(both >> 64).ok()?.cast_signed();
         let boot = u64::try_from(both & u128::from(u64::MAX)).ok()?;
         Some((WallTime::from_millis(wall), BootInstant::from_boot(core::time::Duration::from_millis(boot))))
+    }
+
+    /// Ids that are separated by spaces, not too many.
+    pub(crate) fn codes(&self, tag: usize) -> Option<Vec<Code>> {
+        let codes: Option<Vec<Code>> = self.text(tag)?.split(' ').map(Code::parse).collect();
+        codes.filter(|codes| codes.len() <= MAX_CODES)
     }
 
     /// A field that may be missing; one that is there has to be readable.

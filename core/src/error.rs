@@ -443,6 +443,11 @@ impl Code {
         &self.0
     }
 
+    /// Bytes in lower-case hexadecimal; not more than 32 of them.
+    pub(crate) fn of_hash(bytes: &[u8]) -> Self {
+        Self(data_encoding::HEXLOWER.encode(bytes))
+    }
+
     /// One of the library's own codes.
     pub(crate) fn of(text: &'static str) -> Self {
         Self(text.to_owned())

@@ -115,6 +115,7 @@ impl Exclusion {
     /// Whether nobody else can have refreshed or written since it was acquired, or renewed.
     pub(crate) fn is_whole(&self) -> bool {
         match (&self.gate, &self.hold) {
+            _ if planted!(KeepsLostLock) => true,
             (Some(gate), Some(hold)) => gate.lock.still_held() && hold.lost.load(Ordering::SeqCst) == self.lost,
             _ => true,
         }

@@ -38,6 +38,20 @@
 
 #![forbid(unsafe_code)]
 
+/// `false`, except in the test that plants this defect (`planted`).
+macro_rules! planted {
+    ($plant:ident) => {{
+        #[cfg(test)]
+        {
+            crate::planted::is(crate::planted::Plant::$plant)
+        }
+        #[cfg(not(test))]
+        {
+            false
+        }
+    }};
+}
+
 pub mod audit;
 mod client;
 mod config;
@@ -54,8 +68,12 @@ mod headers;
 #[doc(hidden)]
 pub mod internals;
 mod jose;
+#[cfg(test)]
+mod planted;
 mod secret;
 mod session;
+#[cfg(test)]
+mod simulator;
 #[cfg(test)]
 mod testing;
 mod validation;

@@ -6,11 +6,12 @@
 //! $ cargo run --example sign_in -- --help
 //! ```
 //!
-//! Where to look: `flow.rs` is the sign-in, as an app writes it. `visit.rs` makes the client and uses the session;
-//! `tour.rs` and `trouble.rs` show what can happen, call by call. The rest is the terminal.
+//! Where to look: `flow.rs` is the sign-in, as an app writes it. `visit.rs` makes the client and uses the session,
+//! `kept.rs` keeps it for the next run; `tour.rs` and `trouble.rs` show what can happen, call by call. The rest is the terminal.
 
 mod api;
 mod flow;
+mod kept;
 mod keyboard;
 mod lines;
 mod options;

@@ -26,6 +26,8 @@ OPTIONS
                      (password if not given); further ones answer the server's wish for more, in order
   --scope \"A B\"      scopes to ask for (default: openid profile offline_access)
   --ca FILE          trust only the certificate authorities in this PEM file
+  --store DIR        keep the session in this folder, in plain text, and find it there in the next run
+  --sign-out         end the session that is kept there, also offline
   -h, --help         this text
   -V, --version      the version
 
@@ -34,6 +36,14 @@ PASSWORD AND CODES
   used first if it is set. Without a terminal, password, factors and codes are read as lines from
   standard input, in the order in which they are needed. There is no option for them: other
   users of the computer can read a command line.
+
+A SESSION THAT STAYS
+  With --store the session outlives the program: the next run finds it, asks for no password, and
+  keeps it. --sign-out ends it; if the server cannot be reached, a later run with the same --store
+  tells it. The folder is made for its owner alone, but what is in it is plain text, which every
+  program of that user can read: an app uses the platform's secure storage. --store needs --issuer,
+  because the emulated server ends with the program, and all of its sessions with it; the program
+  directauth-emulator is one that stays.
 
 COLOURS
   Only on a terminal, and not if NO_COLOR is set.
@@ -51,10 +61,12 @@ pub(crate) enum Task {
     SignIn(Options),
 }
 
-/// A sign-in at a server, or at the emulator if none is named.
+/// A sign-in at a server, or at the emulator if none is named. `sign_out` only ends what is in the store.
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) server: Option<Server>,
+    pub(crate) store: Option<PathBuf>,
+    pub(crate) sign_out: bool,
     pub(crate) username: Option<String>,
     pub(crate) first: First,
     pub(crate) then: Vec<Factor>,
@@ -75,8 +87,9 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>, interactive: 
 }
 
 fn read(mut arguments: lexopt::Parser, interactive: bool) -> Result<Task, lexopt::Error> {
-    let (mut auto, mut any) = (false, false);
+    let (mut auto, mut any, mut sign_out) = (false, false, false);
     let (mut issuer, mut client_id, mut username, mut scope, mut ca) = (None, None, None, None, None);
+    let mut store = None;
     let mut factors = Vec::new();
     while let Some(argument) = arguments.next()? {
         match argument {
@@ -92,6 +105,8 @@ fn read(mut arguments: lexopt::Parser, interactive: bool) -> Result<Task, lexopt
             Long("factor") => factors.push(factor(&arguments.value()?.string()?)?),
             Long("scope") => scope = Some(arguments.value()?.string()?),
             Long("ca") => ca = Some(PathBuf::from(arguments.value()?)),
+            Long("store") => store = Some(PathBuf::from(arguments.value()?)),
+            Long("sign-out") => sign_out = true,
             other => return Err(other.unexpected()),
         }
         any = true;
@@ -102,13 +117,22 @@ fn read(mut arguments: lexopt::Parser, interactive: bool) -> Result<Task, lexopt
         (Some(_), None, _) => return Err("--issuer needs --client-id".into()),
         (None, _, _) => return Err("--client-id and --ca need --issuer".into()),
     };
+    if sign_out && (store.is_none() || username.is_some() || !factors.is_empty()) {
+        return Err("--sign-out needs --store, and no --username or --factor".into());
+    }
+    if store.is_some() && server.is_none() {
+        return Err(
+            "--store needs --issuer: the emulated server ends with this program, and its sessions with it".into()
+        );
+    }
     if auto && any {
         return Err("--auto takes no other option".into());
     }
     if auto || (!interactive && !any) {
         return Ok(Task::Tour);
     }
-    if !interactive && (server.is_none() || username.is_none()) {
+    // Who is in the store needs no name.
+    if !interactive && (server.is_none() || (username.is_none() && store.is_none())) {
         return Err("without a terminal, a sign-in needs --issuer, --client-id and --username".into());
     }
     let mut factors = factors.into_iter();
@@ -120,6 +144,8 @@ fn read(mut arguments: lexopt::Parser, interactive: bool) -> Result<Task, lexopt
     let scope = scope.unwrap_or_else(|| crate::SCOPES.join(" "));
     Ok(Task::SignIn(Options {
         server,
+        store,
+        sign_out,
         username,
         first,
         then: then.collect::<Result<_, _>>()?,

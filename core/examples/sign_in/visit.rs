@@ -1,4 +1,5 @@
-//! One user's visit: sign in, call an API, refresh, sign out. At the embedded emulator, or at a server of yours.
+//! One user's visit: sign in, call an API, refresh, sign out. At the embedded emulator, or at a server of yours, where the
+//! session may stay for the next visit.
 
 use std::time::SystemTime;
 
@@ -12,15 +13,15 @@ use crate::page::{Page, human};
 use crate::requests::Requests;
 use crate::stop::Stop;
 use crate::terminal::Terminal;
-use crate::{api, flow};
+use crate::{api, flow, kept};
 
 /// Signs in and out again, with somebody in a terminal or with lines from standard input.
 pub(crate) async fn visit(page: Page, options: Options, interactive: bool) -> Result<(), Stop> {
     let requests = Requests::default();
     // Lives as long as the visit; stops when dropped.
     let mut emulator = None;
-    let (issuer, client_id, trust) = match options.server {
-        Some(server) => (server.issuer.clone(), server.client_id.clone(), trust(&server)?),
+    let (issuer, client_id, trust) = match &options.server {
+        Some(server) => (server.issuer.clone(), server.client_id.clone(), trust(server)?),
         None => {
             let emulator = emulator.insert(Emulator::start().map_err(|error| Stop::Failed(error.to_string()))?);
             introduce(page, emulator);
@@ -30,19 +31,49 @@ pub(crate) async fn visit(page: Page, options: Options, interactive: bool) -> Re
     };
     let phone = emulator.as_ref().map(Emulator::root);
     let environment = requests.environment(trust);
-    let client = Client::builder(issuer, client_id).scopes(options.scopes).environment(environment.clone()).build()?;
+    let client = Client::builder(issuer, client_id).scopes(&options.scopes).environment(environment.clone());
+    let network = &*environment.transport;
 
+    let Some(folder) = options.store.clone() else {
+        let client = client.build()?;
+        let session = sign_in(page, &requests, &client, options, phone.clone(), interactive).await?;
+        use_it(page, &requests, network, &session, phone.as_ref()).await?;
+        return sign_out(page, &requests, &session).await;
+    };
+    let client = client.store(kept::open(&folder)?).build()?;
+    if options.sign_out {
+        return kept::sign_out(page, &requests, &client, &folder).await;
+    }
+    let session = match kept::find(page, &client, &folder, options.username.as_deref()).await? {
+        Some(session) => session,
+        None => sign_in(page, &requests, &client, options, phone.clone(), interactive).await?,
+    };
+    use_it(page, &requests, network, &session, phone.as_ref()).await?;
+    kept::keep(page, &session, &folder);
+    Ok(())
+}
+
+/// Somebody who is not signed in yet.
+async fn sign_in(
+    page: Page,
+    requests: &Requests,
+    client: &Client,
+    options: Options,
+    phone: Option<Tenant>,
+    interactive: bool,
+) -> Result<Session, Stop> {
     let password = std::env::var("DIRECTAUTH_PASSWORD").ok().filter(|text| !text.is_empty()).map(Secret::new);
-    let session = if interactive {
+    if interactive {
         let mut screen = Terminal::new(page, requests.clone(), phone.clone(), password, options.then);
         let usual = phone.is_some().then_some("ana@example.com");
         let username = screen.username(options.username, usual).await?;
-        flow::sign_in(&client, &username, options.first, &mut screen).await?
+        flow::sign_in(client, &username, options.first, &mut screen).await
     } else {
+        let nobody = || Stop::Usage("nobody is signed in; without a terminal, a sign-in needs --username".to_owned());
+        let username = options.username.ok_or_else(nobody)?;
         let mut screen = Lines::new(page, requests.clone(), password, options.then);
-        flow::sign_in(&client, &options.username.unwrap_or_default(), options.first, &mut screen).await?
-    };
-    use_it(page, &requests, &*environment.transport, &session, phone.as_ref()).await
+        flow::sign_in(client, &username, options.first, &mut screen).await
+    }
 }
 
 /// What an app does with a session.
@@ -76,6 +107,10 @@ async fn use_it(
     } else {
         page.note("no refresh token; ask for the scope offline_access to get one");
     }
+    Ok(())
+}
+
+async fn sign_out(page: Page, requests: &Requests, session: &Session) -> Result<(), Stop> {
     let told = match session.sign_out().await?.server {
         ServerSignOut::Revoked => "signed out, and the server revoked the tokens",
         ServerSignOut::Unsupported => "signed out; the server cannot revoke tokens",

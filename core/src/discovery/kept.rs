@@ -141,6 +141,8 @@ pub(super) async fn recall(context: &Arc<Context>) -> bool {
 }
 
 pub(super) fn keep(context: &Arc<Context>) {
+    // Who writes already may not have all of it; the next session that is stored sees to that.
+    let Some(keeping) = context.discovery.keeping.try_lock_owned() else { return };
     let kept = {
         let mut cache = context.discovery.cache();
         if !core::mem::replace(&mut cache.is_new, false) {
@@ -152,7 +154,7 @@ pub(super) fn keep(context: &Arc<Context>) {
     let (Some(key), Some(blob)) = (key(context), encode(&kept, issuer, client_id)) else { return };
     let background = Arc::clone(context);
     in_background(&context.env, async move {
-        if background.store_and_check(&key, blob, ()).await.is_err() {
+        if background.store_and_check(&key, blob, keeping).await.is_err() {
             background.discovery.cache().is_new = true;
         }
     });

@@ -13,8 +13,10 @@ type AnyEngine = dyn Any + Send + Sync;
 #[derive(Default)]
 pub struct SessionTable {
     engines: Mutex<HashMap<String, Weak<AnyEngine>>>,
-    /// One tombstone is read and written at a time.
+    /// One tombstone or queue entry is read and written at a time.
     tombstones: Arc<AsyncMutex<()>>,
+    /// One write of a record at a time, also when its engine is gone and a late store call is not.
+    writes: Mutex<HashMap<String, Weak<AsyncMutex<()>>>>,
 }
 
 impl SessionTable {
@@ -48,6 +50,18 @@ impl SessionTable {
     /// The right to change a tombstone.
     pub(crate) async fn tombstones(&self) -> OwnedMutexGuard<()> {
         Arc::clone(&self.tombstones).lock_owned().await
+    }
+
+    /// The right to write the record of a session.
+    pub(crate) fn writes(&self, id: &str) -> Arc<AsyncMutex<()>> {
+        let mut writes = self.writes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = writes.get(id).and_then(Weak::upgrade) {
+            return known;
+        }
+        writes.retain(|_, known| known.strong_count() > 0);
+        let new = Arc::default();
+        writes.insert(id.to_owned(), Arc::downgrade(&new));
+        new
     }
 
     /// All live engines.

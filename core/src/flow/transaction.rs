@@ -15,7 +15,7 @@ use super::second_factor::{SecondFactor, Verdict};
 use super::steps::{ChooseFactor, Step};
 use crate::audit::{Attempt, AuditKind, SecurityEvent, Trail};
 use crate::config::{Factor, WiderScopes};
-use crate::context::{Abandoned, Context, in_background, probe};
+use crate::context::{Abandoned, Context, in_background};
 use crate::discovery::Discovery;
 use crate::env::{BootInstant, Conversation, Method};
 use crate::error::{Code, Error, Kind, ResponseDefect, TokenCheck, Unsupported};
@@ -23,7 +23,7 @@ use crate::jose::id_token::SKEW;
 use crate::jose::jwks::KeySet;
 use crate::secret::Secret;
 use crate::session::rules::Now;
-use crate::session::{self, Established, NewSession, Session};
+use crate::session::{self, Before, Established, NewSession, Session};
 use crate::validation::{self, Occasion};
 use crate::wire::answer::{Failure, Leg, MoreAssurance, Reply, Why};
 use crate::wire::form::Body;
@@ -53,6 +53,8 @@ pub(super) struct Transaction {
     second_factor: Mutex<Option<SecondFactor>>,
     /// The `oob_code`s of the prompts that are still answerable, by the prompt's number.
     prompts: Mutex<Prompts>,
+    /// What the store held when it began.
+    before: Mutex<Before>,
 }
 
 #[derive(Default)]
@@ -93,7 +95,7 @@ impl Transaction {
         session::queue::first_use(context);
         let id = context.random_id().ok_or(Kind::Internal)?;
         let fail = |error: Error| error.with_transaction_id(&id);
-        probe(context, &id).await.map_err(|kind| fail(kind.into()))?;
+        let before = session::prepare(context, &id).await.map_err(|kind| fail(kind.into()))?;
         let conversation = match sign_ins.take_warm(context.env.clock.boot()) {
             Some(warm) => warm,
             None => Arc::from(context.env.transport.conversation().map_err(|error| fail(Kind::from(error).into()))?),
@@ -125,6 +127,7 @@ impl Transaction {
             series: Mutex::default(),
             second_factor: Mutex::new(None),
             prompts: Mutex::default(),
+            before: Mutex::new(before),
         });
         sign_ins.enter(&transaction).map_err(|kind| transaction.error(kind))?;
         Ok(transaction)
@@ -594,6 +597,8 @@ impl Transaction {
             requested: self.common.scopes.clone(),
             sent,
             transaction_id: self.id.clone(),
+            before: core::mem::take(&mut *self.before.lock().unwrap_or_else(PoisonError::into_inner)),
+            imported: None,
         };
         // The start of the store call: cancelled or dropped before it means given back, after it means signed in.
         let commit = || !abandoned.is_abandoned() && self.cancellation.commit();

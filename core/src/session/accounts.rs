@@ -6,7 +6,7 @@ use super::engine::{Committed, Engine, Written};
 use super::reading::{self, Survey, survey};
 use super::record::Record;
 use super::tombstone::Tombstone;
-use super::{Session, SignOut, State, ending, queue, rules};
+use super::{Session, SignOut, State, counter, ending, queue, rules};
 use crate::context::{Context, in_background, storage};
 use crate::error::{Code, EndReason, Error, Kind, StoreProblem};
 
@@ -25,7 +25,8 @@ pub struct SessionInfo {
 /// The live sessions that were opened by this very client.
 pub(super) fn live(context: &Arc<Context>) -> Vec<Arc<Engine>> {
     let mut live = context.env.sessions.live::<Engine>();
-    live.retain(|engine| engine.is_of(context));
+    // One whose first write is under way is nobody's yet.
+    live.retain(|engine| engine.is_of(context) && engine.is_there());
     live
 }
 
@@ -44,9 +45,25 @@ pub(super) fn open(context: &Arc<Context>, record: Record) -> Arc<Engine> {
 struct All {
     engines: Vec<Arc<Engine>>,
     problem: Option<StoreProblem>,
+    /// Whether a session ended while the store was read: perhaps another took its place that was not seen.
+    has_changed: bool,
 }
 
+/// A store that never comes to rest is not read without end.
+const MAX_LOOKS: usize = 3;
+
 async fn all(context: &Arc<Context>) -> All {
+    let mut all = look_at_all(context).await;
+    for _ in 1..MAX_LOOKS {
+        if !all.has_changed {
+            break;
+        }
+        all = look_at_all(context).await;
+    }
+    all
+}
+
+async fn look_at_all(context: &Arc<Context>) -> All {
     let live = live(context).into_iter().filter(|engine| engine.alive().is_ok());
     let (found, mut problem) = match survey(context).await {
         Ok(found) => {
@@ -55,7 +72,7 @@ async fn all(context: &Arc<Context>) -> All {
         }
         Err(problem) => (Survey::default(), Some(problem)),
     };
-    let Survey { records, replaced, ended, .. } = found;
+    let Survey { records, replaced, ended, vanished, .. } = found;
     let mut engines: Vec<Arc<Engine>> = records.into_iter().map(|record| open(context, record)).collect();
     for engine in live {
         if ended.contains(engine.id()) {
@@ -66,17 +83,22 @@ async fn all(context: &Arc<Context>) -> All {
         }
     }
     finish_replacing(context, &engines, replaced);
+    let was_replaced = |engine: &Arc<Engine>| engine.snapshot().ended == Some(EndReason::Replaced);
+    let has_changed = vanished || engines.iter().any(was_replaced);
     // One that was ended and could not be deleted is none.
     engines.retain(|engine| engine.alive().is_ok());
     engines.sort_by_key(|engine| {
         let record = engine.record();
         core::cmp::Reverse((record.use_counter, record.id.as_str().to_owned()))
     });
+    if planted!(WrongDefault) {
+        engines.reverse();
+    }
     if !engines.is_empty() && problem.is_some_and(|problem| !problem.is_temporary()) {
         // What can never be read again is not waited for.
         problem = None;
     }
-    All { engines, problem }
+    All { engines, problem, has_changed }
 }
 
 /// Whoever finds a session and the one that took its place ends it (docs/sessions.md §6).
@@ -97,7 +119,7 @@ fn finish_replacing(context: &Arc<Context>, engines: &[Arc<Engine>], replaced: V
     }
     let background = Arc::clone(context);
     in_background(&context.env, async move {
-        ending::end_all(&background, over, EndReason::Replaced).await;
+        ending::end_all(&background, over, EndReason::Replaced, true).await;
     });
 }
 
@@ -105,7 +127,7 @@ fn finish_replacing(context: &Arc<Context>, engines: &[Arc<Engine>], replaced: V
 /// moment ago is taken up in the background.
 pub(crate) async fn restore(context: &Arc<Context>) -> Result<Option<Session>, Error> {
     queue::first_use(context);
-    let All { engines, problem } = all(context).await;
+    let All { engines, problem, .. } = all(context).await;
     let live = live(context);
     let is_live = |engine: &Arc<Engine>| live.iter().any(|known| Arc::ptr_eq(known, engine));
     let found = match (engines.into_iter().next(), problem) {
@@ -131,7 +153,7 @@ pub(crate) async fn restore(context: &Arc<Context>) -> Result<Option<Session>, E
     }
 }
 
-fn handle(context: &Arc<Context>, engine: Arc<Engine>) -> Session {
+pub(super) fn handle(context: &Arc<Context>, engine: Arc<Engine>) -> Session {
     engine.watched_by(context);
     Session { engine, context: Arc::clone(context) }
 }
@@ -156,7 +178,7 @@ pub(crate) fn notify_foreground(context: &Arc<Context>) {
 async fn complete(context: &Arc<Context>) -> Result<Vec<Arc<Engine>>, Error> {
     queue::first_use(context);
     match all(context).await {
-        All { engines, problem: None } => Ok(engines),
+        All { engines, problem: None, .. } => Ok(engines),
         All { problem: Some(problem), .. } => Err(storage(problem).into()),
     }
 }
@@ -186,7 +208,7 @@ pub(crate) async fn set_default(context: &Arc<Context>, id: &str) -> Result<Sess
         engines.iter().filter(|engine| !Arc::ptr_eq(engine, &chosen)).map(|engine| engine.record().use_counter);
     let is_default = engines.first().is_some_and(|first| Arc::ptr_eq(first, &chosen));
     if !is_default {
-        let counter = rules::next_counter(context.env.clock.wall(), counters);
+        let counter = counter::next(context, counters).await;
         chosen.raise(counter).await?;
     }
     let session = handle(context, chosen);
@@ -209,7 +231,7 @@ impl Engine {
                 self.rewrite_later();
                 Err(storage(problem).into())
             }
-            Written::Ended => Err(self.ended_elsewhere()),
+            Written::Ended(_) => Err(self.ended_elsewhere()),
             Written::Superseded => Err(Kind::Busy.into()),
         }
     }
@@ -239,7 +261,7 @@ pub(super) async fn end_others(context: &Arc<Context>, own: &Arc<Engine>) {
     others.extend(found.records.into_iter().chain(found.replaced).map(|record| open(context, record)));
     // A sign-in that came after this sign-out began stays.
     others.retain(|other| !Arc::ptr_eq(other, own) && other.record().use_counter < counter);
-    ending::end_all(context, others, EndReason::SignedOut).await;
+    ending::end_all(context, others, EndReason::SignedOut, true).await;
 }
 
 /// Deletes the records that no later call can ever read. Gives how many.

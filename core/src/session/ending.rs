@@ -1,6 +1,6 @@
-//! How a session ends on purpose: its tombstone first, then the server, then its record. docs/sessions.md §6.
+//! How a session ends on purpose: its tombstone first, then the queue and the server, then its record. docs/sessions.md §6.
 //!
-//! What the server could not be told stays in the tombstone, and `queue` tells it later.
+//! What the server could not be told stays in the queue, and `queue` tells it later.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -8,14 +8,14 @@ use std::sync::Arc;
 use futures_util::future::{Either, join, select};
 
 use super::engine::Engine;
-use super::tombstone::{self, Owed, Tombstone};
+use super::owed::Owed;
+use super::record::Record;
+use super::tombstone::Tombstone;
 use super::{DeviceSignOut, ServerSignOut, SignOut, queue};
 use crate::audit::{Attempt, AuditKind, Trail};
 use crate::context::{Context, in_background, storage};
 use crate::discovery::Discovery;
-use crate::env::StorageKey;
 use crate::error::{Code, EndReason, Error, StoreProblem};
-use crate::gate::Exclusion;
 use crate::secret::Secret;
 use crate::wire::answer::{self, Failure, Leg, Why};
 use crate::wire::rate_limit::{RateHeaders, retry_delay};
@@ -25,7 +25,7 @@ use crate::wire::tokens::{TokenAnswer, TokenKind};
 
 /// What the server said to a revocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Told {
+enum Told {
     Revoked,
     /// It has no revocation endpoint.
     Unsupported,
@@ -35,21 +35,26 @@ pub(super) enum Told {
     NotNow(Option<Duration>),
 }
 
-/// A session that was ended in memory: tells the store and the server. Both halves go on without each other.
+/// What the store was told of a session's end.
+struct Noted {
+    tombstone: Result<(), StoreProblem>,
+    /// Whether the token to be revoked has its entry; there are none without a tombstone.
+    entry: bool,
+}
+
+/// A session that was ended in memory: tells the store and the server.
 pub(super) async fn sign_out(context: &Arc<Context>, engine: &Arc<Engine>) -> Result<SignOut, Error> {
-    let id = engine.id().clone();
-    let trail = engine.trail();
+    let (id, trail) = (engine.id().clone(), engine.trail());
     // Another process may have refreshed since this one read last.
     engine.learn_newest().await;
-    let buried = engine.bury(EndReason::SignedOut).await;
-    let server = async {
-        match (engine.take_owed(), engine.unfinished_sign_out()) {
-            (Some(owed), _) => tell(context, trail.as_trail(), &id, owed, buried.is_ok()).await,
-            (None, earlier) => earlier.unwrap_or(ServerSignOut::Failed),
-        }
-    };
-    let (server, deleted) = join(server, engine.delete()).await;
-    let device = match (deleted, buried) {
+    if planted!(RevokesFirst)
+        && let Some((token, kind)) = engine.owed()
+    {
+        revoke(context, trail.as_trail(), &token, kind).await;
+    }
+    let noted = note(engine, EndReason::SignedOut).await;
+    let (server, removed) = finish(context, engine, &noted).await;
+    let device = match (removed, noted.tombstone) {
         (Ok(()), _) => Ok(DeviceSignOut::Deleted),
         (Err(_), Ok(())) => Ok(DeviceSignOut::Tombstoned),
         (Err(problem), Err(_)) => Err(problem),
@@ -57,124 +62,142 @@ pub(super) async fn sign_out(context: &Arc<Context>, engine: &Arc<Engine>) -> Re
     engine.signed_out(server, device.is_ok());
     let done = AuditKind::SignedOut { session_id: id, server, deleted: device == Ok(DeviceSignOut::Deleted) };
     context.auditor.record(trail.as_trail(), done);
-    if server == ServerSignOut::Pending {
-        queue::work_later(context);
-    }
     device.map(|device| SignOut { server, device }).map_err(|problem| storage(problem).into())
 }
 
+async fn note(engine: &Arc<Engine>, reason: EndReason) -> Noted {
+    let tombstone = engine.bury(reason).await;
+    let entry = tombstone.is_ok() && engine.owe().await;
+    Noted { tombstone, entry }
+}
+
+/// Tells the server and removes the record. Beside a tombstone the record is an entry too, so it goes only when its token is
+/// in the queue or the server has been told; without one it goes first, since no grant is revoked while its record lives.
+async fn finish(
+    context: &Arc<Context>,
+    engine: &Arc<Engine>,
+    noted: &Noted,
+) -> (ServerSignOut, Result<(), StoreProblem>) {
+    let trail = engine.trail();
+    let server = async {
+        match (engine.take_owed(), engine.unfinished_sign_out()) {
+            (Some(owed), _) => tell(context, trail.as_trail(), owed, noted.entry).await,
+            (None, Some(earlier)) => earlier,
+            (None, None) => ServerSignOut::Unsupported,
+        }
+    };
+    let (server, removed) = match noted {
+        Noted { entry: true, .. } => join(server, engine.remove()).await,
+        Noted { tombstone: Ok(()), .. } if engine.owed().is_none() => join(server, engine.remove()).await,
+        Noted { tombstone: Ok(()), .. } => match server.await {
+            // The record is the entry.
+            ServerSignOut::Failed => (ServerSignOut::Pending, Err(StoreProblem::Transient)),
+            told => (told, engine.remove().await),
+        },
+        Noted { tombstone: Err(_), .. } => {
+            let removed = engine.remove().await;
+            (server.await, removed)
+        }
+    };
+    if server == ServerSignOut::Pending || removed.is_err() {
+        queue::work_later(context);
+    }
+    (server, removed)
+}
+
 /// Ends sessions whose place another took, or which a sign-out ends along. Their tokens are revoked in the background. Gives
-/// those of which the store still says nothing.
+/// why the store still says nothing of some of them.
+///
+/// `at_once`: they are over whatever the store says. Otherwise one of which the store cannot be told goes on.
 pub(super) async fn end_all(
     context: &Arc<Context>,
     sessions: Vec<Arc<Engine>>,
     reason: EndReason,
+    at_once: bool,
 ) -> Vec<StoreProblem> {
     let mut problems = Vec::new();
     for engine in sessions {
-        engine.end(reason);
-        engine.learn_newest().await;
-        let buried = engine.bury(reason).await;
-        // Deleted is as good: whoever still has it in memory finds it gone.
-        let deleted = engine.delete().await;
-        if let (Err(problem), Err(_), true) = (deleted, buried, engine.was_stored()) {
-            problems.push(problem);
+        if at_once {
+            engine.end(reason);
         }
-        let Some(owed) = engine.take_owed() else { continue };
+        engine.learn_newest().await;
+        let tombstone = engine.bury(reason).await;
+        // Deleted is as good: whoever still has it in memory finds it gone.
+        let is_noted = tombstone.is_ok() || !engine.was_stored();
+        let removed = if is_noted { Ok(()) } else { engine.remove().await };
+        if let (Err(problem), false) = (removed, is_noted) {
+            problems.push(problem);
+            if !at_once {
+                continue;
+            }
+        }
+        engine.end(reason);
+        let noted = Noted { entry: tombstone.is_ok() && engine.owe().await, tombstone };
         let background = Arc::clone(context);
         in_background(&context.env, async move {
-            let (id, trail) = (engine.id().clone(), engine.trail());
-            if tell(&background, trail.as_trail(), &id, owed, buried.is_ok()).await == ServerSignOut::Pending {
-                queue::work_later(&background);
-            }
+            let _ = finish(&background, &engine, &noted).await;
         });
     }
     problems
 }
 
-/// Writes a session's tombstone, or adds to the one that is there: it never loses a token that is still owed to a newer one
-/// that is none.
-pub(super) async fn bury(
-    context: &Context,
-    id: &Code,
-    reason: EndReason,
-    owed: impl FnOnce() -> Option<Owed> + Send,
-) -> Result<(), StoreProblem> {
-    let key = Tombstone::key(id);
-    let _turn = context.queue_turn().await;
-    let old = match context.load(&key).await? {
-        Some(blob) => Tombstone::decode(&blob).ok(),
-        None => None,
-    };
-    let (ended, reason, old_owed) = match old {
-        Some(old) => (old.ended, old.reason, old.owed),
-        None => (context.now(), reason, None),
-    };
-    // Asked now: a refresh may have brought a newer one while this waited for its turn.
-    let owed = owed().or(old_owed);
-    write(context, &key, id, reason, ended, owed).await
+/// Writes a session's tombstone, once.
+pub(super) async fn bury(context: &Context, record: &Record, reason: EndReason) -> Result<(), StoreProblem> {
+    let key = Tombstone::key(&record.id);
+    let turn = context.queue_turn().await?;
+    if context.load(&key).await?.is_some() {
+        return Ok(());
+    }
+    let tombstone = Tombstone::of(record, reason, context.now());
+    context.store_and_check(&key, tombstone.encode(), turn).await
 }
 
-async fn write(
-    context: &Context,
-    key: &StorageKey,
-    id: &Code,
-    reason: EndReason,
-    ended: super::rules::Now,
-    owed: Option<Owed>,
-) -> Result<(), StoreProblem> {
-    let tombstone = Tombstone {
+/// Puts a token into the queue.
+pub(super) async fn owe(context: &Context, id: &Code, token: &Secret, kind: TokenKind) -> Result<(), StoreProblem> {
+    let entry = entry(context, id, token, kind);
+    let turn = context.queue_turn().await?;
+    if planted!(ForgetsOwed) {
+        return Ok(());
+    }
+    context.store_and_check(&entry.key(), entry.encode(), turn).await
+}
+
+fn entry(context: &Context, id: &Code, token: &Secret, kind: TokenKind) -> Owed {
+    Owed {
         id: id.clone(),
         issuer: context.config.issuer.as_str().to_owned(),
         client_id: context.config.client_id.as_str().to_owned(),
-        reason,
-        ended,
-        owed,
-    };
-    context.store_and_check(key, tombstone.encode(), ()).await
+        token: token.duplicate(),
+        kind,
+        since: context.now(),
+        tries: 0,
+        again: None,
+    }
 }
 
-/// Tells the server, and notes in the tombstone what came of it.
-pub(super) async fn tell(
-    context: &Arc<Context>,
-    trail: Trail<'_>,
-    id: &Code,
-    owed: Owed,
-    is_buried: bool,
-) -> ServerSignOut {
+/// Tells the server. `kept`: the token has an entry, which says afterwards what came of it. If that cannot be written, the
+/// server is told once more later, which does no harm (RFC 7009 §2.2).
+pub(super) async fn tell(context: &Arc<Context>, trail: Trail<'_>, owed: Owed, kept: bool) -> ServerSignOut {
     let told = revoke(context, trail, &owed.token, owed.kind).await;
-    if is_buried {
-        note(context, id, &owed, told).await;
+    if kept
+        && !planted!(ForgetsOwed)
+        && let Ok(turn) = context.queue_turn().await
+    {
+        let key = owed.key();
+        let _ = match told {
+            Told::NotNow(server) => {
+                let delayed = owed.delayed(context.now(), server);
+                context.store_and_check(&key, delayed.encode(), turn).await
+            }
+            _ => context.delete_and_check(&key, turn).await,
+        };
     }
     match told {
         Told::Revoked => ServerSignOut::Revoked,
         Told::Unsupported => ServerSignOut::Unsupported,
-        Told::Refused => ServerSignOut::Failed,
-        Told::NotNow(_) if is_buried => ServerSignOut::Pending,
-        Told::NotNow(_) => ServerSignOut::Failed,
+        Told::NotNow(_) if kept => ServerSignOut::Pending,
+        Told::Refused | Told::NotNow(_) => ServerSignOut::Failed,
     }
-}
-
-/// The tombstone after a try: without the token, or with the time of the next try. One that meanwhile holds another token
-/// is left alone. If it cannot be written, the server is told once more later, which does no harm (RFC 7009 §2.2).
-async fn note(context: &Arc<Context>, id: &Code, owed: &Owed, told: Told) {
-    let key = Tombstone::key(id);
-    let Ok(_excluded) = Exclusion::acquire(context.gate.as_ref(), context.timing().lock).await else { return };
-    let _turn = context.queue_turn().await;
-    let Ok(Some(blob)) = context.load(&key).await else { return };
-    let Ok(old) = Tombstone::decode(&blob) else { return };
-    if !old.owed.as_ref().is_some_and(|known| known.is(&owed.token)) {
-        return;
-    }
-    let next = match told {
-        Told::Revoked | Told::Unsupported | Told::Refused => None,
-        Told::NotNow(server) => {
-            let tries = owed.tries.saturating_add(1);
-            let again = Some(context.now().plus(tombstone::pause(tries, server)));
-            Some(Owed { token: owed.token.duplicate(), kind: owed.kind, tries, again })
-        }
-    };
-    let _ = write(context, &key, id, old.reason, old.ended, next).await;
 }
 
 /// Gives back, in the background, the token of a sign-in that nobody wants or that did not pass validation. It goes into the
@@ -185,13 +208,10 @@ pub(crate) fn give_back(context: &Arc<Context>, trail: Trail<'_>, (token, kind):
     in_background(&context.env, async move {
         let trail = Trail { id: &transaction, user: &user };
         let Some(id) = background.random_id() else { return };
-        let entry = Owed::new(token.duplicate(), kind);
-        let is_buried = bury(&background, &id, EndReason::Replaced, move || Some(entry)).await.is_ok();
-        match tell(&background, trail, &id, Owed::new(token, kind), is_buried).await {
-            ServerSignOut::Pending => queue::work_later(&background),
-            // There never was a record.
-            _ if is_buried => drop(background.delete_and_check(&Tombstone::key(&id), ()).await),
-            _ => {}
+        let kept = owe(&background, &id, &token, kind).await.is_ok();
+        let owed = entry(&background, &id, &token, kind);
+        if tell(&background, trail, owed, kept).await == ServerSignOut::Pending {
+            queue::work_later(&background);
         }
     });
 }
@@ -201,6 +221,41 @@ pub(crate) fn newest(tokens: &TokenAnswer) -> (Secret, TokenKind) {
     match &tokens.refresh_token {
         Some(token) => (token.duplicate(), TokenKind::Refresh),
         None => (tokens.access_token.duplicate(), TokenKind::Access),
+    }
+}
+
+impl Engine {
+    /// Writes the tombstone.
+    pub(super) async fn bury(&self, reason: EndReason) -> Result<(), StoreProblem> {
+        bury(self.context(), &self.record(), reason).await
+    }
+
+    /// Puts what is owed into the queue; `true` if there is an entry.
+    pub(super) async fn owe(&self) -> bool {
+        match self.owed() {
+            Some((token, kind)) => owe(self.context(), self.id(), &token, kind).await.is_ok(),
+            None => false,
+        }
+    }
+
+    /// As [`owed`](Self::owed), for the one who tells the server; once.
+    fn take_owed(&self) -> Option<Owed> {
+        let (token, kind) = self.take_owed_token()?;
+        Some(entry(self.context(), self.id(), &token, kind))
+    }
+
+    /// A session that ended while a token was on its way: what came goes into the queue, or is revoked at once if that cannot
+    /// be written. In the background.
+    pub(super) fn settle(self: &Arc<Self>, reason: EndReason) {
+        let engine = Arc::clone(self);
+        in_background(&self.context().env, async move {
+            let noted = note(&engine, reason).await;
+            let (trail, context) = (engine.trail(), engine.context());
+            let Some(owed) = engine.take_owed() else { return };
+            if tell(context, trail.as_trail(), owed, noted.entry).await == ServerSignOut::Pending {
+                queue::work_later(context);
+            }
+        });
     }
 }
 

@@ -8,6 +8,7 @@ mod refresh;
 mod writing;
 
 use core::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use futures_util::FutureExt;
@@ -16,16 +17,12 @@ use futures_util::lock::Mutex as AsyncMutex;
 use held::HeldBack;
 pub(crate) use writing::{Committed, Written};
 
-use super::ServerSignOut;
-use super::accounts;
-use super::ending;
-use super::reading;
 use super::reading::is_ours;
-use super::record::{Record, TokenHash, Writer};
+use super::record::{Record, TokenHash, Writer, hash};
 use super::rules::{self, Freshness, MaySend, Now, Seen};
-use super::tombstone::Owed;
+use super::{ServerSignOut, accounts, reading};
 use crate::audit::{AuditKind, Trail};
-use crate::config::{Profile, RefreshPolicy};
+use crate::config::RefreshPolicy;
 use crate::context::Context;
 use crate::env::{BootInstant, BoxFuture, StorageKey};
 use crate::error::{Code, EndReason, Error, Kind, StoreProblem};
@@ -45,6 +42,8 @@ pub(crate) struct Engine {
     running: Mutex<Option<(u64, Running)>>,
     /// One storage write at a time; held by the task that writes until its last call has returned, however late.
     writes: Arc<AsyncMutex<()>>,
+    /// Whether its first write is over.
+    established: AtomicBool,
     /// The clients that show this session.
     watchers: Mutex<Vec<Weak<Context>>>,
 }
@@ -56,10 +55,9 @@ struct State {
     record: Arc<Record>,
     /// The set that is handed out: it was read back equal, or could not be stored.
     serving: Arc<Record>,
-    /// What was read, or written and read back, last.
-    seen: Seen,
-    /// The refresh token of what was read, or written and read back, last.
-    stored_refresh: Option<TokenHash>,
+    /// What was read, or written and read back, last; `None` while nothing of this session was ever stored, so that a refresh
+    /// needs no mark.
+    seen: Option<Seen>,
     /// The answer that could not be validated yet.
     held: Option<Arc<HeldBack>>,
     /// The cross-process lock, while the newest refresh token is only in memory.
@@ -72,8 +70,6 @@ struct State {
     claims: Option<Arc<IdTokenClaims>>,
     /// Whether `record` is what the store holds.
     persisted: bool,
-    /// Whether the store ever held a record of this session: then a refresh needs its mark stored.
-    was_stored: bool,
     /// Whether a task is under way that writes `record` again and again until it is stored.
     rewriting: bool,
     /// Whether a caller has set off a write of its own.
@@ -107,11 +103,9 @@ impl Engine {
     ) -> Arc<Self> {
         let claims = claims.or_else(|| claims_of(&record)).map(Arc::new);
         let record = Arc::new(record);
-        let seen = Seen { generation: record.generation, writer: record.writer };
         let state = State {
             serving: Arc::clone(&record),
-            seen: if persisted { seen } else { Seen::default() },
-            stored_refresh: if persisted { record.refresh_hash() } else { None },
+            seen: persisted.then(|| Seen::of(&record)),
             held: None,
             keeping: None,
             owed: None,
@@ -119,7 +113,6 @@ impl Engine {
             record: Arc::clone(&record),
             claims,
             persisted,
-            was_stored: persisted,
             rewriting: false,
             persisting: false,
             ended: None,
@@ -136,7 +129,8 @@ impl Engine {
             writer,
             state: Mutex::new(state),
             running: Mutex::new(None),
-            writes: Arc::default(),
+            writes: context.env.sessions.writes(record.id.as_str()),
+            established: AtomicBool::new(persisted),
             watchers: Mutex::default(),
         })
     }
@@ -168,6 +162,16 @@ impl Engine {
     /// Whether it was opened by this very client, so that it is in its store also if it could not be written yet.
     pub(crate) fn is_of(&self, context: &Arc<Context>) -> bool {
         Arc::ptr_eq(&self.context, context)
+    }
+
+    /// Its first write is over, well or not: it may be handed out.
+    pub(crate) fn is_established(&self) {
+        self.established.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it may be handed out.
+    pub(crate) fn is_there(&self) -> bool {
+        self.established.load(Ordering::SeqCst)
     }
 
     /// Tells `context` from now on when the session ends.
@@ -230,8 +234,8 @@ impl Engine {
     }
 
     /// Where other processes write too, what they wrote counts. A store that cannot be read says nothing.
-    async fn look_again(&self) -> Result<(), Error> {
-        if !self.context.is_shared() {
+    async fn look_again(self: &Arc<Self>) -> Result<(), Error> {
+        if !self.context.config.shared_store {
             return Ok(());
         }
         match self.adopt_newer().await {
@@ -276,8 +280,7 @@ impl Engine {
         state.ended = Some(reason);
         state.held = None;
         state.keeping = None;
-        // At other servers that could end the session that takes its place (docs/sessions.md §6).
-        if reason == EndReason::Replaced && self.context.config.profile != Profile::Okta {
+        if !rules::is_revoked(self.context.config.profile, reason) {
             state.owed = Some(None);
         }
         drop(state);
@@ -287,55 +290,54 @@ impl Engine {
 
     /// Whether the store is known to have held its record.
     pub(crate) fn was_stored(&self) -> bool {
-        self.state().was_stored
+        self.state().seen.is_some()
+    }
+
+    pub(crate) fn context(&self) -> &Arc<Context> {
+        &self.context
     }
 
     /// What is to be revoked of a session that has ended: the newest refresh token that is known, or the access token if
     /// there is none.
-    pub(crate) fn owed(&self) -> Option<Owed> {
+    pub(crate) fn owed(&self) -> Option<(Secret, TokenKind)> {
         let state = self.state();
         match &state.owed {
-            Some(Some((token, kind))) => Some(Owed::new(token.duplicate(), *kind)),
-            Some(None) => None,
+            Some(owed) => owed.as_ref().map(|(token, kind)| (token.duplicate(), *kind)),
             None => {
                 let set = &state.record.set;
                 Some(match &set.refresh_token {
-                    Some(token) => Owed::new(token.duplicate(), TokenKind::Refresh),
-                    None => Owed::new(set.access_token.duplicate(), TokenKind::Access),
+                    Some(token) => (token.duplicate(), TokenKind::Refresh),
+                    None => (set.access_token.duplicate(), TokenKind::Access),
                 })
             }
         }
     }
 
-    /// As [`owed`](Self::owed), for the one who tells the server; once.
-    pub(crate) fn take_owed(&self) -> Option<Owed> {
+    /// As [`owed`](Self::owed), for the one who tells the server; once for each token.
+    pub(crate) fn take_owed_token(&self) -> Option<(Secret, TokenKind)> {
         let told = core::mem::replace(&mut self.state().told, true);
         if told { None } else { self.owed() }
     }
 
-    /// An ended session got another token, which nobody else knows.
-    pub(super) fn received(&self, token: (Secret, TokenKind)) {
-        let mut state = self.state();
-        state.owed = Some(Some(token));
-        state.told = false;
+    /// An ended session got a token that perhaps nobody else knows. Nothing, if nothing of it is to be revoked.
+    pub(super) fn received(&self, (token, kind): (Secret, TokenKind)) {
+        let is_known = self.owed().is_none_or(|(known, _)| hash(&known) == hash(&token));
+        if !is_known {
+            let mut state = self.state();
+            state.owed = Some(Some((token, kind)));
+            state.told = false;
+        }
     }
 
     /// Before a session ends: another process may have stored a newer refresh token.
     pub(crate) async fn learn_newest(&self) {
-        if !self.state().was_stored {
-            return;
-        }
+        let Some(seen) = self.state().seen else { return };
         let Ok(Some(found)) = reading::record(&self.context, &self.key).await else { return };
         let mut state = self.state();
-        let is_newer = found.writer != self.writer && found.generation > state.seen.generation;
+        let is_newer = found.writer != self.writer && found.generation > seen.generation;
         if is_newer && found.id == self.id && is_ours(&self.context, &found) && state.owed.is_none() {
             state.owed = found.set.refresh_token.map(|token| Some((token, TokenKind::Refresh)));
         }
-    }
-
-    /// Writes the tombstone, with what is owed at that moment.
-    pub(crate) async fn bury(&self, reason: EndReason) -> Result<(), StoreProblem> {
-        ending::bury(&self.context, &self.id, reason, || self.owed()).await
     }
 
     /// Remembers how a sign-out went, so that one whose deletion failed can be repeated.
@@ -382,13 +384,15 @@ impl Engine {
     fn start(self: &Arc<Self>, spacing: Duration, enough: Option<Freshness>) -> Result<Option<Running>, Error> {
         // Held throughout: a refresh that has just ended is seen either as running or by its result.
         let mut running = self.running();
-        if let Some((_, running)) = &*running {
+        if let Some((_, running)) = &*running
+            && !planted!(RefreshesTwice)
+        {
             return Ok(Some(running.clone()));
         }
         if enough.is_some_and(|enough| self.freshness() <= enough) {
             return Ok(None);
         }
-        if let Some(check) = self.held_back() {
+        if let Some(check) = self.held_back(self.freshness() == Freshness::Expired) {
             return Err(Kind::TokenRejected { check }.into());
         }
         if !self.can_refresh() {

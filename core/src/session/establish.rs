@@ -6,12 +6,13 @@ use super::accounts::live;
 use super::ending;
 use super::engine::Engine;
 use super::reading::{Survey, survey};
-use super::record::{Life, MAX_REPLACED, Record, Rotation, TokenSet};
+use super::record::{Life, Record, Rotation, TokenHash, TokenSet};
 use super::rules::{self, Now};
-use super::{Session, State, accounts};
+use super::{Session, State, accounts, counter};
 use crate::audit::{AuditKind, SecurityEvent, Trail};
-use crate::config::{Accounts, Scopes};
-use crate::context::Context;
+use crate::config::{Accounts, Scopes, WhenStorageFails};
+use crate::context::{Context, probe, storage};
+use crate::envelope::MAX_CODES;
 use crate::error::{Code, EndReason, Kind};
 use crate::jose::id_token::IdTokenClaims;
 use crate::wire::tokens::TokenAnswer;
@@ -25,6 +26,31 @@ pub(crate) struct NewSession {
     /// When the request was sent that brought them.
     pub(crate) sent: Now,
     pub(crate) transaction_id: Code,
+    /// What the store held before.
+    pub(crate) before: Before,
+    /// The refresh token that it was imported with.
+    pub(crate) imported: Option<TokenHash>,
+}
+
+/// What the store held when the credential was not sent yet: what could be read then may be unreadable later.
+#[derive(Default)]
+pub(crate) struct Before {
+    ids: Vec<Code>,
+    counter: Option<i64>,
+}
+
+/// Looks whether the store can be written, and what it holds, before a credential is sent (docs/sessions.md §4, §6).
+pub(crate) async fn prepare(context: &Arc<Context>, id: &Code) -> Result<Before, Kind> {
+    probe(context, id).await?;
+    match survey(context).await {
+        Ok(found) => {
+            let all = || found.records.iter().chain(&found.replaced);
+            let ids = all().map(|record| record.id.clone()).chain(found.unreadable.iter().map(|(id, _)| id.clone()));
+            Ok(Before { ids: ids.collect(), counter: all().map(|record| record.use_counter).max() })
+        }
+        Err(_) if context.config.when_storage_fails == WhenStorageFails::KeepInMemory => Ok(Before::default()),
+        Err(problem) => Err(storage(problem)),
+    }
 }
 
 /// What became of validated tokens.
@@ -50,12 +76,16 @@ pub(crate) async fn establish(
     let found = survey(context).await;
     let all_read = found.as_ref().is_ok_and(|found| found.unreadable.is_empty());
     let found = found.unwrap_or_default();
+    let in_memory = context.env.sessions.live::<Engine>();
+    let counters = found.records.iter().chain(&found.replaced).map(|record| record.use_counter);
+    let counters = counters.chain(in_memory.iter().map(|engine| engine.record().use_counter)).chain(new.before.counter);
+    let use_counter = counter::next(context, counters).await;
     if !commit() {
         return Established::NotWanted(new.tokens);
     }
     let trail = Trail { id: &new.transaction_id, user: &new.username };
     let brought = new.tokens.duplicate();
-    let record = record_of(context, &id, writer, &found, &new);
+    let record = Record { use_counter, writer, ..record_of(context, &id, &found, &new) };
     let engine = Engine::new(context, record, new.claims, false, writer);
     let engine = context.env.sessions.get_or_insert(id.as_str(), || engine);
     engine.watched_by(context);
@@ -66,7 +96,8 @@ pub(crate) async fn establish(
     }
     let session = Session { engine: Arc::clone(&engine), context: Arc::clone(context) };
     let replaced = replaced_by(context, &engine, found);
-    let problems = ending::end_all(context, replaced.clone(), EndReason::Replaced).await;
+    let problems = ending::end_all(context, replaced.clone(), EndReason::Replaced, problem.is_none()).await;
+    engine.is_established();
     if let (Some(problem), true) = (problem, !problems.is_empty()) {
         // The store knows neither that this one began nor that the other is over: after a restart that one would be back.
         engine.end(EndReason::Replaced);
@@ -76,29 +107,33 @@ pub(crate) async fn establish(
         context.auditor.security(trail, SecurityEvent::NotReplaced);
     }
     context.publish(State::SignedIn(session.clone()));
-    replaced.iter().for_each(|other| other.tell_watchers(Some(context)));
+    for other in replaced.iter().filter(|other| other.alive().is_err()) {
+        other.tell_watchers(Some(context));
+    }
     Established::Session(session)
 }
 
-fn record_of(context: &Context, id: &Code, writer: [u8; 16], found: &Survey, new: &NewSession) -> Record {
+fn record_of(context: &Context, id: &Code, found: &Survey, new: &NewSession) -> Record {
     let tokens = new.tokens.duplicate();
     let subject = new.claims.as_ref().map(|claims| claims.subject.clone());
     let alone = context.config.accounts == Accounts::One;
-    let in_memory = context.env.sessions.live::<Engine>();
-    let counters = found.records.iter().chain(&found.replaced).map(|record| record.use_counter);
-    let counters = counters.chain(in_memory.iter().map(|engine| engine.snapshot().record.use_counter));
     let named = found.records.iter().filter(|record| alone || (subject.is_some() && record.subject == subject));
     // Who cannot be read now may be one of them.
     let unread = found.unreadable.iter().map(|(id, _)| id.clone());
-    let replaces = named.map(|record| record.id.clone()).chain(unread).take(MAX_REPLACED).collect();
+    // And who could be read before, or could not, with one account is one of them in any case.
+    let before = new.before.ids.iter().filter(|_| alone).cloned();
+    let mut replaces: Vec<Code> = named.map(|record| record.id.clone()).chain(unread).chain(before).collect();
+    replaces.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+    replaces.dedup();
+    replaces.truncate(MAX_CODES);
     Record {
         generation: 1,
-        writer,
+        writer: Default::default(),
         id: id.clone(),
         issuer: context.config.issuer.as_str().to_owned(),
         client_id: context.config.client_id.as_str().to_owned(),
         username: new.username.clone(),
-        use_counter: rules::next_counter(context.env.clock.wall(), counters),
+        use_counter: 0,
         scope: tokens.scope.unwrap_or_else(|| split(new.requested.as_str())).join(" "),
         set: TokenSet {
             access_token: tokens.access_token,
@@ -114,6 +149,7 @@ fn record_of(context: &Context, id: &Code, writer: [u8; 16], found: &Survey, new
         alone,
         proof_key: None,
         nonce: None,
+        imported: new.imported,
     }
 }
 

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use super::establish::{Established, NewSession, establish};
+use super::accounts::{handle, live, open};
+use super::establish::{Established, NewSession, establish, prepare};
+use super::reading::survey;
+use super::record::{Record, TokenHash, hash};
 use super::{Session, give_back, newest, queue};
 use crate::audit::{Attempt, AuditKind, SecurityEvent, Trail};
 use crate::config::WiderScopes;
-use crate::context::{Context, probe};
+use crate::context::{Context, storage};
 use crate::discovery::Discovery;
 use crate::env::Method;
 use crate::error::{Code, Error, Kind, TokenCheck};
@@ -40,7 +43,13 @@ async fn take_over(context: &Arc<Context>, id: &Code, token: Secret) -> Result<S
             _ => failure.into_error(context.env.clock.wall()),
         }
     };
-    probe(context, id).await?;
+    let hash = hash(&token);
+    match known(context, &hash).await? {
+        Known::Here(session) => return Ok(session),
+        Known::Over => return Err(Kind::ReauthRequired { reason: Code::of("imported_before") }.into()),
+        Known::New => {}
+    }
+    let before = prepare(context, id).await?;
     let via = context.env.transport.background();
     let openid = context.config.scopes.contains("openid");
     let (metadata, keys) = Discovery::both(context, &via, openid).await.map_err(fail)?;
@@ -90,6 +99,8 @@ async fn take_over(context: &Arc<Context>, id: &Code, token: Secret) -> Result<S
         requested: context.config.scopes.clone(),
         sent,
         transaction_id: id.clone(),
+        before,
+        imported: Some(hash),
     };
     match establish(context, new, || true).await {
         Established::Session(session) => Ok(session),
@@ -100,6 +111,32 @@ async fn take_over(context: &Arc<Context>, id: &Code, token: Secret) -> Result<S
         // Its refresh token may be the app's own still.
         Established::Failed(_, kind) => Err(kind.into()),
     }
+}
+
+/// Whether a refresh token was imported before: sending it again could end the session that came of it.
+enum Known {
+    New,
+    Here(Session),
+    /// It was signed out, or replaced.
+    Over,
+}
+
+async fn known(context: &Arc<Context>, hash: &TokenHash) -> Result<Known, Error> {
+    let found = survey(context).await.map_err(storage)?;
+    // What cannot be read may be it.
+    if let Some(problem) = found.problem() {
+        return Err(storage(problem).into());
+    }
+    let is_it = |record: &Record| record.imported == Some(*hash) || record.refresh_hash() == Some(*hash);
+    if let Some(record) = found.records.into_iter().find(|record| is_it(record)) {
+        return Ok(Known::Here(handle(context, open(context, record))));
+    }
+    if let Some(engine) = live(context).into_iter().find(|engine| engine.alive().is_ok() && is_it(&engine.record())) {
+        return Ok(Known::Here(handle(context, engine)));
+    }
+    let is_over =
+        found.replaced.iter().any(is_it) || found.tombstones.iter().any(|tombstone| tombstone.imported == Some(*hash));
+    Ok(if is_over { Known::Over } else { Known::New })
 }
 
 async fn send(context: &Arc<Context>, url: &str, token: &Secret) -> Result<(TokenAnswer, Reply), Failure> {

@@ -2,15 +2,21 @@
 
 mod accounts;
 mod claims;
+mod counter;
 mod ending;
 mod engine;
 mod establish;
 mod import;
+#[cfg(test)]
+mod model;
+mod owed;
 pub(crate) mod queue;
 mod reading;
 mod record;
 pub(crate) mod rules;
 mod state;
+#[cfg(test)]
+pub(crate) mod test_access;
 mod tombstone;
 
 use core::fmt;
@@ -24,7 +30,7 @@ pub(crate) use accounts::{
 pub use claims::Claims;
 pub(crate) use ending::{give_back, newest};
 use engine::Engine;
-pub(crate) use establish::{Established, NewSession, establish};
+pub(crate) use establish::{Before, Established, NewSession, establish, prepare};
 pub(crate) use import::import;
 pub(crate) use state::Watch;
 pub use state::{State, States};

@@ -8,14 +8,14 @@ use super::rules;
 use super::tombstone::Tombstone;
 use crate::context::Context;
 use crate::env::StorageKey;
-use crate::error::{Code, StoreProblem};
+use crate::error::{Code, EndReason, StoreProblem};
 
 /// What the store says of one session.
 pub(crate) enum Found {
     Record(Box<Record>),
     Absent,
     /// There is a tombstone.
-    Ended,
+    Ended(EndReason),
 }
 
 impl fmt::Debug for Found {
@@ -23,7 +23,7 @@ impl fmt::Debug for Found {
         match self {
             Self::Record(record) => write!(f, "Record({}, generation {})", record.id, record.generation),
             Self::Absent => f.write_str("Absent"),
-            Self::Ended => f.write_str("Ended"),
+            Self::Ended(reason) => write!(f, "Ended({reason:?})"),
         }
     }
 }
@@ -31,19 +31,24 @@ impl fmt::Debug for Found {
 /// Looks at a session's record, then at its tombstone: whoever ends the session in between is noticed.
 pub(crate) async fn look(context: &Context, id: &Code) -> Result<Found, StoreProblem> {
     let record = record(context, &Record::key(id)).await?;
-    if is_ended(context, id).await? {
-        return Ok(Found::Ended);
+    if let Some(reason) = end_of(context, id).await? {
+        return Ok(Found::Ended(reason));
     }
     Ok(record.map_or(Found::Absent, |record| Found::Record(Box::new(record))))
 }
 
-/// Whether a session has a tombstone. Damaged ones count: nobody but a sign-out or a replacement writes there.
-pub(crate) async fn is_ended(context: &Context, id: &Code) -> Result<bool, StoreProblem> {
-    Ok(context.load(&Tombstone::key(id)).await?.is_some())
+/// Why a session has a tombstone, if it has one. A damaged one counts: nobody but who ends a session writes there.
+pub(crate) async fn end_of(context: &Context, id: &Code) -> Result<Option<EndReason>, StoreProblem> {
+    let found = context.load(&Tombstone::key(id)).await?.filter(|_| !planted!(IgnoresTombstones));
+    Ok(found.map(|blob| Tombstone::decode(&blob).map_or(EndReason::SignedOut, |tombstone| tombstone.reason)))
 }
 
 pub(crate) async fn record(context: &Context, key: &StorageKey) -> Result<Option<Record>, StoreProblem> {
-    context.load(key).await?.map(|blob| Record::decode(&blob)).transpose()
+    let found = match context.load(key).await {
+        Err(_) if planted!(ErrorIsAbsent) => None,
+        found => found?,
+    };
+    found.map(|blob| Record::decode(&blob)).transpose()
 }
 
 pub(crate) async fn tombstone(context: &Context, key: &StorageKey) -> Result<Option<Tombstone>, StoreProblem> {
@@ -61,6 +66,10 @@ pub(crate) struct Survey {
     pub(crate) unreadable: Vec<(Code, StoreProblem)>,
     /// The sessions that have a tombstone, of whatever client.
     pub(crate) ended: Vec<Code>,
+    /// The tombstones of this client.
+    pub(crate) tombstones: Vec<Tombstone>,
+    /// Whether a record that was listed was gone when it was read.
+    pub(crate) vanished: bool,
 }
 
 impl Survey {
@@ -74,18 +83,31 @@ impl Survey {
 /// Reads every record. Only an error of the list itself is an error.
 pub(crate) async fn survey(context: &Arc<Context>) -> Result<Survey, StoreProblem> {
     let keys = context.stored_keys().await?;
-    let mut found = Survey { ended: keys.iter().filter_map(Tombstone::id_of).collect(), ..Survey::default() };
+    let ended = keys.iter().filter_map(Tombstone::id_of).filter(|_| !planted!(IgnoresTombstones)).collect();
+    let mut found = Survey { ended, ..Survey::default() };
     let mut records = Vec::new();
     for key in &keys {
         let Some(id) = Record::id_of(key).filter(|id| !found.ended.contains(id)) else { continue };
         match record(context, key).await {
             Ok(Some(record)) if record.id == id && is_ours(context, &record) => records.push(record),
-            Ok(_) => {}
+            Ok(Some(_)) => {}
+            Ok(None) => found.vanished = !planted!(ErrorIsAbsent),
             Err(problem) => found.unreadable.push((id, problem)),
         }
     }
-    let replaced: Vec<bool> =
-        records.iter().map(|record| records.iter().any(|by| rules::is_replaced(record, by))).collect();
+    for id in found.ended.clone() {
+        match tombstone(context, &Tombstone::key(&id)).await {
+            Ok(Some(tombstone)) if is_of(context, &tombstone.issuer, &tombstone.client_id) => {
+                found.tombstones.push(tombstone);
+            }
+            // What it had replaced may still be there.
+            Err(problem) if problem.is_temporary() => found.unreadable.push((id, problem)),
+            _ => {}
+        }
+    }
+    let is_named = |record: &Record| found.tombstones.iter().any(|tombstone| tombstone.replaces.contains(&record.id));
+    let is_replaced = |record: &Record| is_named(record) || records.iter().any(|by| rules::is_replaced(record, by));
+    let replaced: Vec<bool> = records.iter().map(is_replaced).collect();
     for (record, replaced) in records.into_iter().zip(replaced) {
         if replaced { found.replaced.push(record) } else { found.records.push(record) }
     }

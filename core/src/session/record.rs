@@ -36,6 +36,8 @@ pub(crate) struct Record {
     pub(crate) proof_key: Option<ProofKey>,
     /// The last nonce of the authorization server (RFC 9449 §8).
     pub(crate) nonce: Option<String>,
+    /// The refresh token that it was imported with, so that importing it again finds this session.
+    pub(crate) imported: Option<TokenHash>,
 }
 
 /// The tokens of one answer, validated.
@@ -79,9 +81,7 @@ pub(crate) enum ProofKey {
 }
 
 const PREFIX: &str = "session.";
-/// More than a device ever holds of records that cannot be read.
-pub(crate) const MAX_REPLACED: usize = 64;
-const LAST_TAG: u8 = 23;
+const LAST_TAG: u8 = 24;
 
 impl Record {
     /// Where a session is stored: under its random id, which says nothing about the user.
@@ -136,6 +136,7 @@ impl Record {
             }
         }
         body.optional(23, self.nonce.as_deref().map(str::as_bytes));
+        body.optional(24, self.imported.as_ref().map(|hash| &hash[..]));
         body.seal(Content::Session)
     }
 
@@ -167,7 +168,17 @@ impl Record {
             alone: self.alone,
             proof_key: self.proof_key.as_ref().map(ProofKey::duplicate),
             nonce: self.nonce.clone(),
+            imported: self.imported,
         }
+    }
+
+    /// Whether two records hold the same tokens.
+    pub(crate) fn set_hash(&self) -> TokenHash {
+        let mut both = hash(&self.set.access_token);
+        for (to, from) in both.iter_mut().zip(self.refresh_hash().unwrap_or_default()) {
+            *to = to.wrapping_mul(3) ^ from;
+        }
+        both
     }
 
     pub(crate) fn refresh_hash(&self) -> Option<TokenHash> {
@@ -242,10 +253,7 @@ fn read(fields: &Fields<'_>) -> Option<Record> {
         let (first_wall, first_boot) = fields.moment(tag)?;
         Some(Mark { first_wall, first_boot, token: fields.array(17)? })
     });
-    let replaces = fields.optional(18, |fields, tag| {
-        let ids: Option<Vec<Code>> = fields.text(tag)?.split(' ').map(Code::parse).collect();
-        ids.filter(|ids| ids.len() <= MAX_REPLACED)
-    });
+    let replaces = fields.optional(18, Fields::codes);
     let proof_key = match (fields.optional(20, Fields::secret)?, fields.optional(21, Fields::text)?) {
         (None, None) => None,
         (Some(key), None) => Some(ProofKey::Software(key)),
@@ -283,6 +291,7 @@ fn read(fields: &Fields<'_>) -> Option<Record> {
         },
         proof_key,
         nonce: fields.optional(23, Fields::text)?,
+        imported: fields.optional(24, Fields::array)?,
     })
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::envelope::MAX_CODES;
 use core::time::Duration;
 
 pub(crate) fn record() -> Record {
@@ -32,6 +33,7 @@ pub(crate) fn record() -> Record {
         alone: true,
         proof_key: Some(ProofKey::Platform { name: "key.1".into(), thumbprint: [4; 32] }),
         nonce: Some("n".into()),
+        imported: Some([5; 32]),
     }
 }
 
@@ -52,6 +54,7 @@ fn a_record_comes_back_as_it_was() {
         alone: false,
         proof_key: None,
         nonce: None,
+        imported: None,
         set: TokenSet { id_token: None, refresh_token: None, ..record().set },
         ..record()
     };
@@ -75,11 +78,12 @@ fn the_bytes_of_version_1_are_frozen() {
 }
 
 const FROZEN: &str = concat!(
-    "REFTAQHb3zRM/+FtBt79GFz6+NwrzQmlP64i75dkCJtNWMwN6AEAAAACYXQCAAAABWEuYi5jAwAAAAJydAQAAAAIAAAAAAAAAAcF",
+    "REFTAQHPBZJ4NWsv26gHmWG1TEsST1TNBdjxQNHEYxbXqoanjgEAAAACYXQCAAAABWEuYi5jAwAAAAJydAQAAAAIAAAAAAAAAAcF",
     "AAAAEAkJCQkJCQkJCQkJCQkJCQkGAAAABDBhMWIHAAAAEWh0dHBzOi8vYS5leGFtcGxlCAAAAAJpZAkAAAAEMDB1MQoAAAAPYW5h",
     "QGV4YW1wbGUuY29tCwAAAAgAAAGgxFBsAAwAAAAVb3BlbmlkIG9mZmxpbmVfYWNjZXNzDQAAABD/////////+wAAAAAAAATSDgAA",
     "AAgAAAAAAAAOEA8AAAABAhAAAAAQAAAAAAAAAE0AAAAAAAAAWBEAAAAgB7naqnZNhTyNJcbHzcSKW0f1+/JK4YgFJKf5+jr8onYS",
-    "AAAABTBjIDBkEwAAAAEBFQAAAAVrZXkuMRYAAAAgBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQXAAAAAW4=",
+    "AAAABTBjIDBkEwAAAAEBFQAAAAVrZXkuMRYAAAAgBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQXAAAAAW4YAAAAIAUF",
+    "BQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUF",
 );
 
 #[test]
@@ -91,7 +95,7 @@ fn members_that_do_not_belong_together_are_damage() {
     };
     assert_eq!(sealed(&|_| ()), None);
     assert_eq!(sealed(&|record| record.proof_key = Some(ProofKey::Software(Secret::from("k")))), None);
-    let many: Vec<Code> = (0..=MAX_REPLACED).map(|n| Code::parse(&n.to_string()).unwrap()).collect();
+    let many: Vec<Code> = (0..=MAX_CODES).map(|n| Code::parse(&n.to_string()).unwrap()).collect();
     assert_eq!(sealed(&|record| record.replaces = many[1..].to_vec()), None);
     assert_eq!(sealed(&|record| record.replaces = many.clone()), Some(StoreProblem::Corrupt));
     assert_eq!(sealed(&|record| record.username = "x".repeat(600 * 1024)), Some(StoreProblem::Corrupt));

@@ -7,7 +7,7 @@ use super::reading::Found;
 use super::record::{Life, Mark, Record, TokenHash, TokenSet, Writer};
 use crate::config::Profile;
 use crate::env::{BootInstant, WallTime};
-use crate::error::{StoreProblem, TokenCheck};
+use crate::error::{EndReason, StoreProblem, TokenCheck};
 use crate::secret::Secret;
 
 /// The constants of docs/sessions.md §5.
@@ -24,7 +24,7 @@ pub(crate) struct Timing {
     pub(crate) waiting_spacing: Duration,
     /// How long to wait for another process to release the lock: longer than its refresh lasts.
     pub(crate) lock: Duration,
-    /// How long a set that could not be validated yet is held back.
+    /// How long a set that could not be validated yet keeps callers with an expired token from another refresh.
     pub(crate) held_back: Duration,
 }
 
@@ -34,7 +34,7 @@ const OKTA: Timing = Timing {
     automatic_spacing: Duration::from_secs(30),
     waiting_spacing: Duration::from_secs(5),
     lock: Duration::from_secs(45),
-    held_back: Duration::from_secs(600),
+    held_back: Duration::from_secs(60),
 };
 
 const OIDC: Timing = Timing { answer: Duration::from_secs(30), window: Duration::ZERO, ..OKTA };
@@ -119,11 +119,17 @@ pub(crate) fn age(wall: WallTime, boot: BootInstant, now: Now) -> Option<Duratio
     (drift <= MAX_DRIFT_MILLIS && now.boot >= boot).then(|| now.boot.since(boot))
 }
 
-/// How long ago a moment was, for a limit of hours: by the boot clock, or else by what the wall clock has moved, either way.
+/// How long ago a moment was, for a limit of hours: the shorter of what the two clocks say, because one may have been set, or
+/// begun anew.
 pub(crate) fn elapsed(since: Now, now: Now) -> Duration {
-    age(since.wall, since.boot, now).unwrap_or_else(|| {
-        Duration::from_millis(now.wall.as_millis().saturating_sub(since.wall.as_millis()).unsigned_abs())
-    })
+    let by_boot = (now.boot >= since.boot).then(|| now.boot.since(since.boot));
+    let moved = now.wall.as_millis().saturating_sub(since.wall.as_millis());
+    let by_wall = u64::try_from(moved).ok().map(Duration::from_millis);
+    match (by_boot, by_wall) {
+        (Some(boot), Some(wall)) => boot.min(wall),
+        (Some(one), None) | (None, Some(one)) => one,
+        (None, None) => Duration::from_millis(moved.unsigned_abs()),
+    }
 }
 
 /// Whether a refresh token may be sent now.
@@ -148,7 +154,7 @@ pub(crate) fn may_send(
 ) -> MaySend {
     let Some(mark) = mark.filter(|mark| mark.token == *token) else { return MaySend::First };
     let since = age(mark.first_wall, mark.first_boot, now);
-    if !retried && since.is_some_and(|since| since < timing.window) {
+    if !retried && since.is_some_and(|since| since < timing.window || planted!(RetriesLate)) {
         MaySend::Again
     } else if access == Freshness::Expired {
         MaySend::First
@@ -166,8 +172,10 @@ pub(crate) enum Stored {
     Stale,
     /// Another process wrote a newer set.
     Newer,
+    /// Another process wrote the same set, with another mark or use counter.
+    Marked,
     /// The session was ended by somebody who knows: its record is gone, or a tombstone is beside it.
-    Ended,
+    Ended(EndReason),
 }
 
 /// What was read, or written and read back, last.
@@ -175,33 +183,64 @@ pub(crate) enum Stored {
 pub(crate) struct Seen {
     pub(crate) generation: u64,
     pub(crate) writer: Writer,
+    /// A hash of its tokens.
+    pub(crate) set: TokenHash,
+    pub(crate) refresh: Option<TokenHash>,
+}
+
+impl Seen {
+    pub(crate) fn of(record: &Record) -> Self {
+        Self {
+            generation: record.generation,
+            writer: record.writer,
+            set: record.set_hash(),
+            refresh: record.refresh_hash(),
+        }
+    }
 }
 
 /// *Newer* is what another writer wrote at a higher generation than this process has read or read back; memory's own
-/// generation, stored or not, says nothing (docs/sessions.md §4). `was_stored`: there was a record.
-pub(crate) fn compare(record: &Record, seen: Seen, own: &Writer, was_stored: bool, found: &Found) -> Stored {
+/// generation, stored or not, says nothing (docs/sessions.md §4). `seen`: `None` if nothing was ever stored.
+pub(crate) fn compare(record: &Record, seen: Option<Seen>, own: &Writer, found: &Found) -> Stored {
+    let (generation, writer) = seen.map_or((0, [0; 16]), |seen| (seen.generation, seen.writer));
     match found {
-        Found::Ended => Stored::Ended,
-        Found::Absent if was_stored => Stored::Ended,
+        Found::Ended(reason) => Stored::Ended(*reason),
+        Found::Absent if seen.is_some() => Stored::Ended(EndReason::SignedOut),
         Found::Absent => Stored::Unchanged,
-        Found::Record(found) if found.id != record.id => Stored::Ended,
-        Found::Record(found) if found.writer != *own && found.generation > seen.generation => Stored::Newer,
+        Found::Record(found) if found.id != record.id => Stored::Ended(EndReason::SignedOut),
+        Found::Record(found) if found.writer != *own && found.generation > generation && !planted!(IgnoresNewer) => {
+            let same_set = seen.is_some_and(|seen| seen.set == found.set_hash());
+            if same_set { Stored::Marked } else { Stored::Newer }
+        }
         Found::Record(found) => {
             let is = |generation, writer| found.generation == generation && found.writer == writer;
             // Memory's own: a write that failed or was late, and had its effect all the same.
-            let known = is(seen.generation, seen.writer) || is(record.generation, record.writer);
+            let known = is(generation, writer) || is(record.generation, record.writer);
             if known { Stored::Unchanged } else { Stored::Stale }
         }
     }
 }
 
-/// Whether `record` is one whose place `by` took (docs/sessions.md §6): by its name, or because `by` stands alone.
+/// Whether `record` is one whose place `by` took (docs/sessions.md §6): by its name, because `by` stands alone, or because
+/// both are the same user's.
 pub(crate) fn is_replaced(record: &Record, by: &Record) -> bool {
+    if planted!(ReplacesNothing) {
+        return false;
+    }
     let same_client = record.issuer == by.issuer && record.client_id == by.client_id;
     let is_earlier = (record.use_counter, record.id.as_str()) < (by.use_counter, by.id.as_str());
     let same_user = record.subject.is_some() && record.subject == by.subject;
-    let is_named = by.replaces.contains(&record.id) && (by.alone || same_user);
-    same_client && record.id != by.id && (is_named || (by.alone && is_earlier))
+    let may = by.alone || same_user;
+    // A name counts also if the other one was made the default meanwhile; of two that name each other the later one stays.
+    let is_named = by.replaces.contains(&record.id) && (is_earlier || !record.replaces.contains(&by.id));
+    let outranks = record.replaces.contains(&by.id) && !is_named;
+    same_client && record.id != by.id && may && (is_named || (is_earlier && !outranks))
+}
+
+/// Whether the tokens of a session that ended for this reason are revoked: at other servers than Okta's that could end the
+/// session too that took its place (docs/sessions.md §6).
+pub(crate) fn is_revoked(profile: Profile, reason: EndReason) -> bool {
+    profile == Profile::Okta || reason != EndReason::Replaced
 }
 
 /// The use counter of a session that becomes the default: the time, and above every other that is known, also when the wall
@@ -338,25 +377,33 @@ mod tests {
     #[test]
     fn what_the_stored_record_says() {
         let memory = stored("s", 1, 8);
-        let found = |id, writer, generation| Found::Record(Box::new(stored(id, writer, generation)));
-        let seen = Seen { generation: 5, writer: [1; 16] };
-        for (found, was_stored, expected) in [
-            (Found::Absent, true, Stored::Ended),
-            (Found::Absent, false, Stored::Unchanged),
-            (Found::Ended, true, Stored::Ended),
-            (Found::Ended, false, Stored::Ended),
-            (found("other", 1, 5), true, Stored::Ended),
-            (found("s", 1, 5), true, Stored::Unchanged),
-            (found("s", 1, 8), true, Stored::Unchanged),
-            (found("s", 1, 4), true, Stored::Stale),
-            (found("s", 1, 7), true, Stored::Stale),
-            (found("s", 2, 5), true, Stored::Stale),
-            (found("s", 2, 4), true, Stored::Stale),
-            (found("s", 2, 6), true, Stored::Newer),
-            (found("s", 2, 9), true, Stored::Newer),
+        let with_tokens = |id, writer, generation, access: &str| {
+            let record = stored(id, writer, generation);
+            let set = TokenSet { access_token: Secret::from(access), ..record.set.duplicate() };
+            Found::Record(Box::new(Record { set, ..record }))
+        };
+        let found = |id, writer, generation| with_tokens(id, writer, generation, "another");
+        let seen = Some(Seen::of(&stored("s", 1, 5)));
+        let signed_out = Stored::Ended(EndReason::SignedOut);
+        for (found, seen, expected) in [
+            (Found::Absent, seen, signed_out),
+            (Found::Absent, None, Stored::Unchanged),
+            (Found::Ended(EndReason::Replaced), seen, Stored::Ended(EndReason::Replaced)),
+            (Found::Ended(EndReason::SignedOut), None, signed_out),
+            (found("other", 1, 5), seen, signed_out),
+            (found("s", 1, 5), seen, Stored::Unchanged),
+            (found("s", 1, 8), seen, Stored::Unchanged),
+            (found("s", 1, 4), seen, Stored::Stale),
+            (found("s", 1, 7), seen, Stored::Stale),
+            (found("s", 2, 5), seen, Stored::Stale),
+            (found("s", 2, 4), seen, Stored::Stale),
+            (found("s", 2, 6), seen, Stored::Newer),
+            (found("s", 2, 9), seen, Stored::Newer),
+            (found("s", 2, 1), None, Stored::Newer),
+            (with_tokens("s", 2, 6, "at"), seen, Stored::Marked),
+            (with_tokens("s", 2, 5, "at"), seen, Stored::Stale),
         ] {
-            let verdict = compare(&memory, seen, &[1; 16], was_stored, &found);
-            assert_eq!(verdict, expected, "{found:?}");
+            assert_eq!(compare(&memory, seen, &[1; 16], &found), expected, "{found:?}");
         }
     }
 
@@ -385,7 +432,10 @@ mod tests {
             &Record { subject: None, ..old.duplicate() },
             &Record { subject: None, ..named.duplicate() }
         ));
-        assert!(!is_replaced(&record("c", 1), &named));
+        assert!(is_replaced(&record("c", 1), &named), "of one user the earlier one, named or not");
+        let other_user = |record: Record| Record { subject: Some("00u2".into()), ..record };
+        assert!(!is_replaced(&other_user(record("c", 1)), &named));
+        assert!(is_replaced(&named, &record("d", 30)));
         let raised = Record { use_counter: 30, ..old.duplicate() };
         assert!(is_replaced(&raised, &named), "also if it was made the default meanwhile");
         assert!(!is_replaced(&named, &named));

@@ -1,85 +1,70 @@
 use super::*;
 use crate::env::{BootInstant, WallTime};
 
-fn at(seconds: i64) -> Now {
+const DAY: i64 = 24 * 3600;
+
+fn at(wall: i64, boot: u64) -> Now {
     Now {
-        wall: WallTime::from_millis(1_790_000_000_000 + seconds * 1000),
-        boot: BootInstant::from_boot(Duration::from_secs(u64::try_from(1_000_000 + seconds).unwrap())),
+        wall: WallTime::from_millis(1_790_000_000_000 + wall * 1000),
+        boot: BootInstant::from_boot(Duration::from_secs(boot)),
     }
 }
 
-fn tombstone(owed: Option<Owed>) -> Tombstone {
+fn tombstone() -> Tombstone {
     Tombstone {
         id: Code::of("0a1b"),
         issuer: "https://a.example".into(),
         client_id: "id".into(),
-        reason: EndReason::SignedOut,
-        ended: at(0),
-        owed,
+        reason: EndReason::Replaced,
+        ended: at(0, 1_000_000),
+        replaces: vec![Code::of("0c"), Code::of("0d")],
+        imported: Some([3; 32]),
     }
-}
-
-fn owed(tries: u32, again: Option<Now>) -> Option<Owed> {
-    Some(Owed { token: Secret::from("rt"), kind: TokenKind::Refresh, tries, again })
 }
 
 #[test]
 fn a_tombstone_comes_back_as_it_was_and_every_damage_is_noticed() {
-    for tombstone in [tombstone(None), tombstone(owed(0, None)), tombstone(owed(3, Some(at(90))))] {
-        let blob = tombstone.encode();
-        let back = Tombstone::decode(&blob).unwrap();
-        assert_eq!(back.encode(), blob);
-        assert_eq!(back.reason, EndReason::SignedOut);
-        assert_eq!(back.owed.map(|owed| (owed.tries, owed.kind)), tombstone.owed.map(|owed| (owed.tries, owed.kind)));
-        crate::envelope::tests::every_damage_is_noticed(&blob, |blob| Tombstone::decode(blob).err());
+    for reason in [
+        EndReason::SignedOut,
+        EndReason::Replaced,
+        EndReason::RefreshTokenRefused,
+        EndReason::SubjectChanged,
+        EndReason::RefreshInterrupted,
+    ] {
+        let tombstone = Tombstone { reason, ..tombstone() };
+        assert_eq!(Tombstone::decode(&tombstone.encode()), Ok(tombstone));
     }
+    let bare = Tombstone { replaces: vec![], imported: None, ..tombstone() };
+    assert_eq!(Tombstone::decode(&bare.encode()), Ok(bare));
+    crate::envelope::tests::every_damage_is_noticed(&tombstone().encode(), |blob| Tombstone::decode(blob).err());
 }
 
 /// The bytes are a promise to every later version: this test never changes.
 #[test]
 fn the_bytes_of_version_1_are_frozen() {
-    assert_eq!(data_encoding::BASE64.encode(tombstone(owed(3, Some(at(90)))).encode().expose()), FROZEN);
+    assert_eq!(data_encoding::BASE64.encode(tombstone().encode().expose()), FROZEN);
     let frozen = Blob::new(data_encoding::BASE64.decode(FROZEN.as_bytes()).unwrap());
-    assert_eq!(Tombstone::decode(&frozen).unwrap().owed.unwrap().token.expose(), "rt");
+    assert_eq!(Tombstone::decode(&frozen), Ok(tombstone()));
 }
 
 const FROZEN: &str = concat!(
-    "REFFAQHQGD08eDCt7Gve5bOVeu6j/3X4ISh9VJxGiMKTKIY6rgEAAAACcnQCAAAAAQADAAAABAAAAAMEAAAAEAAAAaDEUcuQAAAA",
-    "ADucKZAFAAAABDBhMWIGAAAAEWh0dHBzOi8vYS5leGFtcGxlBwAAAAJpZAgAAAABAQkAAAAQAAABoMRQbAAAAAAAO5rKAA==",
+    "REFFAQHSIdfgW+3tY+P6OOtCkHwvvXta1/DBmtAtIwvip7yI6AEAAAAEMGExYgIAAAARaHR0cHM6Ly9hLmV4YW1wbGUDAAAAAmlk",
+    "BAAAAAECBQAAABAAAAGgxFBsAAAAAAA7msoABgAAAAUwYyAwZAcAAAAgAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwM=",
 );
 
 #[test]
-fn what_a_tombstone_asks_for() {
-    const DAY: i64 = 24 * 3600;
-    for (owed, now, has_record, expected) in [
-        (owed(0, None), 0, false, Due::Revoke),
-        (owed(1, Some(at(30))), 10, true, Due::RevokeIn(Duration::from_secs(20))),
-        (owed(1, Some(at(30))), 30, false, Due::Revoke),
-        (None, 0, true, Due::Rest),
-        (None, DAY - 1, false, Due::Rest),
-        (None, DAY, false, Due::Delete { given_up: false }),
-        (None, DAY, true, Due::Rest),
-        (owed(0, None), 10 * DAY, false, Due::Revoke),
-        (owed(5, Some(at(DAY + 99))), DAY, false, Due::Delete { given_up: true }),
-        (owed(5, None), DAY, true, Due::Rest),
+fn a_clock_that_was_set_makes_no_tombstone_old() {
+    let boot = 1_000_000;
+    for (now, expected) in [
+        (at(DAY - 1, boot + 24 * 3600 - 1), false),
+        (at(DAY, boot + 24 * 3600), true),
+        (at(DAY + 9, boot + 9), false),
+        (at(-DAY, boot + 9), false),
+        (at(9, 5), false),
+        (at(-9, boot + 24 * 3600), true),
+        (at(DAY, 5), true),
+        (at(-DAY, 5), true),
     ] {
-        assert_eq!(due(&tombstone(owed), at(now), has_record), expected, "at {now}");
+        assert_eq!(tombstone().is_old(now), expected, "{now:?}");
     }
-}
-
-#[test]
-fn a_clock_that_was_set_delays_no_revocation() {
-    let waiting = tombstone(owed(1, Some(at(30))));
-    let set = |wall: i64| Now { wall: WallTime::from_millis(at(0).wall.as_millis() + wall * 1000), ..at(1) };
-    assert_eq!(due(&waiting, set(1000), false), Due::Revoke, "the wall clock was set forward");
-    assert_eq!(due(&waiting, set(-1000), false), Due::RevokeIn(Duration::from_secs(29)), "and back");
-    let rebooted = Now { boot: BootInstant::from_boot(Duration::from_secs(9)), ..at(40) };
-    assert_eq!(due(&waiting, rebooted, false), Due::Revoke, "the boot clock began anew");
-}
-
-#[test]
-fn tries_become_rarer_and_follow_the_server() {
-    let secs = |tries, server: Option<u64>| pause(tries, server.map(Duration::from_secs)).as_secs();
-    assert_eq!([1, 2, 3, 7, 8, 40].map(|tries| secs(tries, None)), [30, 60, 120, 1920, 3600, 3600]);
-    assert_eq!((secs(1, Some(90)), secs(3, Some(5)), secs(1, Some(999_999))), (90, 120, 24 * 3600));
 }

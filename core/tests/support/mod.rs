@@ -5,7 +5,6 @@
 
 pub mod net;
 pub mod proxy;
-pub mod simulator;
 pub mod world;
 
 use std::sync::OnceLock;

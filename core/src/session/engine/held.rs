@@ -28,7 +28,7 @@ pub(super) struct HeldBack {
     sent: Now,
     /// Why it could not be validated.
     check: TokenCheck,
-    /// Then it is dropped: another refresh may bring a better one.
+    /// Then its access token is over.
     until: BootInstant,
 }
 
@@ -43,7 +43,6 @@ impl HeldBack {
         received: BootInstant,
         sent: Now,
         check: TokenCheck,
-        until: BootInstant,
     ) -> Self {
         let life = Duration::from_secs(u64::try_from(tokens.lifetime_secs).unwrap_or(0));
         Self {
@@ -54,15 +53,21 @@ impl HeldBack {
             received,
             sent,
             check,
-            until: until.min(sent.boot.plus(life)),
+            until: sent.boot.plus(life),
         }
     }
 }
 
 impl Engine {
-    /// Why an answer is held back, if one is.
-    pub(super) fn held_back(&self) -> Option<TokenCheck> {
-        self.state().held.as_ref().map(|held| held.check)
+    /// Why an answer is held back, if one is. Once the old access token has expired it keeps nobody from fetching another for
+    /// longer than its time (docs/sessions.md §5.6).
+    pub(super) fn held_back(&self, has_expired: bool) -> Option<TokenCheck> {
+        let now = self.context.env.clock.boot();
+        let limit = self.context.timing().held_back;
+        let mut state = self.state();
+        let is_over = |held: &mut Arc<HeldBack>| has_expired && now.since(held.received) >= limit;
+        state.held.take_if(is_over);
+        state.held.as_ref().map(|held| held.check)
     }
 
     /// Keeps the rest of an answer, and validates it again with back-off.
@@ -126,7 +131,7 @@ impl Engine {
                 self.security(id, SecurityEvent::NotPersisted);
                 self.rewrite_later();
             }
-            Written::Ended | Written::Superseded => return true,
+            Written::Ended(_) | Written::Superseded => return true,
         }
         let _ = self.serve(claims);
         true

@@ -9,7 +9,7 @@ use super::held::HeldBack;
 use super::writing::{Committed, Written};
 use crate::audit::{Attempt, AuditKind, SecurityEvent, Trail};
 use crate::config::WiderScopes;
-use crate::context::{Headers, ServerTime, in_background, storage};
+use crate::context::{Headers, ServerTime, storage};
 use crate::discovery::Discovery;
 use crate::env::{BootInstant, Method};
 use crate::error::{Code, EndReason, Error, Kind, NetworkProblem, StoreProblem, TokenCheck};
@@ -18,9 +18,9 @@ use crate::jose::id_token::IdTokenClaims;
 use crate::jose::jwks::KeySet;
 use crate::secret::Secret;
 use crate::session::ending::{self, newest};
+use crate::session::is_in_use;
 use crate::session::record::{Life, Mark, Record, Rotation, TokenSet, hash};
 use crate::session::rules::{self, Freshness, MaySend, Now};
-use crate::session::{ServerSignOut, is_in_use, queue};
 use crate::validation::{self, Occasion};
 use crate::wire::answer::{Failure, Leg, Reply, Why};
 use crate::wire::metadata::Metadata;
@@ -148,14 +148,14 @@ impl Engine {
             Committed::OtherToken => return Err(superseded()),
         }
         self.state().retried = None;
-        let in_memory_only = presented.rotation == Rotation::Static || !self.state().was_stored;
+        let in_memory_only = presented.rotation == Rotation::Static || !self.was_stored();
         let problem = if in_memory_only {
             None
         } else {
             match self.persist(exclusion).await {
                 Written::Stored => None,
                 Written::Kept(problem) => Some(storage(problem).into()),
-                Written::Ended => return Err(self.ended_elsewhere()),
+                Written::Ended(_) => return Err(self.ended_elsewhere()),
                 Written::Superseded => return Err(superseded()),
             }
         };
@@ -172,7 +172,7 @@ impl Engine {
 
     /// Sends, and once more at once if the answer was lost and the time for it is not over.
     async fn send(
-        &self,
+        self: &Arc<Self>,
         id: &Code,
         exclusion: &mut Exclusion,
         form: &Presented<'_>,
@@ -184,7 +184,7 @@ impl Engine {
         let unknown = matches!(first, Err(Failure { why: Why::NoAnswer { maybe_acted: true, .. }, .. }));
         let window = self.context.timing().window;
         let is_late = || self.context.env.clock.boot().since(began) >= window || self.alive().is_err();
-        if !unknown || may_send == MaySend::Again || is_late() {
+        if !unknown || may_send == MaySend::Again || is_late() || planted!(NoRetry) {
             return Sent { answer: first, unknown, retries: 0 };
         }
         let url = form.metadata.token_endpoint.as_str();
@@ -254,8 +254,7 @@ impl Engine {
         let brought = newest(&tokens);
         let held = match validated {
             Err(Kind::TokenRejected { check }) if rules::may_become_valid(check) => {
-                let until = received.plus(self.context.timing().held_back);
-                Some(HeldBack::new(metadata, &tokens, server, received, sent, check, until))
+                Some(HeldBack::new(metadata, &tokens, server, received, sent, check))
             }
             _ => None,
         };
@@ -265,9 +264,12 @@ impl Engine {
         }
         match self.commit(presented.refresh_hash(), |_| next) {
             Committed::Yes => {}
-            Committed::Ended(reason) => return Err(self.ended_meanwhile(id, reason, brought).await),
+            Committed::Ended(reason) => return Err(self.ended_meanwhile(reason, brought)),
             // As below: the other process holds a token of the same grant.
             Committed::OtherToken => return self.superseded(),
+        }
+        if planted!(ServesFirst) {
+            self.serve(None)?;
         }
         match self.persist(exclusion).await {
             Written::Stored => {}
@@ -275,10 +277,7 @@ impl Engine {
                 self.security(id, SecurityEvent::NotPersisted);
                 self.rewrite_later();
             }
-            Written::Ended => {
-                let reason = self.state().ended.unwrap_or(EndReason::SignedOut);
-                return Err(self.ended_meanwhile(id, reason, brought).await);
-            }
+            Written::Ended(reason) => return Err(self.ended_meanwhile(reason, brought)),
             // The other process holds a token of the same grant: giving this one back would end that one too.
             Written::Superseded => return self.superseded(),
         }
@@ -324,37 +323,18 @@ impl Engine {
                 self.received(token);
             }
             self.tell_watchers(None);
-            self.bury_and_tell(id, reason).await;
-            let _ = self.delete().await;
+            ending::end_all(&self.context, vec![Arc::clone(self)], reason, true).await;
         }
         self.ended_elsewhere()
     }
 
-    /// The session ended while its refresh was on the way: the token that came goes into the queue, or is revoked at once if
-    /// that cannot be written.
-    pub(super) async fn ended_meanwhile(
-        self: &Arc<Self>,
-        id: &Code,
-        reason: EndReason,
-        received: (Secret, TokenKind),
-    ) -> Error {
-        self.received(received);
-        self.bury_and_tell(id, reason).await;
+    /// The session ended while its refresh was on the way.
+    pub(super) fn ended_meanwhile(self: &Arc<Self>, reason: EndReason, received: (Secret, TokenKind)) -> Error {
+        if !planted!(DropsReceived) {
+            self.received(received);
+            self.settle(reason);
+        }
         Kind::SessionEnded { reason }.into()
-    }
-
-    async fn bury_and_tell(self: &Arc<Self>, id: &Code, reason: EndReason) {
-        let is_buried = self.bury(reason).await.is_ok();
-        let (engine, id) = (Arc::clone(self), id.clone());
-        in_background(&self.context.env, async move {
-            let Some(owed) = engine.take_owed() else { return };
-            let user = engine.trail();
-            let trail = Trail { id: &id, user: user.as_trail().user };
-            let told = ending::tell(&engine.context, trail, engine.id(), owed, is_buried).await;
-            if told == ServerSignOut::Pending {
-                queue::work_later(&engine.context);
-            }
-        });
     }
 
     /// Why tokens that may be valid are not for this session.
@@ -392,11 +372,22 @@ impl Engine {
     ) -> Result<(), Error> {
         self.report_oddity(id, &failure);
         let said = failure.said.clone();
-        if !matches!(failure.why, Why::Refused) {
+        let is_refusal = matches!(failure.why, Why::Refused) || planted!(EndsOnAnyRefusal);
+        if !is_refusal {
+            if presented.rotation == Rotation::Static && !surely_unused {
+                // Perhaps it has begun to rotate: from here on the mark is stored.
+                self.commit(presented.refresh_hash(), |record| Record {
+                    rotation: Rotation::Unknown,
+                    ..record.duplicate()
+                });
+                if self.was_stored() && matches!(self.persist(exclusion).await, Written::Kept(_)) {
+                    self.rewrite_later();
+                }
+            }
             if surely_unused {
                 // The server did not act: the next refresh is like a first one.
                 self.commit(presented.refresh_hash(), |record| record.with_mark(None));
-                if self.state().was_stored && matches!(self.persist(exclusion).await, Written::Kept(_)) {
+                if self.was_stored() && matches!(self.persist(exclusion).await, Written::Kept(_)) {
                     self.rewrite_later();
                 }
             }
@@ -463,19 +454,23 @@ fn merge(
     let rotated = tokens.refresh_token.as_ref().map(|new| Some(hash(new)) != presented.refresh_hash());
     let rotation = match rotated {
         Some(true) => Rotation::Rotating,
-        Some(false) => Rotation::Static,
-        None => old.rotation,
+        // Once is enough: who has rotated may do so again.
+        Some(false) if old.rotation != Rotation::Rotating => Rotation::Static,
+        _ => old.rotation,
     };
     let life = Life { sent_wall: sent.wall, sent_boot: sent.boot, secs: tokens.lifetime_secs };
     let life = rules::life_of(&old.set, &tokens.access_token, life);
     let refresh_token = tokens.refresh_token.or(old.set.refresh_token);
     let set = match validated {
         Ok(claims) => TokenSet {
-            access_token: tokens.access_token,
+            access_token: if planted!(MixesSets) { old.set.access_token } else { tokens.access_token },
             life,
             id_token: claims.as_ref().and(tokens.id_token).or(old.set.id_token),
             refresh_token,
         },
+        Err(_) if planted!(HandsOutUnvalidated) => {
+            TokenSet { access_token: tokens.access_token, life, id_token: old.set.id_token, refresh_token }
+        }
         Err(_) => TokenSet { refresh_token, ..old.set },
     };
     let scope = match tokens.scope {

@@ -1,0 +1,176 @@
+//! What an app does in a case, and what it may be given for it.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use super::device::{Act, Device, Who};
+use super::world::Process;
+use crate::env::{SessionTable, Spawner};
+use crate::error::{Error, Kind};
+use crate::secret::Secret;
+use crate::{Client, EnterCode, Session, SignOut, Step};
+
+/// No call takes longer, whatever one fault there is.
+const LONGEST_CALL: Duration = Duration::from_secs(240);
+
+/// A process of the app with its client.
+#[derive(Clone)]
+pub(super) struct App {
+    pub(super) device: Device,
+    pub(super) process: Process,
+    pub(super) sessions: Arc<SessionTable>,
+    pub(super) client: Client,
+}
+
+impl App {
+    /// `leads`: it refreshes also where there is no lock.
+    pub(super) fn start(device: &Device, leads: bool) -> Self {
+        let process = device.world.process();
+        let sessions = SessionTable::new();
+        let client = device.client(&process, &sessions, leads);
+        Self { device: device.clone(), process, sessions, client }
+    }
+
+    /// Another client of the same process.
+    pub(super) fn second(&self) -> Self {
+        let client = self.device.client(&self.process, &self.sessions, true);
+        Self { client, ..self.clone() }
+    }
+
+    pub(super) fn run<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        self.device.world.run(self.process.pid, work)
+    }
+
+    /// Does it in the background of this process.
+    pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.process.spawn(Box::pin(work));
+    }
+
+    async fn timed<T>(&self, what: &str, call: impl Future<Output = T>) -> (Duration, T) {
+        let began = self.device.world.elapsed();
+        let result = call.await;
+        let took = self.device.world.elapsed() - began;
+        if took > LONGEST_CALL && !self.device.lock().history.was_suspended() {
+            self.device.lock().history.violated(format!("9: {what} took {} s", took.as_secs()));
+        }
+        (began, result)
+    }
+
+    pub(super) async fn token(&self, session: &Session) -> Result<Secret, Error> {
+        let began = self.device.lock().history.moment();
+        let (_, result) = self.timed("access_token", session.access_token()).await;
+        let now = self.device.world.elapsed();
+        let (id, persisted) = (session.id(), session.is_persisted());
+        self.device.note(|history, facts| match &result {
+            Ok(token) => history.released(token.expose(), &id, persisted, began, facts, now),
+            Err(error) => {
+                if let Kind::SessionEnded { reason } = error.kind() {
+                    history.ended(*reason, facts);
+                }
+            }
+        });
+        result
+    }
+
+    pub(super) async fn restore(&self) -> Result<Option<Session>, Error> {
+        let ids = |app: &Self| app.device.note(|_, facts| facts.live_ids());
+        let before = ids(self);
+        let (began, result) = self.timed("restore", self.client.restore()).await;
+        let after = ids(self);
+        let user = result.as_ref().ok().and_then(Option::as_ref).map(Session::username);
+        self.device.note(|history, _| {
+            let ended = |id: &String| history.sign_outs_called.contains(id);
+            let is_there = before.iter().any(|id| after.contains(id) && !ended(id)) && history.sign_ins_called < 2;
+            if matches!(result, Ok(None)) && is_there && !history.has_lost_data() {
+                history.violated("10: restore found nothing where there is something".to_owned());
+            }
+            history.is_default(user, began);
+        });
+        result
+    }
+
+    pub(super) async fn sign_out(&self, session: &Session) -> Result<SignOut, Error> {
+        let id = session.id();
+        self.device.lock().history.sign_outs_called.insert(id.clone());
+        let (_, result) = self.timed("sign_out", session.sign_out()).await;
+        let now = self.device.world.elapsed();
+        if result.is_ok() {
+            self.device.lock().history.is_signed_out(&id, now);
+        }
+        result
+    }
+
+    pub(super) async fn sign_in(&self, user: &'static str) -> Result<Session, Error> {
+        self.device.lock().history.signs_in();
+        let (_, result) = self.timed("sign_in", self.client.sign_in(user).password("pw")).await;
+        self.device.lock().history.sign_in_ended();
+        let now = self.device.world.elapsed();
+        match result? {
+            Step::SignedIn(session) => {
+                self.device.lock().history.signed_in(user, now);
+                Ok(session)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The code that was sent is entered.
+    pub(super) async fn enter(&self, code: &EnterCode, user: &'static str) -> Result<Session, Error> {
+        self.device.lock().history.signs_in();
+        let (_, result) = self.timed("submit", code.submit("123456")).await;
+        self.device.lock().history.sign_in_ended();
+        let now = self.device.world.elapsed();
+        match result? {
+            Step::SignedIn(session) => {
+                self.device.lock().history.signed_in(user, now);
+                Ok(session)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Another library's refresh token is taken over.
+    pub(super) async fn import(&self) -> Result<Session, Error> {
+        let token = self.device.lock().server.grant_to("ana", self.device.world.elapsed());
+        self.device.lock().history.signs_in();
+        let (_, result) = self.timed("import_session", self.client.import_session(token)).await;
+        let now = self.device.world.elapsed();
+        let mut inner = self.device.lock();
+        inner.history.sign_in_ended();
+        if result.is_ok() {
+            inner.history.signed_in("", now);
+        }
+        result
+    }
+
+    /// Does what an event asks for, in the background.
+    pub(super) fn act(&self, act: Act) {
+        let app = self.clone();
+        match act {
+            Act::Leave | Act::Cancel => {}
+            Act::Foreground => self.client.notify_foreground(),
+            Act::Token(_) => self.spawn(async move {
+                if let Ok(Some(session)) = app.restore().await {
+                    let _ = app.token(&session).await;
+                }
+            }),
+            Act::SignOut(_) => self.spawn(async move {
+                if let Ok(Some(session)) = app.restore().await {
+                    let _ = app.sign_out(&session).await;
+                }
+            }),
+            Act::SignIn(_, user) => self.spawn(async move {
+                let _ = app.sign_in(user).await;
+            }),
+        }
+    }
+}
+
+impl Act {
+    pub(super) fn who(self) -> Who {
+        match self {
+            Self::Leave | Self::Cancel | Self::Foreground => Who::Same,
+            Self::Token(who) | Self::SignOut(who) | Self::SignIn(who, _) => who,
+        }
+    }
+}

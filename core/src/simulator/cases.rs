@@ -1,0 +1,543 @@
+//! The cases: what the app does, what happens meanwhile, and what has to be true afterwards.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use super::app::App;
+use super::device::{Act, Device, Event, NetFault, Place, REASONS, Reason, Setup, StoreFault, Who};
+use super::server::{LIFE, Manner, Special};
+use crate::config::{Accounts, Profile};
+use crate::env::Clock;
+use crate::error::{Error, Kind};
+use crate::session::test_access::foreign_record;
+use crate::{EnterCode, ServerSignOut, Session, Step};
+
+/// What the app does while the events happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scenario {
+    /// The token has expired, and somebody asks for one.
+    Expired,
+    /// The token soon expires, and somebody asks for one: the refresh runs in the background.
+    Early,
+    /// The app refreshes by itself, twice.
+    Twice,
+    /// Three callers at once with an expired token.
+    Callers,
+    /// The first call of a process that was just started.
+    Restored,
+    /// The same, and the process before died during a refresh.
+    Interrupted,
+    /// Sign-out.
+    SignOut,
+    /// Another user signs in.
+    SignIn,
+    /// Another user enters the code that was sent.
+    Code,
+    /// The same user signs in again, with several accounts.
+    SameUser,
+    /// One of two accounts refreshes.
+    OneOfTwo,
+    /// One of two accounts signs out.
+    OneLeaves,
+    /// The other of two accounts becomes the default.
+    Default,
+    /// A refresh token is taken over.
+    Import,
+    /// The app comes to the foreground after a sign-out that could not be told to the server.
+    Foreground,
+    /// The refreshed ID token is signed with a key that is published a minute later.
+    HeldBack,
+}
+
+pub(super) const SCENARIOS: [Scenario; 16] = [
+    Scenario::Expired,
+    Scenario::Early,
+    Scenario::Twice,
+    Scenario::Callers,
+    Scenario::Restored,
+    Scenario::Interrupted,
+    Scenario::SignOut,
+    Scenario::SignIn,
+    Scenario::Code,
+    Scenario::SameUser,
+    Scenario::OneOfTwo,
+    Scenario::OneLeaves,
+    Scenario::Default,
+    Scenario::Import,
+    Scenario::Foreground,
+    Scenario::HeldBack,
+];
+
+/// How server and clients are set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Variant {
+    /// Okta's defaults.
+    Usual,
+    /// With the cross-process lock.
+    Lock,
+    /// Another provider, with ID tokens.
+    Oidc,
+    /// Refresh tokens never change.
+    Static,
+}
+
+pub(super) const VARIANTS: [Variant; 4] = [Variant::Usual, Variant::Lock, Variant::Oidc, Variant::Static];
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Case {
+    pub(super) scenario: Scenario,
+    pub(super) variant: Variant,
+    pub(super) leeway: u64,
+    pub(super) events: Vec<(usize, Event)>,
+}
+
+impl Case {
+    pub(super) fn quiet(scenario: Scenario, variant: Variant) -> Self {
+        Self { scenario, variant, leeway: 30, events: Vec::new() }
+    }
+
+    fn setup(&self) -> Setup {
+        let many =
+            matches!(self.scenario, Scenario::SameUser | Scenario::OneOfTwo | Scenario::OneLeaves | Scenario::Default);
+        let openid = self.variant == Variant::Oidc || many || self.scenario == Scenario::HeldBack;
+        Setup {
+            manner: Manner { leeway: self.leeway, rotates: self.variant != Variant::Static, openid },
+            profile: if self.variant == Variant::Oidc { Profile::Oidc } else { Profile::Okta },
+            accounts: if many { Accounts::Many } else { Accounts::One },
+            lock: self.variant == Variant::Lock,
+        }
+    }
+}
+
+/// What a case came to.
+pub(super) struct Outcome {
+    pub(super) places: Vec<Place>,
+    pub(super) violations: Vec<String>,
+}
+
+/// The events that may happen at a point of this kind. Of what hardly differs everything only if `all`.
+pub(super) fn events_at(place: Place, variant: Variant, all: bool) -> Vec<Event> {
+    let mut events = Vec::new();
+    for pause in [0, 29, 31, 8 * 3600] {
+        events.push(Event::Crash { pause, reboot: false });
+        if all || pause != 31 {
+            events.push(Event::Crash { pause, reboot: true });
+        }
+    }
+    for secs in [3, 40, 8 * 3600] {
+        events.push(Event::Suspend { secs, freed: false });
+        // A call that has begun is not taken back; whoever takes the lock away waits for it.
+        if variant == Variant::Lock && !matches!(place, Place::Write | Place::Sent) {
+            events.push(Event::Suspend { secs, freed: true });
+        }
+    }
+    events.extend([Event::SetClock(86_400), Event::SetClock(-86_400)]);
+    for who in [Who::Same, Who::Second, Who::Other] {
+        events.extend([Act::Token(who), Act::SignOut(who), Act::SignIn(who, "cleo")].map(Event::Act));
+    }
+    events.extend([Act::SignIn(Who::Same, "ana"), Act::Leave, Act::Cancel, Act::Foreground].map(Event::Act));
+    let reasons = REASONS.into_iter().filter(|reason| all || matches!(reason, Reason::Locked | Reason::KeyMissing));
+    let fails = reasons.map(|reason| Event::Store(StoreFault::Fails(reason)));
+    match place {
+        Place::Read => {
+            events.extend(fails);
+            let faults = [
+                StoreFault::FailsAfterEffect,
+                StoreFault::Hangs,
+                StoreFault::HangsLong,
+                StoreFault::Stale,
+                StoreFault::Unavailable,
+            ];
+            events.extend(faults.map(Event::Store));
+        }
+        Place::Write => {
+            events.extend(fails);
+            let faults = [
+                StoreFault::FailsAfterEffect,
+                StoreFault::Lies,
+                StoreFault::Hangs,
+                StoreFault::HangsLong,
+                StoreFault::Unavailable,
+                StoreFault::Torn,
+                StoreFault::Gone,
+            ];
+            events.extend(faults.map(Event::Store));
+        }
+        Place::Sent => {
+            let faults = [
+                NetFault::NotSent,
+                NetFault::RequestLost,
+                NetFault::AnswerLost,
+                NetFault::Slow(11),
+                NetFault::Slow(13),
+                NetFault::Slow(40),
+                NetFault::Late(13),
+                NetFault::Offline(15),
+                NetFault::Offline(3600),
+                NetFault::Over,
+                NetFault::NoKeys,
+                NetFault::Answer(429, "too_many"),
+                NetFault::Answer(500, "server_error"),
+                NetFault::Answer(503, "unavailable"),
+                NetFault::Answer(400, "invalid_request"),
+                NetFault::Answer(401, "invalid_client"),
+                NetFault::Answer(400, "unauthorized_client"),
+                NetFault::Answer(400, "invalid_scope"),
+                NetFault::Answer(400, "unsupported_grant_type"),
+                NetFault::Answer(400, "invalid_dpop_proof"),
+                NetFault::Answer(403, "access_denied"),
+                NetFault::Answer(400, "something_new"),
+                NetFault::Special(Special::BadSignature),
+                NetFault::Special(Special::NewKey),
+                NetFault::Special(Special::OtherSubject),
+                NetFault::Special(Special::SameToken),
+                NetFault::Special(Special::NoToken),
+                NetFault::Special(Special::Rubbish),
+                NetFault::Special(Special::Short),
+            ];
+            events.extend(faults.map(Event::Net));
+        }
+        Place::Answered | Place::Locking | Place::After => {}
+    }
+    events
+}
+
+/// The record of another client stays as it is.
+const FOREIGN: &str = "session.0a1b";
+
+/// Plays one case.
+pub(super) fn play(case: &Case) -> Outcome {
+    let device = Device::new(case.setup());
+    device.lock().history.begin(case.leeway, case.variant == Variant::Oidc);
+    let stage = Stage::set(case, &device);
+    let app = stage.app.clone();
+    for (_, event) in &case.events {
+        let act = match event {
+            Event::Act(act) => *act,
+            Event::Suspend { freed: true, .. } => Act::Token(Who::Other),
+            _ => continue,
+        };
+        if let (Act::Cancel, Some(code)) = (act, stage.code.clone()) {
+            device.on_act(act, move || code.cancel());
+            continue;
+        }
+        let actor = match act.who() {
+            Who::Same => app.clone(),
+            Who::Second => app.second(),
+            Who::Other => stage.other.clone(),
+        };
+        device.on_act(act, move || actor.act(act));
+    }
+    let untouched = stage.untouched();
+    device.plan(app.process.pid, &case.events);
+    if case.scenario == Scenario::HeldBack {
+        device.lock().server.next = Some(Special::NewKey);
+    }
+    let left = device.clone();
+    let main = unless(stage.main(case.scenario), move || left.has_left());
+    let result = app.run(main).flatten();
+    // What was begun in the background meets its points too.
+    device.world.rest(Duration::from_secs(1));
+    let places = device.places();
+    stage.after(case, result);
+    let mut violations = device.lock().history.violations.clone();
+    if untouched.iter().any(|(key, blob)| device.blobs().get(key) != Some(blob)) {
+        violations.push("7: another session's record has changed".to_owned());
+    }
+    Outcome { places, violations }
+}
+
+/// Ends early, without a result, when the caller has left.
+async fn unless<T>(main: impl Future<Output = T>, left: impl Fn() -> bool) -> Option<T> {
+    let mut main = core::pin::pin!(main);
+    core::future::poll_fn(|context| match main.as_mut().poll(context) {
+        core::task::Poll::Ready(value) => core::task::Poll::Ready(Some(value)),
+        core::task::Poll::Pending if left() => core::task::Poll::Ready(None),
+        core::task::Poll::Pending => core::task::Poll::Pending,
+    })
+    .await
+}
+
+/// A device with somebody signed in, up to the moment when the case begins.
+struct Stage {
+    device: Device,
+    app: App,
+    /// Another process of the device.
+    other: App,
+    session: Option<Session>,
+    /// The other of two accounts.
+    sibling: Option<Session>,
+    /// The step of somebody who was sent a code.
+    code: Option<Arc<EnterCode>>,
+}
+
+impl Stage {
+    fn set(case: &Case, device: &Device) -> Self {
+        device.plant(FOREIGN, &foreign_record());
+        let mut app = App::start(device, true);
+        let rest = |secs| device.world.rest(Duration::from_secs(secs));
+        let mut session = None;
+        let mut sibling = None;
+        let mut code = None;
+        let signs_in = |user| app.run(app.sign_in(user)).unwrap().unwrap();
+        match case.scenario {
+            Scenario::Import => {}
+            Scenario::SameUser | Scenario::OneOfTwo | Scenario::OneLeaves | Scenario::Default => {
+                sibling = Some(signs_in("ben"));
+                rest(60);
+                session = Some(signs_in("ana"));
+                // From here on they count anew.
+                device.lock().history.sign_ins_called = 1;
+            }
+            _ => session = Some(signs_in("ana")),
+        }
+        match case.scenario {
+            Scenario::Expired | Scenario::Callers | Scenario::OneOfTwo | Scenario::HeldBack => rest(LIFE + 1),
+            Scenario::Early => rest(LIFE - 60),
+            Scenario::Restored | Scenario::Interrupted => {
+                rest(LIFE + 1);
+                if case.scenario == Scenario::Interrupted {
+                    // The answer to its refresh was lost, and so was the process.
+                    app.spawn({
+                        let (app, session) = (app.clone(), session.clone().unwrap());
+                        async move { drop(app.token(&session).await) }
+                    });
+                    device.plan(app.process.pid, &[(usize::MAX, Event::SetClock(0))]);
+                    let sent = |device: &Device| device.places().contains(&Place::Answered);
+                    let mut steps = 0;
+                    while !sent(device) && steps < 50 {
+                        rest(0);
+                        steps += 1;
+                    }
+                }
+                session = None;
+                device.kill(app.process.pid);
+                app = App::start(device, true);
+                rest(3);
+            }
+            Scenario::Foreground => {
+                device.plan(app.process.pid, &[]);
+                let session = session.take().unwrap();
+                device.go_offline(Duration::from_secs(30));
+                let out = app.run(app.sign_out(&session)).unwrap().unwrap();
+                assert_eq!(out.server, ServerSignOut::Pending);
+            }
+            Scenario::Code => {
+                rest(100);
+                let Step::EnterCode(step) = app.run(app.client.sign_in("ben").sms()).unwrap().unwrap() else {
+                    panic!()
+                };
+                code = Some(Arc::new(step));
+            }
+            _ => rest(100),
+        }
+        let other = App::start(device, false);
+        Self { device: device.clone(), app, other, session, sibling, code }
+    }
+
+    /// Records that nothing in this case may change.
+    fn untouched(&self) -> Vec<(crate::env::StorageKey, Vec<u8>)> {
+        let key = |text: &str| crate::env::StorageKey::parse(text).unwrap();
+        let blobs = self.device.blobs();
+        vec![(key(FOREIGN), blobs[&key(FOREIGN)].clone())]
+    }
+
+    /// What the app does; the session that it then has in hand.
+    async fn main(&self, scenario: Scenario) -> Result<Option<Session>, Error> {
+        let app = &self.app;
+        let session = self.session.clone();
+        match scenario {
+            Scenario::HeldBack => {
+                let session = session.unwrap();
+                let _ = app.token(&session).await;
+                app.process.sleep(Duration::from_secs(200)).await;
+                app.token(&session).await?;
+                Ok(Some(session))
+            }
+            Scenario::Expired | Scenario::Early | Scenario::OneOfTwo => {
+                let session = session.unwrap();
+                app.token(&session).await?;
+                if scenario == Scenario::Early {
+                    // The refresh runs without anybody waiting; half a minute later the token is still good.
+                    app.process.sleep(Duration::from_secs(32)).await;
+                    app.token(&session).await?;
+                    app.process.sleep(Duration::from_secs(1)).await;
+                }
+                Ok(Some(session))
+            }
+            Scenario::Twice => {
+                let session = session.unwrap();
+                session.refresh().await?;
+                app.process.sleep(Duration::from_secs(6)).await;
+                session.refresh().await?;
+                app.token(&session).await?;
+                Ok(Some(session))
+            }
+            Scenario::Callers => {
+                let session = session.unwrap();
+                let calls = [app.token(&session), app.token(&session), app.token(&session)];
+                for result in futures_util::future::join_all(calls).await {
+                    result?;
+                }
+                Ok(Some(session))
+            }
+            Scenario::Restored | Scenario::Interrupted => {
+                let Some(session) = app.restore().await? else { return Ok(None) };
+                app.token(&session).await?;
+                Ok(Some(session))
+            }
+            Scenario::SignOut | Scenario::OneLeaves => {
+                app.sign_out(&session.unwrap()).await?;
+                Ok(self.sibling.clone())
+            }
+            Scenario::SignIn => app.sign_in("ben").await.map(Some),
+            Scenario::Code => {
+                let code = self.code.clone().unwrap();
+                app.enter(&code, "ben").await.map(Some)
+            }
+            Scenario::SameUser => app.sign_in("ana").await.map(Some),
+            Scenario::Default => {
+                let sibling = self.sibling.clone().unwrap();
+                let session = app.client.set_default(&sibling.id()).await?;
+                Ok(Some(session))
+            }
+            Scenario::Import => app.import().await.map(Some),
+            Scenario::Foreground => {
+                app.process.sleep(Duration::from_secs(31)).await;
+                app.client.notify_foreground();
+                app.process.sleep(Duration::from_secs(1)).await;
+                Ok(None)
+            }
+        }
+    }
+
+    /// The events are over: what is there works, and nothing is left behind.
+    fn after(&self, case: &Case, result: Option<Result<Option<Session>, Error>>) {
+        let (device, app) = (&self.device, &self.app);
+        if let (Some(Err(error)), true) = (&result, case.events.is_empty()) {
+            device.lock().history.violated(format!("nothing happened, yet: {error:?}"));
+        }
+        let crashed = device.lock().crashed;
+        let expects = self.expects(case);
+        let session = result.and_then(Result::ok).flatten().or_else(|| self.session.clone());
+        if let Some((pause, reboot)) = crashed {
+            drop(session);
+            device.world.rest(Duration::from_secs(pause));
+            device.calm_down();
+            if reboot {
+                device.kill(self.other.process.pid);
+                device.world.reboot();
+            }
+            device.lose();
+            let now = device.world.elapsed();
+            device.lock().history.started(now, reboot);
+        } else {
+            // A quarter of an hour later the trouble is over, and the same process goes on.
+            device.world.rest(Duration::from_secs(900));
+            device.calm_down();
+            device.world.rest(Duration::from_secs(8 * 3600));
+            app.run(async {
+                if let Ok(Some(session)) = app.restore().await {
+                    let _ = app.token(&session).await;
+                }
+            });
+            drop(session);
+            device.kill(app.process.pid);
+            device.lose();
+        }
+        let next = App::start(device, true);
+        judge(&next, expects);
+        device.world.rest(Duration::from_secs(3 * 3600));
+        at_rest(device, case);
+    }
+
+    fn expects(&self, case: &Case) -> Expects {
+        match case.scenario {
+            Scenario::SignOut | Scenario::Import | Scenario::Foreground => Expects::Perhaps,
+            Scenario::SignIn | Scenario::Code if !case.events.is_empty() => Expects::Perhaps,
+            _ => Expects::Somebody,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Expects {
+    /// Somebody is signed in, unless history says otherwise.
+    Somebody,
+    Perhaps,
+}
+
+/// A new process on a healthy device: one restore and one call give a usable session, or an end that has a cause.
+fn judge(next: &App, expects: Expects) {
+    let device = &next.device;
+    let found = next.run(next.restore()).unwrap();
+    let may_be_over = |device: &Device| {
+        device.note(|history, facts| {
+            history.may_be_over(facts) || !history.sign_outs_called.is_empty() || history.sign_ins_called > 1
+        })
+    };
+    let session = match found {
+        Err(error) => {
+            let torn = device.lock().history.has_torn();
+            if !torn {
+                device.lock().history.violated(format!("10: the next process cannot restore: {error:?}"));
+            }
+            return;
+        }
+        Ok(None) => {
+            if expects == Expects::Somebody && !may_be_over(device) {
+                device.lock().history.violated("10: the next process found no session".to_owned());
+            }
+            return;
+        }
+        Ok(Some(session)) => session,
+    };
+    let usable = |result: Result<crate::Secret, Error>| match result {
+        Ok(token) => {
+            let (now, inner) = (device.world.elapsed(), device.lock());
+            let accepted = inner.server.accepts(token.expose(), now);
+            drop(inner);
+            if accepted || may_be_over(device) { None } else { Some("a token that the server refuses".to_owned()) }
+        }
+        Err(error) if matches!(error.kind(), Kind::SessionEnded { .. }) && may_be_over(device) => None,
+        Err(error) => Some(format!("{error:?}")),
+    };
+    // A mark may stand, so the first call may have to wait until the access token has expired.
+    let first = next.run(next.token(&session)).unwrap();
+    if let Ok(token) = first
+        && let Some(problem) = usable(Ok(token))
+    {
+        device.lock().history.violated(format!("10: the next process got {problem}"));
+    }
+    device.world.rest(Duration::from_secs(LIFE + 31));
+    let later = next.run(next.token(&session)).unwrap();
+    if let Some(problem) = usable(later) {
+        device.lock().history.violated(format!("10: the next process got {problem}"));
+    }
+}
+
+/// 6: each live grant is somebody's.
+fn at_rest(device: &Device, case: &Case) {
+    device.note(|history, facts| {
+        let records = facts.live_records();
+        if case.setup().accounts == Accounts::One && records.len() > 1 {
+            history.violated(format!("7: {} sessions where there is one account", records.len()));
+        }
+        for grant in facts.server.live() {
+            let of = |token: Option<&str>| token.and_then(super::server::Issue::parse).map(|issue| issue.grant);
+            let held = records.iter().filter(|(_, session)| of(session.refresh.as_deref()) == Some(grant)).count();
+            let owed = facts.owed().iter().filter(|issue| issue.grant == grant).count();
+            let holders = held + owed;
+            let user = &facts.server.grants[grant].user;
+            if holders > 1 {
+                history.violated(format!("6: {user}'s grant {grant} is in {held} records and {owed} queue entries"));
+            }
+            // Other providers are not told of what was replaced; of an import that failed, the other library knows.
+            let is_left = (case.variant == Variant::Oidc && history.sign_ins_called > 1)
+                || (case.scenario == Scenario::Import && grant == 0);
+            if holders == 0 && !history.newest_is_lost(grant, facts) && !history.refused_to_revoke() && !is_left {
+                history.violated(format!("6: {user}'s grant {grant} is alive and nobody's"));
+            }
+        }
+    });
+}

@@ -1,0 +1,551 @@
+//! What happened in a case, and which of the invariants of docs/sessions.md §11 it breaks. Numbers are theirs.
+
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::device::{Act, Event, NetFault, StoreFault};
+use super::server::{Issue, Over, Server, Special};
+use super::world::Pid;
+use crate::env::{Blob, HttpRequest, HttpResponse, StorageKey};
+use crate::error::{EndReason, StoreProblem};
+use crate::session::test_access::{StoredSession, read_owed, read_session};
+
+/// What is true at a moment.
+pub(super) struct Facts<'a> {
+    pub(super) blobs: &'a BTreeMap<StorageKey, Vec<u8>>,
+    pub(super) server: &'a Server,
+}
+
+impl Facts<'_> {
+    /// The sessions of the store that are not ended, by their ids.
+    pub(super) fn live_records(&self) -> Vec<(String, StoredSession)> {
+        let ids = self.blobs.iter().filter_map(|(key, blob)| Some((key.as_str().strip_prefix("session.")?, blob)));
+        ids.filter(|(id, _)| !self.blobs.contains_key(&StorageKey::parse(&format!("ended.{id}")).unwrap()))
+            .filter(|(id, _)| *id != "0a1b")
+            .filter_map(|(id, blob)| Some((id.to_owned(), read_session(&Blob::new(blob.clone()))?)))
+            .collect()
+    }
+
+    pub(super) fn live_ids(&self) -> Vec<String> {
+        self.live_records().into_iter().map(|(id, _)| id).collect()
+    }
+
+    /// The tokens that the queue still has to revoke.
+    pub(super) fn owed(&self) -> Vec<Issue> {
+        let blobs = self.blobs.iter().filter(|(key, _)| key.as_str().starts_with("owed."));
+        blobs.filter_map(|(_, blob)| Issue::parse(&read_owed(&Blob::new(blob.clone()))?)).collect()
+    }
+}
+
+/// One refresh token on its way.
+struct Send {
+    pid: Pid,
+    issue: Issue,
+    at: Duration,
+    under_way: bool,
+}
+
+#[derive(Default)]
+struct IssueFacts {
+    /// To which process its answer came.
+    delivered: Option<Pid>,
+    /// Whether the store ever held its refresh token.
+    stored: bool,
+}
+
+#[derive(Default)]
+pub(super) struct History {
+    pub(super) violations: Vec<String>,
+    events: Vec<(Event, Duration)>,
+    sends: Vec<Send>,
+    /// Sends of a refresh token by one process whose outcome it does not know, since the last that it knows.
+    unknown: BTreeMap<(Pid, Issue), Vec<Duration>>,
+    /// The first send of each refresh token whose outcome nobody knows.
+    first_send: BTreeMap<Issue, Duration>,
+    /// The newest refresh token of each grant that a process has read.
+    known: BTreeMap<(Pid, usize), usize>,
+    issues: BTreeMap<Issue, IssueFacts>,
+    under_way: BTreeSet<(Pid, StorageKey)>,
+    last_read: BTreeMap<(Pid, StorageKey), Option<StoreProblem>>,
+    /// What a process has read or written of a key.
+    seen: BTreeSet<(Pid, StorageKey, Vec<u8>)>,
+    /// When each process died or was suspended, and for how long.
+    gone: BTreeMap<Pid, (Duration, Option<u64>)>,
+    /// When processes began, and whether after a reboot.
+    starts: Vec<(Duration, bool)>,
+    pub(super) sign_outs_called: BTreeSet<String>,
+    /// When a sign-out said Ok, or a tombstone was acknowledged, and the number of that moment.
+    signed_out: BTreeMap<String, (Duration, usize)>,
+    /// Moments are numbered: much happens at the same time.
+    moment: usize,
+    signing_in: usize,
+    /// Whether two sign-ins ran at once.
+    crossed: bool,
+    pub(super) sign_ins_called: usize,
+    /// Who signed in last, and when that call returned.
+    newest_user: Option<(&'static str, Duration)>,
+    is_oidc: bool,
+    leeway: u64,
+    is_traced: bool,
+}
+
+const WINDOW: Duration = Duration::from_secs(25);
+
+impl History {
+    pub(super) fn begin(&mut self, leeway: u64, is_oidc: bool) {
+        self.leeway = leeway;
+        self.is_traced = std::env::var_os("TRACE").is_some();
+        self.is_oidc = is_oidc;
+    }
+
+    pub(super) fn violated(&mut self, what: String) {
+        self.trace(|| format!("VIOLATION {what}"));
+        self.violations.push(what);
+    }
+
+    pub(super) fn happened(&mut self, event: Event, now: Duration) {
+        self.trace(|| format!("{now:?} {event:?}"));
+        self.events.push((event, now));
+    }
+
+    pub(super) fn started(&mut self, now: Duration, rebooted: bool) {
+        self.starts.push((now, rebooted));
+    }
+
+    /// `TRACE=1` tells the story of a case.
+    fn trace(&self, what: impl FnOnce() -> String) {
+        if self.is_traced {
+            println!("    {}", what());
+        }
+    }
+
+    pub(super) fn moment(&mut self) -> usize {
+        self.moment += 1;
+        self.moment
+    }
+
+    pub(super) fn is_signed_out(&mut self, id: &str, now: Duration) {
+        let moment = self.moment();
+        self.signed_out.entry(id.to_owned()).or_insert((now, moment));
+    }
+
+    pub(super) fn signs_in(&mut self) {
+        self.sign_ins_called += 1;
+        self.signing_in += 1;
+        self.crossed |= self.signing_in > 1;
+    }
+
+    pub(super) fn sign_in_ended(&mut self) {
+        self.signing_in -= 1;
+    }
+
+    fn any(&self, is: impl Fn(&Event) -> bool) -> bool {
+        self.events.iter().any(|(event, _)| is(event))
+    }
+
+    pub(super) fn has_store_fault(&self) -> bool {
+        self.any(|event| matches!(event, Event::Store(_)))
+    }
+
+    /// Storage that lied or lost data.
+    pub(super) fn has_lost_data(&self) -> bool {
+        self.any(|event| {
+            matches!(event, Event::Store(StoreFault::Lies | StoreFault::Gone | StoreFault::Torn | StoreFault::Stale))
+        })
+    }
+
+    pub(super) fn has_torn(&self) -> bool {
+        self.any(|event| matches!(event, Event::Store(StoreFault::Torn)))
+    }
+
+    fn has_died(&self) -> bool {
+        self.any(|event| matches!(event, Event::Crash { .. } | Event::Suspend { .. }))
+    }
+
+    // --- the store
+
+    pub(super) fn read(
+        &mut self,
+        pid: Pid,
+        key: Option<&StorageKey>,
+        problem: Option<StoreProblem>,
+        found: Option<&[u8]>,
+    ) {
+        let Some(key) = key else { return };
+        self.last_read.insert((pid, key.clone()), problem);
+        let Some(found) = found.filter(|_| problem.is_none()) else { return };
+        self.seen.insert((pid, key.clone(), found.to_vec()));
+        if let Some(session) = read_session(&Blob::new(found.to_vec()))
+            && let Some(issue) = session.refresh.as_deref().and_then(Issue::parse)
+        {
+            self.learns(pid, issue);
+        }
+    }
+
+    fn learns(&mut self, pid: Pid, issue: Issue) {
+        let known = self.known.entry((pid, issue.grant)).or_insert(issue.number);
+        *known = (*known).max(issue.number);
+    }
+
+    pub(super) fn write_begins(&mut self, pid: Pid, key: &StorageKey, bytes: Option<&[u8]>) {
+        if !self.under_way.insert((pid, key.clone())) {
+            self.violated(format!("8: two writes of {} at once", key.as_str()));
+        }
+        let was_refused = matches!(self.last_read.get(&(pid, key.clone())), Some(Some(_)));
+        if bytes.is_some() && key.as_str().starts_with("session.") && was_refused {
+            self.violated(format!("8: {} was written after a read that failed", key.as_str()));
+        }
+    }
+
+    pub(super) fn write_ended(&mut self, pid: Pid, key: &StorageKey) {
+        self.under_way.remove(&(pid, key.clone()));
+    }
+
+    pub(super) fn written(
+        &mut self,
+        pid: Pid,
+        key: &StorageKey,
+        old: Option<&[u8]>,
+        new: Option<&[u8]>,
+        now: Duration,
+        server: &Server,
+    ) {
+        self.trace(|| {
+            let session = new.and_then(|new| read_session(&Blob::new(new.to_vec())));
+            let what = session.map(|session| format!("{:?} {:?}", session.access, session.refresh));
+            format!("{now:?} process {pid} writes {} {:?} {what:?}", key.as_str(), new.map(<[u8]>::len))
+        });
+        if let (Some(id), Some(_)) = (key.as_str().strip_prefix("ended."), new) {
+            self.is_signed_out(id, now);
+        }
+        let Some(id) = key.as_str().strip_prefix("session.") else { return };
+        if let Some(old) = old
+            && new.is_some()
+            && !self.seen.contains(&(pid, key.clone(), old.to_vec()))
+            && !self.has_store_fault()
+        {
+            self.violated(format!("8: {id} was written over what the writer had not read"));
+        }
+        let Some(new) = new else { return };
+        if self.signed_out.get(id).is_some_and(|(at, _)| now > *at + Duration::from_secs(90)) {
+            self.violated(format!("5: {id} was written after its sign-out"));
+        }
+        self.seen.insert((pid, key.clone(), new.to_vec()));
+        let Some(session) = read_session(&Blob::new(new.to_vec())) else {
+            self.violated(format!("3: {id} cannot be read back"));
+            return;
+        };
+        let access = Issue::parse(&session.access);
+        let refresh = session.refresh.as_deref().and_then(Issue::parse);
+        for issue in [access, refresh].into_iter().flatten() {
+            self.issues.entry(issue).or_default().stored = true;
+        }
+        let (Some(access), Some(refresh)) = (access, refresh) else { return };
+        let grant = &server.grants[refresh.grant];
+        // An older access token stands beside a newer refresh token only while the newer one's set was not validated.
+        let is_one_set = access.grant == refresh.grant
+            && (access.number >= refresh.number
+                || (access.number..=refresh.number).any(|number| grant.unvalidated.contains(&number)));
+        if !is_one_set {
+            self.violated(format!("3: a set of two answers was stored: {access:?} and {refresh:?}"));
+        }
+        let next = grant.replaced.keys().find(|number| **number > refresh.number);
+        if next.is_some_and(|next| access.number >= *next) {
+            self.violated(format!("3: {refresh:?} was stored with the access token of a later one, {access:?}"));
+        }
+    }
+
+    // --- the network
+
+    /// A request is about to be sent; gives the number of a refresh.
+    pub(super) fn sending(&mut self, pid: Pid, request: &HttpRequest, now: Duration, server: &Server) -> Option<usize> {
+        let body = request.body.as_ref()?;
+        let form: BTreeMap<String, String> = url::form_urlencoded::parse(body).into_owned().collect();
+        if form.get("grant_type").map(String::as_str) != Some("refresh_token") {
+            return None;
+        }
+        let issue = Issue::parse(form.get("refresh_token")?)?;
+        self.trace(|| format!("{now:?} process {pid} sends {issue:?}"));
+        if self.known.get(&(pid, issue.grant)).is_some_and(|known| *known > issue.number) {
+            self.violated(format!("2: {issue:?} was sent by a process that had read a successor"));
+        }
+        self.learns(pid, issue);
+        if self.sends.iter().any(|send| send.under_way && send.issue.grant == issue.grant) {
+            self.violated(format!("9: two refreshes of grant {} at once", issue.grant));
+        }
+        self.resend(pid, issue, now, server);
+        self.sends.push(Send { pid, issue, at: now, under_way: true });
+        Some(self.sends.len() - 1)
+    }
+
+    /// Called with the server at hand: how often was it sent before?
+    fn check_resend(&mut self, pid: Pid, issue: Issue, now: Duration, access_is_valid: bool) {
+        let before = self.unknown.get(&(pid, issue)).cloned().unwrap_or_default();
+        let most = if self.is_oidc { 1 } else { 2 };
+        if access_is_valid && before.len() >= most {
+            self.violated(format!("2: {issue:?} was sent {} times by one process", before.len() + 1));
+        }
+        if access_is_valid && before.first().is_some_and(|first| now - *first >= WINDOW) {
+            self.violated(format!("2: {issue:?} was sent again after 25 s while its access token was good"));
+        }
+    }
+
+    pub(super) fn answered(
+        &mut self,
+        pid: Pid,
+        asked: Option<usize>,
+        answer: Option<&HttpResponse>,
+        maybe_sent: bool,
+        now: Duration,
+    ) {
+        let Some(number) = asked else {
+            // A sign-in's tokens.
+            if let Some(answer) = answer {
+                self.brings(pid, answer);
+            }
+            return;
+        };
+        self.trace(|| {
+            let body = answer.map(|answer| String::from_utf8_lossy(&answer.body).into_owned());
+            format!("{now:?} process {pid} hears {body:?}")
+        });
+        let send = &mut self.sends[number];
+        send.under_way = false;
+        let (issue, at) = (send.issue, send.at);
+        let is_known = match answer {
+            None => !maybe_sent,
+            Some(answer) => answer.status < 500 && (answer.status != 200 || issue_in(answer, "access_token").is_some()),
+        };
+        if answer.is_some_and(|answer| self.brings(pid, answer)) {
+            self.unknown.remove(&(pid, issue));
+            let is_same = answer.and_then(|answer| issue_in(answer, "refresh_token")).is_none_or(|new| new == issue);
+            if is_same {
+                self.first_send.remove(&issue);
+            }
+        } else if !is_known {
+            self.unknown.entry((pid, issue)).or_default().push(at);
+        }
+    }
+
+    /// What an answer tells a process; `false` if it has no tokens.
+    fn brings(&mut self, pid: Pid, answer: &HttpResponse) -> bool {
+        if let Some(refresh) = issue_in(answer, "refresh_token") {
+            self.learns(pid, refresh);
+        }
+        let Some(issue) = issue_in(answer, "access_token") else { return false };
+        self.issues.entry(issue).or_default().delivered = Some(pid);
+        true
+    }
+
+    fn resend(&mut self, pid: Pid, issue: Issue, now: Duration, server: &Server) {
+        let grant = &server.grants[issue.grant];
+        let is_valid = grant.access.get(&issue.number).is_some_and(|until| now < *until);
+        self.check_resend(pid, issue, now, is_valid && grant.current <= issue.number + 1);
+        self.first_send.entry(issue).or_insert(now);
+    }
+
+    pub(super) fn issued(&mut self, issue: Issue, _now: Duration) {
+        self.issues.entry(issue).or_default();
+    }
+
+    /// The server refused a refresh token.
+    pub(super) fn refused(&mut self, issue: Issue, now: Duration, facts: &Facts<'_>) {
+        match facts.server.grants[issue.grant].over {
+            Some(Over::Scripted) | None => {}
+            Some(Over::Revoked) => {
+                // The refresh was on its way, or begun, when the session was ended.
+                let ended = self.signed_out.values().any(|(at, _)| now > *at + Duration::from_secs(90));
+                if ended || (self.sign_outs_called.is_empty() && self.sign_ins_called < 2) {
+                    self.violated(format!("5: {issue:?} was sent after it was revoked"));
+                }
+            }
+            Some(Over::Reused) => {
+                if let Some(why) = self.no_excuse(issue, facts) {
+                    self.violated(format!("1: the session was lost: {why}"));
+                }
+            }
+        }
+    }
+
+    /// Why a lost session is nobody's fault but ours; `None` if it is one of the losses of §1.
+    fn no_excuse(&self, issue: Issue, facts: &Facts<'_>) -> Option<String> {
+        // Late: the network delivered what the transport had taken back.
+        if self.has_lost_data() || self.any(|event| matches!(event, Event::Net(NetFault::Late(_)))) {
+            return None;
+        }
+        let grant = &facts.server.grants[issue.grant];
+        let next = grant.access.keys().copied().find(|number| *number > issue.number)?;
+        let successor = self.issues.get(&Issue { number: next, ..issue });
+        if successor.is_some_and(|next| next.stored) {
+            return Some(format!("{issue:?} was sent although its successor had been stored"));
+        }
+        // Other providers are not asked twice.
+        if self.is_oidc && (self.unknown_first(issue).is_some() || self.has_died()) {
+            return None;
+        }
+        // At leeway 0 any lost answer; and a set that was not written before its process died.
+        if self.leeway < 25 && (successor.is_none_or(|next| next.delivered.is_none()) || self.has_died()) {
+            return None;
+        }
+        let first = self.first_send.get(&issue).or_else(|| self.unknown_first(issue))?;
+        let until = *first + WINDOW;
+        if self.has_died() {
+            // Could somebody have asked again in time?
+            let woke = self.gone.values().filter_map(|(at, secs)| Some(*at + Duration::from_secs((*secs)?)));
+            let began = self.starts.iter().filter(|(_, rebooted)| !rebooted).map(|(at, _)| *at);
+            let died = self.gone.values().map(|(at, _)| *at).min().unwrap_or_default();
+            let in_time = woke.chain(began).any(|at| at >= died && at < until);
+            let troubled = self.events.len() > 1;
+            return (in_time && !troubled).then(|| format!("{issue:?} could have been sent again in time"));
+        }
+        let lost = self.sends.iter().filter(|send| send.issue == issue && send.at < until).count();
+        let offline = self.any(|event| matches!(event, Event::Net(NetFault::Offline(_))));
+        let hung = self.has_store_fault();
+        (lost < 2 && !offline && !hung).then(|| format!("{issue:?} was not sent again in time"))
+    }
+
+    fn unknown_first(&self, issue: Issue) -> Option<&Duration> {
+        self.unknown.iter().filter(|((_, known), _)| *known == issue).filter_map(|(_, at)| at.first()).min()
+    }
+
+    pub(super) fn revoked(&mut self, issue: Issue, facts: &Facts<'_>) {
+        self.trace(|| format!("the server revokes {issue:?}"));
+        let called_off = self.any(|event| matches!(event, Event::Act(Act::Leave | Act::Cancel)));
+        let other = self.any(|event| matches!(event, Event::Net(NetFault::Special(Special::OtherSubject))));
+        if self.sign_outs_called.is_empty() && self.sign_ins_called < 2 && !called_off && !other {
+            self.violated(format!("6: {issue:?} was revoked without a reason"));
+        }
+        let live = facts.live_records();
+        let holder = live.iter().find(|(_, session)| {
+            session.refresh.as_deref().and_then(Issue::parse).is_some_and(|known| known.grant == issue.grant)
+        });
+        if let Some((id, _)) = holder
+            && !self.has_store_fault()
+        {
+            self.violated(format!("6: {issue:?} was revoked although {id} is alive in the store"));
+        }
+    }
+
+    // --- processes
+
+    pub(super) fn died(&mut self, pid: Pid, now: Duration, _facts: &Facts<'_>) {
+        self.gone.insert(pid, (now, None));
+        self.sends.iter_mut().filter(|send| send.pid == pid).for_each(|send| send.under_way = false);
+        self.under_way.retain(|(by, _)| *by != pid);
+    }
+
+    pub(super) fn suspended(&mut self, pid: Pid, now: Duration, secs: u64, _facts: &Facts<'_>) {
+        self.gone.insert(pid, (now, Some(secs)));
+        // What is on the wire dies with its connection.
+        self.sends.iter_mut().filter(|send| send.pid == pid).for_each(|send| send.under_way = false);
+    }
+
+    // --- what callers got
+
+    pub(super) fn released(
+        &mut self,
+        token: &str,
+        id: &str,
+        persisted: bool,
+        began: usize,
+        facts: &Facts<'_>,
+        now: Duration,
+    ) {
+        let is_over = self.signed_out.get(id).is_some_and(|(_, moment)| *moment < began);
+        if is_over && !self.has_store_fault() {
+            self.violated(format!("5: {id} gave a token after its sign-out"));
+        }
+        let clock_was_set = self.any(|event| matches!(event, Event::SetClock(_)));
+        let Some(issue) = Issue::parse(token) else { return };
+        let grant = &facts.server.grants[issue.grant];
+        let is_old = grant.access.get(&issue.number).is_none_or(|until| now >= *until);
+        if is_old && !clock_was_set && !self.has_died() {
+            self.violated(format!("4: {issue:?} was handed out although it had expired"));
+        }
+        if grant.is_invalid(issue.number, now) {
+            self.violated(format!("3: {issue:?} was handed out, and its ID token is not valid"));
+        }
+        let was_read = self.seen.iter().any(|(_, _, blob)| contains(blob, token));
+        if persisted && !was_read {
+            self.violated(format!("4: {issue:?} was handed out as stored, and it is not"));
+        }
+        if !persisted && !self.has_store_fault() && !self.has_died() {
+            self.violated(format!("4: {issue:?} was handed out unstored, and the store is healthy"));
+        }
+    }
+
+    pub(super) fn signed_in(&mut self, user: &'static str, now: Duration) {
+        self.newest_user = Some((user, now));
+    }
+
+    /// Who `restore` gave.
+    pub(super) fn is_default(&mut self, user: Option<String>, began: Duration) {
+        let Some((newest, at)) = self.newest_user else { return };
+        // Of two sign-ins at once either may be the later one.
+        if self.sign_ins_called == 2
+            && !self.crossed
+            && self.signing_in == 0
+            && at <= began
+            && at > Duration::ZERO
+            && user.as_deref().is_some_and(|user| user != newest)
+            && self.sign_outs_called.is_empty()
+            && !self.has_store_fault()
+            && !self.any(|event| matches!(event, Event::Net(NetFault::Over)))
+        {
+            self.violated(format!("7: {newest} had signed in, and {user:?} is the default"));
+        }
+    }
+
+    /// The server answered to a revocation that it does not want to.
+    pub(super) fn refused_to_revoke(&self) -> bool {
+        self.any(|event| matches!(event, Event::Net(NetFault::Answer(400..=428, _))))
+    }
+
+    pub(super) fn was_suspended(&self) -> bool {
+        self.any(|event| matches!(event, Event::Suspend { .. }))
+    }
+
+    pub(super) fn ended(&mut self, reason: EndReason, facts: &Facts<'_>) {
+        let refused = facts.server.grants.iter().any(|grant| grant.over.is_some());
+        let has_cause = match reason {
+            EndReason::SignedOut => {
+                !self.sign_outs_called.is_empty() || self.has_lost_data() || self.sign_ins_called > 1
+            }
+            EndReason::Replaced => self.sign_ins_called > 1,
+            EndReason::RefreshTokenRefused | EndReason::RefreshInterrupted => refused,
+            EndReason::SubjectChanged => {
+                self.any(|event| matches!(event, Event::Net(NetFault::Special(Special::OtherSubject))))
+            }
+        };
+        let refused_by_script = self.any(|event| matches!(event, Event::Net(NetFault::Answer(400, "invalid_grant"))));
+        if !has_cause && !refused_by_script {
+            self.violated(format!("1: the session ended without a cause: {reason:?}"));
+        }
+    }
+
+    /// Whether a session may be over for a reason of §1.
+    pub(super) fn may_be_over(&self, facts: &Facts<'_>) -> bool {
+        facts.server.grants.iter().any(|grant| grant.over.is_some())
+            || self.has_lost_data()
+            || self.any(|event| matches!(event, Event::Net(NetFault::Answer(400, "invalid_grant"))))
+    }
+
+    /// Whether the newest answer of a grant was lost, or died with its process, or could be neither stored nor revoked.
+    pub(super) fn newest_is_lost(&self, grant: usize, facts: &Facts<'_>) -> bool {
+        let newest = facts.server.grants[grant].access.keys().max().copied().unwrap_or_default();
+        let issue = self.issues.get(&Issue { grant, number: newest });
+        issue.is_none_or(|issue| issue.delivered.is_none()) || self.has_died() || self.has_store_fault()
+    }
+}
+
+fn issue_in(answer: &HttpResponse, member: &str) -> Option<Issue> {
+    if answer.status != 200 {
+        return None;
+    }
+    let json: serde_json::Value = serde_json::from_slice(&answer.body).ok()?;
+    Issue::parse(json.get(member)?.as_str()?)
+}
+
+fn contains(blob: &[u8], token: &str) -> bool {
+    blob.windows(token.len()).any(|window| window == token.as_bytes())
+}
