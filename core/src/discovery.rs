@@ -25,8 +25,6 @@ pub(crate) struct Discovery {
     cache: Mutex<Cache>,
     /// One fetch at a time.
     fetching: AsyncMutex<()>,
-    /// One write of the documents at a time, until it has returned.
-    keeping: Arc<AsyncMutex<()>>,
 }
 
 /// What is fetched; a failure of one says nothing of the others.

@@ -141,8 +141,9 @@ pub(super) async fn recall(context: &Arc<Context>) -> bool {
 }
 
 pub(super) fn keep(context: &Arc<Context>) {
+    let Some(key) = key(context) else { return };
     // Who writes already may not have all of it; the next session that is stored sees to that.
-    let Some(keeping) = context.discovery.keeping.try_lock_owned() else { return };
+    let Some(keeping) = context.env.sessions.writes(key.as_str()).try_lock_owned() else { return };
     let kept = {
         let mut cache = context.discovery.cache();
         if !core::mem::replace(&mut cache.is_new, false) {
@@ -151,7 +152,7 @@ pub(super) fn keep(context: &Arc<Context>) {
         cache.kept.clone()
     };
     let (issuer, client_id) = (context.config.issuer.as_str(), context.config.client_id.as_str());
-    let (Some(key), Some(blob)) = (key(context), encode(&kept, issuer, client_id)) else { return };
+    let Some(blob) = encode(&kept, issuer, client_id) else { return };
     let background = Arc::clone(context);
     in_background(&context.env, async move {
         if background.store_and_check(&key, blob, keeping).await.is_err() {

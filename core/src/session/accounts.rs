@@ -127,8 +127,9 @@ fn finish_replacing(context: &Arc<Context>, engines: &[Arc<Engine>], replaced: V
 /// moment ago is taken up in the background.
 pub(crate) async fn restore(context: &Arc<Context>) -> Result<Option<Session>, Error> {
     queue::first_use(context);
-    let All { engines, problem, .. } = all(context).await;
+    // Before the store is read: what is opened from there lives too.
     let live = live(context);
+    let All { engines, problem, .. } = all(context).await;
     let is_live = |engine: &Arc<Engine>| live.iter().any(|known| Arc::ptr_eq(known, engine));
     let found = match (engines.into_iter().next(), problem) {
         // What cannot be read now may be newer than what can, but not than what this process has signed in.

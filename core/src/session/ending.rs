@@ -95,7 +95,8 @@ async fn finish(
             told => (told, engine.remove().await),
         },
         Noted { tombstone: Err(_), .. } => {
-            let removed = engine.remove().await;
+            // No entry before a tombstone: should the process die in between, the session lives and its token is not owed.
+            let removed = engine.delete().await;
             (server.await, removed)
         }
     };
@@ -124,7 +125,7 @@ pub(super) async fn end_all(
         let tombstone = engine.bury(reason).await;
         // Deleted is as good: whoever still has it in memory finds it gone.
         let is_noted = tombstone.is_ok() || !engine.was_stored();
-        let removed = if is_noted { Ok(()) } else { engine.remove().await };
+        let removed = if is_noted { Ok(()) } else { engine.delete().await };
         if let (Err(problem), false) = (removed, is_noted) {
             problems.push(problem);
             if !at_once {

@@ -154,7 +154,8 @@ async fn attend(
     match entry.due(context.now()) {
         Due::RevokeIn(pause) => Ok(Some(pause)),
         Due::GiveUp => {
-            context.delete_and_check(key, ()).await?;
+            let turn = context.queue_turn().await?;
+            context.delete_and_check(key, turn).await?;
             context.auditor.security(trail, SecurityEvent::RevocationGivenUp);
             Ok(None)
         }
@@ -182,7 +183,8 @@ async fn forget(context: &Arc<Context>, keys: &[StorageKey], id: &Code) -> Resul
     let exclusion = exclude(context).await?;
     // The last look: nothing but a session that is certainly gone loses its tombstone.
     if reading::record(context, &Record::key(id)).await?.is_none() {
-        context.delete_and_check(&key, (exclusion,)).await?;
+        let turn = context.queue_turn().await?;
+        context.delete_and_check(&key, (turn, exclusion)).await?;
     }
     Ok(())
 }

@@ -99,13 +99,21 @@ impl Case {
     fn setup(&self) -> Setup {
         let many =
             matches!(self.scenario, Scenario::SameUser | Scenario::OneOfTwo | Scenario::OneLeaves | Scenario::Default);
-        let openid = self.variant == Variant::Oidc || many || self.scenario == Scenario::HeldBack;
-        Setup {
-            manner: Manner { leeway: self.leeway, rotates: self.variant != Variant::Static, openid },
-            profile: if self.variant == Variant::Oidc { Profile::Oidc } else { Profile::Okta },
-            accounts: if many { Accounts::Many } else { Accounts::One },
-            lock: self.variant == Variant::Lock,
-        }
+        let accounts = if many { Accounts::Many } else { Accounts::One };
+        let usual = setup(self.variant, accounts, self.leeway);
+        let openid = usual.manner.openid || self.scenario == Scenario::HeldBack;
+        Setup { manner: Manner { openid, ..usual.manner }, ..usual }
+    }
+}
+
+/// Several accounts are told apart by their ID tokens.
+pub(super) fn setup(variant: Variant, accounts: Accounts, leeway: u64) -> Setup {
+    let openid = variant == Variant::Oidc || accounts == Accounts::Many;
+    Setup {
+        manner: Manner { leeway, rotates: variant != Variant::Static, openid },
+        profile: if variant == Variant::Oidc { Profile::Oidc } else { Profile::Okta },
+        accounts,
+        lock: variant == Variant::Lock,
     }
 }
 
@@ -120,7 +128,7 @@ pub(super) fn events_at(place: Place, variant: Variant, all: bool) -> Vec<Event>
     let mut events = Vec::new();
     for pause in [0, 29, 31, 8 * 3600] {
         events.push(Event::Crash { pause, reboot: false });
-        if all || pause != 31 {
+        if pause == 0 || pause > 60 {
             events.push(Event::Crash { pause, reboot: true });
         }
     }
@@ -195,6 +203,28 @@ pub(super) fn events_at(place: Place, variant: Variant, all: bool) -> Vec<Event>
                 NetFault::Special(Special::Rubbish),
                 NetFault::Special(Special::Short),
             ];
+            events.extend(faults.map(Event::Net));
+        }
+        Place::Answered | Place::Locking | Place::After => {}
+    }
+    events
+}
+
+/// The events of which two happen in one case.
+pub(super) fn paired_events_at(place: Place) -> Vec<Event> {
+    let mut events = vec![
+        Event::Crash { pause: 0, reboot: false },
+        Event::Crash { pause: 31, reboot: false },
+        Event::Act(Act::SignOut(Who::Same)),
+        Event::Act(Act::SignIn(Who::Same, "cleo")),
+    ];
+    match place {
+        Place::Read | Place::Write => {
+            let faults = [StoreFault::Fails(Reason::Locked), StoreFault::FailsAfterEffect, StoreFault::Hangs];
+            events.extend(faults.map(Event::Store));
+        }
+        Place::Sent => {
+            let faults = [NetFault::NotSent, NetFault::AnswerLost, NetFault::Answer(429, "too_many")];
             events.extend(faults.map(Event::Net));
         }
         Place::Answered | Place::Locking | Place::After => {}
@@ -420,17 +450,27 @@ impl Stage {
         let crashed = device.lock().crashed;
         let expects = self.expects(case);
         let session = result.and_then(Result::ok).flatten().or_else(|| self.session.clone());
-        if let Some((pause, reboot)) = crashed {
+        if let Some(crash) = crashed {
             drop(session);
-            device.world.rest(Duration::from_secs(pause));
-            device.calm_down();
-            if reboot {
-                device.kill(self.other.process.pid);
-                device.world.reboot();
+            self.restart(crash);
+            let next = App::start(device, true);
+            if device.goes_on_with(next.process.pid) {
+                // The second event is the next process's.
+                next.run(async {
+                    if let Ok(Some(session)) = next.restore().await {
+                        let _ = next.token(&session).await;
+                    }
+                });
+                device.world.rest(Duration::from_secs(1));
+                let crashed = device.lock().crashed;
+                if let Some(crash) = crashed {
+                    self.restart(crash);
+                } else {
+                    device.world.rest(Duration::from_secs(900));
+                }
             }
-            device.lose();
-            let now = device.world.elapsed();
-            device.lock().history.started(now, reboot);
+            device.kill(next.process.pid);
+            device.calm_down();
         } else {
             // A quarter of an hour later the trouble is over, and the same process goes on.
             device.world.rest(Duration::from_secs(900));
@@ -446,9 +486,23 @@ impl Stage {
             device.lose();
         }
         let next = App::start(device, true);
-        judge(&next, expects);
+        judge(&next, expects == Expects::Somebody);
         device.world.rest(Duration::from_secs(3 * 3600));
-        at_rest(device, case);
+        let is_import = case.scenario == Scenario::Import;
+        at_rest(device, case.variant, case.setup().accounts, is_import);
+    }
+
+    /// The process is dead; the next one begins later, perhaps after a reboot.
+    fn restart(&self, (pause, reboot): (u64, bool)) {
+        let device = &self.device;
+        device.world.rest(Duration::from_secs(pause));
+        if reboot {
+            device.kill(self.other.process.pid);
+            device.world.reboot();
+        }
+        device.lose();
+        let now = device.world.elapsed();
+        device.lock().history.started(now, reboot);
     }
 
     fn expects(&self, case: &Case) -> Expects {
@@ -468,7 +522,7 @@ enum Expects {
 }
 
 /// A new process on a healthy device: one restore and one call give a usable session, or an end that has a cause.
-fn judge(next: &App, expects: Expects) {
+pub(super) fn judge(next: &App, expects_somebody: bool) {
     let device = &next.device;
     let found = next.run(next.restore()).unwrap();
     let may_be_over = |device: &Device| {
@@ -485,7 +539,7 @@ fn judge(next: &App, expects: Expects) {
             return;
         }
         Ok(None) => {
-            if expects == Expects::Somebody && !may_be_over(device) {
+            if expects_somebody && !may_be_over(device) {
                 device.lock().history.violated("10: the next process found no session".to_owned());
             }
             return;
@@ -517,10 +571,10 @@ fn judge(next: &App, expects: Expects) {
 }
 
 /// 6: each live grant is somebody's.
-fn at_rest(device: &Device, case: &Case) {
+pub(super) fn at_rest(device: &Device, variant: Variant, accounts: Accounts, has_foreign: bool) {
     device.note(|history, facts| {
         let records = facts.live_records();
-        if case.setup().accounts == Accounts::One && records.len() > 1 {
+        if accounts == Accounts::One && records.len() > 1 && !history.has_store_fault() {
             history.violated(format!("7: {} sessions where there is one account", records.len()));
         }
         for grant in facts.server.live() {
@@ -533,8 +587,7 @@ fn at_rest(device: &Device, case: &Case) {
                 history.violated(format!("6: {user}'s grant {grant} is in {held} records and {owed} queue entries"));
             }
             // Other providers are not told of what was replaced; of an import that failed, the other library knows.
-            let is_left = (case.variant == Variant::Oidc && history.sign_ins_called > 1)
-                || (case.scenario == Scenario::Import && grant == 0);
+            let is_left = (variant == Variant::Oidc && history.sign_ins_called > 1) || (has_foreign && grant == 0);
             if holders == 0 && !history.newest_is_lost(grant, facts) && !history.refused_to_revoke() && !is_left {
                 history.violated(format!("6: {user}'s grant {grant} is alive and nobody's"));
             }

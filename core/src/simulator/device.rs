@@ -260,6 +260,14 @@ impl Device {
         inner.plan = events.to_vec();
     }
 
+    /// After a crash the next process meets what is left of the plan; `false` if nothing is.
+    pub(super) fn goes_on_with(&self, next: Pid) -> bool {
+        let mut inner = self.lock();
+        inner.subject = Some(next);
+        inner.crashed = None;
+        !inner.plan.is_empty()
+    }
+
     pub(super) fn on_act(&self, act: Act, run: impl Fn() + Send + 'static) {
         self.lock().on_act.push((act, Box::new(run)));
     }

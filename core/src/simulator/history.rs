@@ -76,6 +76,8 @@ pub(super) struct History {
     pub(super) sign_outs_called: BTreeSet<String>,
     /// When a sign-out said Ok, or a tombstone was acknowledged, and the number of that moment.
     signed_out: BTreeMap<String, (Duration, usize)>,
+    /// Which grant each session is of.
+    sessions: BTreeMap<String, usize>,
     /// Moments are numbered: much happens at the same time.
     moment: usize,
     signing_in: usize,
@@ -237,6 +239,9 @@ impl History {
         };
         let access = Issue::parse(&session.access);
         let refresh = session.refresh.as_deref().and_then(Issue::parse);
+        if let Some(issue) = access {
+            self.sessions.insert(id.to_owned(), issue.grant);
+        }
         for issue in [access, refresh].into_iter().flatten() {
             self.issues.entry(issue).or_default().stored = true;
         }
@@ -354,7 +359,9 @@ impl History {
             Some(Over::Scripted) | None => {}
             Some(Over::Revoked) => {
                 // The refresh was on its way, or begun, when the session was ended.
-                let ended = self.signed_out.values().any(|(at, _)| now > *at + Duration::from_secs(90));
+                let id = self.sessions.iter().find(|(_, grant)| **grant == issue.grant).map(|(id, _)| id);
+                let noted = id.and_then(|id| self.signed_out.get(id));
+                let ended = noted.is_some_and(|(at, _)| now > *at + Duration::from_secs(90));
                 if ended || (self.sign_outs_called.is_empty() && self.sign_ins_called < 2) {
                     self.violated(format!("5: {issue:?} was sent after it was revoked"));
                 }

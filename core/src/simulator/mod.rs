@@ -11,4 +11,5 @@ mod device;
 mod history;
 mod server;
 mod tests;
+mod wander;
 mod world;

@@ -2,8 +2,9 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::cases::{Case, Outcome, SCENARIOS, Scenario, VARIANTS, Variant, events_at, play};
+use super::cases::{Case, Outcome, SCENARIOS, Scenario, VARIANTS, Variant, events_at, paired_events_at, play};
 use super::device::Event;
+use super::wander::wander;
 use super::world::lock;
 use crate::planted::{self, Plant};
 
@@ -154,7 +155,7 @@ impl Findings {
     }
 }
 
-/// Every scenario as Okta does it, with and without the lock; of the other variants those in which they differ.
+/// Every scenario as Okta does it; of the other variants those in which they differ.
 /// The one scenario that `CASE` names.
 fn is_wanted(scenario: Scenario, variant: Variant, only: Option<&str>) -> bool {
     let name = format!("Case {{ scenario: {scenario:?}, variant: {variant:?},");
@@ -166,17 +167,21 @@ fn jobs() -> Vec<(Variant, Scenario)> {
     all.filter(|(variant, scenario)| {
         is_deep()
             || match variant {
-                Variant::Usual | Variant::Lock => true,
-                Variant::Oidc => {
-                    matches!(
-                        scenario,
-                        Scenario::Expired
-                            | Scenario::Early
-                            | Scenario::Interrupted
-                            | Scenario::SignIn
-                            | Scenario::Import
-                    )
-                }
+                Variant::Usual => true,
+                Variant::Lock => matches!(
+                    scenario,
+                    Scenario::Expired
+                        | Scenario::Early
+                        | Scenario::Twice
+                        | Scenario::Interrupted
+                        | Scenario::SignOut
+                        | Scenario::SignIn
+                        | Scenario::HeldBack
+                ),
+                Variant::Oidc => matches!(
+                    scenario,
+                    Scenario::Expired | Scenario::Early | Scenario::Interrupted | Scenario::SignIn | Scenario::Import
+                ),
                 Variant::Static => matches!(scenario, Scenario::Expired | Scenario::Twice | Scenario::Interrupted),
             }
     })
@@ -203,3 +208,62 @@ fn no_single_event_at_any_point_breaks_an_invariant() {
     });
     lock(&findings).report("single events");
 }
+
+/// Two events, the second at one of the next points of the same process, or of the next one if the first was a crash.
+#[test]
+fn no_pair_of_events_breaks_an_invariant() {
+    let only = std::env::var("CASE").ok();
+    let reach = if is_deep() { usize::MAX } else { 10 };
+    let mut jobs = vec![(Variant::Usual, Scenario::Expired), (Variant::Usual, Scenario::SignOut)];
+    if is_deep() {
+        jobs = self::jobs();
+    }
+    let jobs: Vec<_> = jobs
+        .into_iter()
+        .filter(|(variant, scenario)| is_wanted(*scenario, *variant, only.as_deref()))
+        .flat_map(|(variant, scenario)| {
+            let quiet = Case::quiet(scenario, variant);
+            let places = play(&quiet).places;
+            (0..places.len()).map(move |first| (quiet.clone(), places.clone(), first))
+        })
+        .collect();
+    let findings = Mutex::new(Findings::default());
+    in_parallel(&jobs, |(quiet, places, first)| {
+        lock(&findings).points += 1;
+        for one in paired_events_at(places[*first]) {
+            for second in first + 1..places.len().min(first.saturating_add(reach)) {
+                for other in paired_events_at(places[second]) {
+                    let case = Case { events: vec![(*first, one), (second, other)], ..quiet.clone() };
+                    if only.as_ref().is_some_and(|only| *only != format!("{case:?}")) {
+                        continue;
+                    }
+                    let violation = violation(&case);
+                    let mut findings = lock(&findings);
+                    findings.cases += 1;
+                    violation.into_iter().for_each(|violation| findings.add(violation));
+                }
+            }
+        }
+    });
+    lock(&findings).report("pairs of events");
+}
+
+/// Long histories by a seed: `SEED=7` plays that one alone, `TIMES=25` so many times as many.
+#[test]
+fn no_history_breaks_an_invariant() {
+    let only: Option<u64> = std::env::var("SEED").ok().map(|seed| seed.parse().unwrap());
+    let times: u64 = std::env::var("TIMES").map_or(1, |times| times.parse().unwrap());
+    let seeds: Vec<u64> = only.map_or_else(|| (0..HISTORIES * times).collect(), |seed| vec![seed]);
+    let findings = Mutex::new(Findings::default());
+    in_parallel(&seeds, |seed| {
+        let played = std::panic::catch_unwind(|| wander(*seed));
+        let found = played.unwrap_or_else(|_| vec!["panicked".to_owned()]);
+        let mut findings = lock(&findings);
+        findings.cases += 1;
+        found.into_iter().take(1).for_each(|violation| findings.add(format!("{violation}\n    SEED={seed}")));
+    });
+    lock(&findings).report("histories");
+}
+
+/// How many, where nobody asks for more.
+const HISTORIES: u64 = 1500;

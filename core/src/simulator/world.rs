@@ -132,7 +132,7 @@ impl World {
         }
     }
 
-    /// The device starts anew: every process is gone, the boot clock begins again.
+    /// The device starts anew, which takes a minute and a half: every process is gone, the boot clock begins again.
     pub(super) fn reboot(&self) {
         for (pid, standing) in lock(&self.0.processes).iter_mut().enumerate() {
             if pid != OUTSIDE {
@@ -140,6 +140,7 @@ impl World {
             }
         }
         self.bury();
+        self.rest(Duration::from_secs(80));
         lock(&self.0.time).boot = Duration::from_secs(10);
     }
 
