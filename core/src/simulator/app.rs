@@ -75,6 +75,8 @@ impl App {
     pub(super) async fn restore(&self) -> Result<Option<Session>, Error> {
         let ids = |app: &Self| app.device.note(|_, facts| facts.live_ids());
         let before = ids(self);
+        let now = self.device.world.elapsed();
+        self.device.lock().history.restores(now);
         let (began, result) = self.timed("restore", self.client.restore()).await;
         let after = ids(self);
         let user = result.as_ref().ok().and_then(Option::as_ref).map(Session::username);

@@ -499,10 +499,10 @@ impl Stage {
         if reboot {
             device.kill(self.other.process.pid);
             device.world.reboot();
+            let now = device.world.elapsed();
+            device.lock().history.rebooted(now);
         }
         device.lose();
-        let now = device.world.elapsed();
-        device.lock().history.started(now, reboot);
     }
 
     fn expects(&self, case: &Case) -> Expects {

@@ -353,7 +353,10 @@ impl Device {
                 self.lock().crashed = Some((pause, reboot));
                 self.kill(process.pid);
             }
-            Event::Suspend { secs, freed } => self.suspend(process, secs, freed),
+            // A call that has begun is not taken back; whoever takes the lock away waits for it.
+            Event::Suspend { secs, freed } => {
+                self.suspend(process, secs, freed && !matches!(place, Place::Write | Place::Sent));
+            }
             Event::SetClock(secs) => self.world.set_wall(secs),
             Event::Act(Act::Leave) => self.lock().left = true,
             Event::Act(act) => self.act_now(act),

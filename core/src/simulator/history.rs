@@ -71,8 +71,9 @@ pub(super) struct History {
     seen: BTreeSet<(Pid, StorageKey, Vec<u8>)>,
     /// When each process died or was suspended, and for how long.
     gone: BTreeMap<Pid, (Duration, Option<u64>)>,
-    /// When processes began, and whether after a reboot.
-    starts: Vec<(Duration, bool)>,
+    /// When a process was told to restore, and when the device was started anew.
+    restores: Vec<Duration>,
+    reboots: Vec<Duration>,
     pub(super) sign_outs_called: BTreeSet<String>,
     /// When a sign-out said Ok, or a tombstone was acknowledged, and the number of that moment.
     signed_out: BTreeMap<String, (Duration, usize)>,
@@ -110,8 +111,12 @@ impl History {
         self.events.push((event, now));
     }
 
-    pub(super) fn started(&mut self, now: Duration, rebooted: bool) {
-        self.starts.push((now, rebooted));
+    pub(super) fn restores(&mut self, now: Duration) {
+        self.restores.push(now);
+    }
+
+    pub(super) fn rebooted(&mut self, now: Duration) {
+        self.reboots.push(now);
     }
 
     /// `TRACE=1` tells the story of a case.
@@ -399,9 +404,10 @@ impl History {
         if self.has_died() {
             // Could somebody have asked again in time?
             let woke = self.gone.values().filter_map(|(at, secs)| Some(*at + Duration::from_secs((*secs)?)));
-            let began = self.starts.iter().filter(|(_, rebooted)| !rebooted).map(|(at, _)| *at);
             let died = self.gone.values().map(|(at, _)| *at).min().unwrap_or_default();
-            let in_time = woke.chain(began).any(|at| at >= died && at < until);
+            let rebooted = |at: Duration| self.reboots.iter().any(|reboot| *reboot >= died && *reboot <= at);
+            let asked = self.restores.iter().copied().filter(|at| !rebooted(*at));
+            let in_time = woke.chain(asked).any(|at| at >= died && at < until);
             let troubled = self.events.len() > 1;
             return (in_time && !troubled).then(|| format!("{issue:?} could have been sent again in time"));
         }

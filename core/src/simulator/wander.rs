@@ -42,8 +42,8 @@ pub(super) fn wander(seed: u64) -> Vec<String> {
     judge(&next, false);
     device.world.rest(Duration::from_secs(3 * 3600));
     at_rest(&device, variant, accounts, true);
-    let violations = device.lock().history.violations.clone();
-    violations
+    let inner = device.lock();
+    inner.history.violations.clone()
 }
 
 impl Wanderer {
@@ -125,11 +125,11 @@ impl Wanderer {
         if reboot {
             device.kill(self.other.process.pid);
             device.world.reboot();
+            let now = device.world.elapsed();
+            device.lock().history.rebooted(now);
             self.other = App::start(&device, false);
         }
         device.lose();
-        let now = device.world.elapsed();
-        device.lock().history.started(now, reboot);
         self.app = App::start(&device, true);
     }
 }
