@@ -404,7 +404,9 @@ impl History {
         if self.has_died() {
             // Could somebody have asked again in time?
             let woke = self.gone.values().filter_map(|(at, secs)| Some(*at + Duration::from_secs((*secs)?)));
-            let died = self.gone.values().map(|(at, _)| *at).min().unwrap_or_default();
+            let senders = self.sends.iter().filter(|send| send.issue == issue);
+            let died = senders.filter_map(|send| self.gone.get(&send.pid)).map(|(at, _)| *at).min();
+            let died = died.unwrap_or_default();
             let rebooted = |at: Duration| self.reboots.iter().any(|reboot| *reboot >= died && *reboot <= at);
             let asked = self.restores.iter().copied().filter(|at| !rebooted(*at));
             let in_time = woke.chain(asked).any(|at| at >= died && at < until);
