@@ -453,7 +453,8 @@ impl Seat {
         {
             let mut inner = self.device.lock();
             let found = key.and_then(|key| inner.blobs.get(key).cloned());
-            inner.history.read(self.process.pid, key, result.as_ref().err().copied(), found.as_deref());
+            let (pid, now) = (self.process.pid, self.device.world.elapsed());
+            inner.history.read(pid, key, result.as_ref().err().copied(), found.as_deref(), now);
         }
         self.point(Place::After).await;
         result
@@ -461,7 +462,7 @@ impl Seat {
 
     async fn write(&self, key: &StorageKey, bytes: Option<&[u8]>) -> Result<(), StoreProblem> {
         let (pid, device) = (self.process.pid, &self.device);
-        device.lock().history.write_begins(pid, key, bytes);
+        device.lock().history.write_begins(pid, key, bytes, device.world.elapsed());
         let event = self.point(Place::Write).await;
         // Somebody else may look before it has its effect.
         self.process.sleep(Duration::from_millis(5)).await;

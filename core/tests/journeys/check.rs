@@ -1,6 +1,6 @@
 //! What is looked at after a vector was played: what the server saw, what the app's log got, and that no secret got there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,7 +22,11 @@ impl AuditSink for Events {
 
 /// Whatever is secret in a run: it must show in no error and no event.
 #[derive(Default)]
-pub(crate) struct Canaries(BTreeSet<String>);
+pub(crate) struct Canaries {
+    shown: BTreeSet<String>,
+    /// What must not even be in the store: all but the session's own tokens and name.
+    stored: BTreeSet<String>,
+}
 
 /// Shorter values would be found by chance.
 const SHORTEST: usize = 4;
@@ -30,25 +34,26 @@ const SHORTEST: usize = 4;
 impl Canaries {
     pub(crate) fn typed(&mut self, text: &str) {
         if text.len() >= SHORTEST {
-            self.0.insert(text.to_owned());
+            self.shown.insert(text.to_owned());
+        }
+    }
+
+    pub(crate) fn never_stored(&mut self, text: &str) {
+        self.typed(text);
+        if text.len() >= SHORTEST {
+            self.stored.insert(text.to_owned());
         }
     }
 
     /// What the requests carried.
     pub(crate) fn sent(&mut self, journal: &Journal) {
-        const SECRET: [&str; 9] = [
-            "password",
-            "otp",
-            "binding_code",
-            "mfa_token",
-            "oob_code",
-            "refresh_token",
-            "token",
-            "username",
-            "login_hint",
-        ];
-        let carried = journal.0.iter().flat_map(|entry| &entry.form);
-        carried.filter(|(name, _)| SECRET.contains(&name.as_str())).for_each(|(_, value)| self.typed(value));
+        for (name, value) in journal.0.iter().flat_map(|entry| &entry.form) {
+            match name.as_str() {
+                "password" | "otp" | "binding_code" | "mfa_token" | "oob_code" => self.never_stored(value),
+                "refresh_token" | "token" | "username" | "login_hint" => self.typed(value),
+                _ => {}
+            }
+        }
     }
 
     pub(crate) fn check_error(&self, error: &Error) -> Result<(), String> {
@@ -58,8 +63,16 @@ impl Canaries {
         self.check("an error", &shown)
     }
 
+    /// What was ever written, as text.
+    pub(crate) fn check_stored(&self, written: &str) -> Result<(), String> {
+        match self.stored.iter().find(|secret| shows(written, secret)) {
+            Some(secret) => Err(format!("{secret:?} was written to the store")),
+            None => Ok(()),
+        }
+    }
+
     fn check(&self, place: &str, shown: &str) -> Result<(), String> {
-        match self.0.iter().find(|secret| shows(shown, secret)) {
+        match self.shown.iter().find(|secret| shows(shown, secret)) {
             Some(secret) => Err(format!("{secret:?} shows in {place}: {shown}")),
             None => Ok(()),
         }
@@ -82,6 +95,7 @@ pub(crate) fn check(
     live_grants: usize,
     events: &Events,
     canaries: &Canaries,
+    noted: &BTreeMap<String, String>,
 ) -> Result<(), String> {
     let journal = tenant.journal();
     if let Some(requests) = &expected.requests {
@@ -99,7 +113,7 @@ pub(crate) fn check(
         }
     }
     for sent in &expected.sent {
-        check_sent(sent, &journal.of(&sent.on), tenant)?;
+        check_sent(sent, &journal.of(&sent.on), tenant, noted)?;
     }
     if let Some(live) = expected.live_grants {
         equal("live grants", &live_grants, &live)?;
@@ -114,7 +128,12 @@ pub(crate) fn check(
     canaries.check("an audit event", &format!("{events:?}"))
 }
 
-fn check_sent(sent: &Sent, entries: &[&Entry], tenant: &Tenant) -> Result<(), String> {
+fn check_sent(
+    sent: &Sent,
+    entries: &[&Entry],
+    tenant: &Tenant,
+    noted: &BTreeMap<String, String>,
+) -> Result<(), String> {
     let chosen: Vec<_> = match sent.nth {
         Some(nth) => entries.get(nth).into_iter().collect(),
         None => entries.iter().collect(),
@@ -133,7 +152,7 @@ fn check_sent(sent: &Sent, entries: &[&Entry], tenant: &Tenant) -> Result<(), St
             equal(&at("parameters"), &found, parameters)?;
         }
         for (name, value) in &sent.has {
-            let value = super::play::fill(value, tenant);
+            let value = noted.get(value).cloned().unwrap_or_else(|| super::play::fill(value, tenant));
             equal(&at(name), &entry.param(name), &Some(value.as_str()))?;
         }
         for name in &sent.lacks {

@@ -40,6 +40,20 @@ pub(crate) struct Configuration {
     pub(crate) keep_usernames_as_typed: bool,
     /// By how many milliseconds the device's wall clock is ahead of the server's.
     pub(crate) device_clock_ahead_ms: i64,
+    /// `one` or `many`.
+    pub(crate) accounts: Option<String>,
+    /// `okta` or `oidc`.
+    pub(crate) profile: Option<String>,
+    /// `never` or `when_due`, by process.
+    pub(crate) refresh_policy: BTreeMap<String, String>,
+    /// Whether the processes have a lock that they share.
+    pub(crate) lock: bool,
+    /// Whether each process is told that others use the store too.
+    pub(crate) shared_store: bool,
+    /// The processes whose store is their own.
+    pub(crate) own_store: Vec<String>,
+    /// Whether a sign-in goes on without a store.
+    pub(crate) keep_in_memory: bool,
 }
 
 #[derive(Deserialize, Default)]

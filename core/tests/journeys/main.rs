@@ -7,8 +7,15 @@
 
 mod check;
 mod format;
+mod line;
+mod lock;
+mod odd;
 mod play;
+mod processes;
 mod rows;
+mod session;
+mod sign_in;
+mod store;
 #[path = "../support/mod.rs"]
 mod support;
 

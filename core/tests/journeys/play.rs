@@ -1,29 +1,37 @@
-//! Plays one vector: its configuration, its calls in order, and what each gives.
+//! Plays one vector: its calls in order, what each gives, and what is looked at in the end.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use directauth::env::{BoxFuture, Clock, HttpTransport, NetworkOptions};
-use directauth::{Client, Error, Factor, Kind, MemoryStore, Remedy, Session, SignIn, Step, WiderScopes};
-use directauth_emulator::{BadTls, BadTlsKind, PushReaction, Tenant};
+use directauth::env::{BoxFuture, Clock};
+use directauth::{Error, Kind, Remedy, Session, SignOut, Step};
+use directauth_emulator::Tenant;
 use serde_json::{Map, Value};
 
-use super::check::{Canaries, Events, check, equal};
+use super::check::{Canaries, check, equal};
 use super::format::Vector;
-use super::support::world::{Real, World};
+use super::processes::{Device, FIRST, Process};
+use super::store::Mood;
+use super::support::world::World;
 use super::support::{self};
 
 /// What is in hand between two calls.
-struct Play {
-    world: World,
-    tenant: Tenant,
-    client: Result<Client, Error>,
-    store: MemoryStore,
-    rebuild: Box<dyn Fn() -> Result<Client, Error>>,
-    step: Option<Arc<Step>>,
-    session: Option<Session>,
-    username: String,
-    canaries: Canaries,
+pub(crate) struct Play<'a> {
+    pub(super) world: World,
+    pub(super) tenant: Tenant,
+    device: Device<'a>,
+    processes: BTreeMap<String, Process>,
+    /// Those that were started once: a dead one is not started by a call that is meant for it.
+    started: BTreeSet<String>,
+    /// The process that the call is for.
+    here: String,
+    pub(super) username: String,
+    /// The access token that a call gave last.
+    last_token: Option<String>,
+    /// Refresh tokens by the names that the vector gave them.
+    pub(super) noted: BTreeMap<String, String>,
+    pub(super) canaries: Canaries,
 }
 
 pub(crate) fn play(vector: &Vector) -> Result<(), String> {
@@ -38,55 +46,19 @@ pub(crate) fn play(vector: &Vector) -> Result<(), String> {
     }
     assert!(vector.otherwise.as_ref().is_none_or(|why| !why.is_empty()), "otherwise than the row, but why?");
     let elsewhere = emulator.second_host_requests();
-    let store = MemoryStore::new();
-    let events = Events::default();
-    let odd = vector.config.issuer.as_deref().and_then(OddServer::of);
-    let rebuild = {
-        let (world, tenant, store, events) = (world.clone(), tenant.clone(), store.clone(), events.clone());
-        let config = &vector.config;
-        let issuer = match (&odd, &config.issuer) {
-            // At the tenant's path, so that a client that went on in spite of everything is seen there.
-            (Some(odd), _) => format!("{}{}", odd.origin(), path(&tenant.issuer())),
-            (None, Some(text)) => fill(text, &tenant),
-            (None, None) => tenant.issuer(),
-        };
-        let wider = if config.refuse_wider_scopes { WiderScopes::Refuse } else { WiderScopes::Accept };
-        let trim = !config.keep_usernames_as_typed;
-        let connect = Duration::from_millis(config.connect_timeout_ms.unwrap_or(10_000));
-        let client_id = config.client_id.clone().unwrap_or_else(|| tenant.client_id());
-        let scopes = config.scopes.clone();
-        let capabilities = config.capabilities.clone();
-        let timeout = Duration::from_millis(config.request_timeout_ms.unwrap_or(20_000));
-        move || {
-            let options =
-                NetworkOptions { trust: support::trust(), connect_timeout: connect, ..NetworkOptions::default() };
-            let transport = Real::new(&world, HttpTransport::new(options));
-            let default = || ["openid", "profile", "offline_access"].map(str::to_owned).to_vec();
-            let mut builder = Client::builder(issuer.clone(), client_id.clone())
-                .scopes(scopes.clone().unwrap_or_else(default))
-                .store(store.clone())
-                .request_timeout(timeout)
-                .wider_scopes(wider)
-                .trim_usernames(trim)
-                .audit_sink(events.clone())
-                .environment(world.environment(transport));
-            if let Some(capabilities) = &capabilities {
-                builder = builder.capabilities(capabilities.iter().map(|name| factor(name)));
-            }
-            builder.build()
-        }
-    };
     let mut play = Play {
-        client: rebuild(),
-        rebuild: Box::new(rebuild),
+        device: Device::new(&world, &tenant, &vector.config),
         world,
         tenant: tenant.clone(),
-        store,
-        step: None,
-        session: None,
+        processes: BTreeMap::new(),
+        started: BTreeSet::new(),
+        here: FIRST.to_owned(),
         username: String::new(),
+        last_token: None,
+        noted: BTreeMap::new(),
         canaries: Canaries::default(),
     };
+    play.go_to(FIRST.to_owned());
     for (number, call) in vector.calls.iter().enumerate() {
         play.call(call).map_err(|problem| format!("call {}: {problem}", number + 1))?;
     }
@@ -100,7 +72,8 @@ pub(crate) fn play(vector: &Vector) -> Result<(), String> {
     if !unused.is_empty() {
         return Err(format!("prescribed answers that nobody got: {unused:?}"));
     }
-    check(&vector.expect, &tenant, live_grants, &events, &play.canaries)?;
+    check(&vector.expect, &tenant, live_grants, &play.device.events, &play.canaries, &play.noted)?;
+    play.canaries.check_stored(&play.device.written())?;
     if let Some(expected) = vector.expect.other_host_requests {
         let found = emulator.second_host_requests() - elsewhere;
         equal("requests at another host", &found, &expected)?;
@@ -131,13 +104,7 @@ impl directauth_emulator::Clock for ServersOwn {
     }
 }
 
-/// The path of a URL of the emulator.
-fn path(url: &str) -> &str {
-    let (_, rest) = url.split_once("://").expect("an absolute URL");
-    rest.find('/').map_or("", |at| &rest[at..])
-}
-
-impl Play {
+impl Play<'_> {
     fn call(&mut self, call: &Map<String, Value>) -> Result<(), String> {
         let mut call = call.clone();
         let gives = call.remove("gives").map(|v| v.as_str().expect("text").to_owned());
@@ -148,17 +115,19 @@ impl Play {
         let hint = call.remove("hint");
         let maybe_sent = call.remove("maybe_sent");
         let second_code = call.remove("second_code");
+        let device = call.remove("device").map(|v| v.as_str().expect("text").to_owned());
+        let new = call.remove("new").map(|v| v.as_bool().expect("true or false"));
+        self.go_to(take_text(&mut call, "process").unwrap_or_else(|| FIRST.to_owned()));
         let outcome = self.act(&mut call)?;
         self.world.settle();
         self.learn();
         if let Some((name, _)) = call.iter().next() {
             return Err(format!("unknown key {name}"));
         }
-        let (word, error) = match &outcome {
-            Outcome::Step(step) => (step_name(step).to_owned(), None),
-            Outcome::Done => ("Done".to_owned(), None),
-            Outcome::Value(value) => (value.clone(), None),
-            Outcome::Error(error) => (error.kind().name().to_owned(), Some(error.clone())),
+        let word = outcome.word();
+        let error = match &outcome {
+            Outcome::Error(error) => Some(error.clone()),
+            _ => None,
         };
         match &gives {
             Some(gives) => equal("gives", &word, gives).map_err(|p| format!("{p} ({error:?})"))?,
@@ -212,110 +181,149 @@ impl Play {
                 equal("hint", &Value::from(found), &wanted)?;
             }
         }
-        if let Outcome::Step(step) = outcome {
-            self.take(step);
+        if let Some(device) = device {
+            let Outcome::SignedOut(done) = &outcome else { return Err(format!("{word} is no sign-out")) };
+            let found: Vec<_> = done.iter().map(|done| format!("{:?}", done.device)).collect();
+            equal("on the device", &found.join(", "), &device)?;
         }
+        if let Some(new) = new {
+            let Outcome::Token(token) = &outcome else { return Err(format!("{word} is no token")) };
+            equal("another token than the last one", &(self.last_token.as_ref() != Some(token)), &new)?;
+        }
+        self.take(outcome);
         Ok(())
     }
 
     fn act(&mut self, call: &mut Map<String, Value>) -> Result<Outcome, String> {
         let world = self.world.clone();
-        if call.remove("build").is_some() {
-            return Ok(self.client.as_ref().map_or_else(|error| Outcome::Error(error.clone()), |_| Outcome::Done));
-        }
         if let Some(calls) = call.remove("at_once") {
             return self.at_once(calls);
         }
-        let when_sent = take_text(call, "when_sent");
-        let request = self.request(call)?;
-        if request.is_none() && when_sent.is_some() {
-            return Err("when_sent goes with a request of a sign-in".into());
+        if let Some(outcome) = self.live_and_die(call)? {
+            return Ok(outcome);
         }
-        if let Some(mut request) = request {
-            let Some(then) = when_sent else { return Ok(world.run(request).into()) };
-            let before = self.tenant.journal().count("token");
-            let tenant = self.tenant.clone();
-            let answered = world.try_run(request.as_mut(), || tenant.journal().count("token") > before);
-            equal("answered before anybody could do anything", &answered.is_some(), &false)?;
-            return match then.as_str() {
-                "leaves" => Ok(Outcome::Value("Left".into())),
-                "cancels" => {
-                    self.cancel()?;
-                    Ok(world.run(request).into())
+        if self.world_goes_on(call)? {
+            return Ok(Outcome::Done);
+        }
+        if !self.processes.contains_key(&self.here) {
+            return Err(format!("{} does not run", self.here));
+        }
+        let when_sent = call.remove("when_sent");
+        let dies_after_writes = call.remove("dies_after_writes");
+        if let Some(mut request) = self.request(call)? {
+            if let Some(writes) = dies_after_writes {
+                let writes = usize::try_from(writes.as_u64().ok_or("how many writes")?).map_err(|e| e.to_string())?;
+                let store = self.process().store.clone();
+                let last = store.records_written() + writes;
+                let done = world.try_run(request.as_mut(), || store.records_written() >= last);
+                equal("ended before it was written", &done.map(|done| done.word()), &None::<String>)?;
+                drop(request);
+                return Ok(self.die());
+            }
+            let Some(then) = when_sent else { return Ok(world.run(request)) };
+            let line = self.device.line.clone();
+            line.hold_next();
+            let answered = world.try_run(request.as_mut(), || line.holds()).map(|answered| answered.word());
+            equal("answered before anybody could do anything", &answered, &None::<String>)?;
+            return self.meanwhile(&then, request);
+        }
+        if when_sent.is_some() || dies_after_writes.is_some() {
+            return Err("when_sent and dies_after_writes go with a request".into());
+        }
+        if let Some(outcome) = self.look_at_step(call)? {
+            return Ok(outcome);
+        }
+        if let Some(outcome) = self.look_at_sessions(call)? {
+            return Ok(outcome);
+        }
+        Err(format!("nothing to do it with, or an unknown verb: {call:?}"))
+    }
+
+    /// Somebody does something while an answer is on its way.
+    fn meanwhile(&mut self, then: &Value, request: Request) -> Result<Outcome, String> {
+        let line = self.device.line.clone();
+        let gone = match then.as_str() {
+            Some("leaves") => "Left",
+            Some("drops") => {
+                self.process_mut().step = None;
+                "Dropped"
+            }
+            Some("dies") => {
+                drop(request);
+                let died = self.die();
+                line.let_go();
+                return Ok(died);
+            }
+            Some(other) => return Err(format!("unknown deed {other}")),
+            None => {
+                let calls: Vec<Map<String, Value>> =
+                    serde_json::from_value(then.clone()).map_err(|error| error.to_string())?;
+                let here = self.here.clone();
+                for call in &calls {
+                    self.call(call).map_err(|problem| format!("meanwhile: {problem}"))?;
                 }
-                other => Err(format!("unknown deed {other}")),
-            };
-        }
-        if call.remove("back").is_some() {
-            let choice = self.step.as_deref().and_then(Step::choice);
-            return Ok(Outcome::Step(Step::ChooseFactor(choice.ok_or("not a second factor")?)));
-        }
-        if call.remove("cancel").is_some() {
-            self.cancel()?;
-            return Ok(Outcome::Done);
-        }
-        if let Some(expected) = call.remove("factors") {
-            let Some(Step::ChooseFactor(choice)) = self.step.as_deref() else { return Err("no choice".into()) };
-            let found: Vec<_> = choice.factors().into_iter().map(|f| Value::from(f.name())).collect();
-            equal("factors", &Value::Array(found), &expected)?;
-            return Ok(Outcome::Done);
-        }
-        if let Some(expected) = call.remove("number") {
-            let Some(Step::ApproveOnDevice(step)) = self.step.as_deref() else { return Err("no push".into()) };
-            if let Some(expected) = expected.as_str() {
-                equal("the number", &step.number(), &Some(expected))?;
-                return Ok(Outcome::Done);
+                self.here = here;
+                line.let_go();
+                return Ok(self.world.run(request));
             }
-            equal("a number is shown", &step.number().is_some(), &expected.as_bool().expect("true, false or a text"))?;
-            if let Some(number) = step.number() {
-                let pending = self.tenant.pending_pushes();
-                let shown = pending.iter().any(|push| push.number.as_deref() == Some(number));
-                equal("the number is the one on the device", &shown, &true)?;
+        };
+        drop(request);
+        line.let_go();
+        Ok(Outcome::Value(gone.to_owned()))
+    }
+
+    /// What happens to processes and the device; `None` if the call is about something else.
+    fn live_and_die(&mut self, call: &mut Map<String, Value>) -> Result<Option<Outcome>, String> {
+        if call.remove("dies").is_some() {
+            return Ok(Some(self.die()));
+        }
+        if call.remove("reboots").is_some() {
+            while let Some((_, process)) = self.processes.pop_first() {
+                process.die();
             }
-            return Ok(Outcome::Done);
+            self.device.clock.reboot();
+            return Ok(Some(Outcome::Done));
         }
-        if let Some(expected) = call.remove("expires_in_s") {
-            let at = match (self.step.as_deref(), &self.session) {
-                (Some(Step::ApproveOnDevice(step)), _) => step.expires_at(),
-                (Some(Step::EnterCode(step)), _) => step.expires_at(),
-                (None, Some(session)) => session.expires_at(),
-                other => return Err(format!("nothing expires: {other:?}")),
-            };
-            equal("expires in", &Value::from(self.seconds_until(at)), &expected)?;
-            return Ok(Outcome::Done);
+        if call.remove("restart").is_some() {
+            self.world.settle();
+            if self.processes.contains_key(&self.here) {
+                self.die();
+            }
+            let process = self.device.start(&self.here);
+            self.processes.insert(self.here.clone(), process);
+            return Ok(Some(Outcome::Done));
         }
-        if let Some(expected) = call.remove("resend_in_s") {
-            let Some(Step::EnterCode(step)) = self.step.as_deref() else { return Err("no code step".into()) };
-            equal("resend in", &Value::from(self.seconds_until(step.resend_at())), &expected)?;
-            return Ok(Outcome::Done);
-        }
-        if let Some(expected) = call.remove("attempts_left") {
-            let Some(Step::EnterCode(step)) = self.step.as_deref() else { return Err("no code step".into()) };
-            equal("attempts left", &Value::from(step.attempts_left()), &expected)?;
-            return Ok(Outcome::Done);
-        }
+        Ok(None)
+    }
+
+    /// What others do, and time; whether the call is about that.
+    fn world_goes_on(&mut self, call: &mut Map<String, Value>) -> Result<bool, String> {
+        let world = &self.world;
         if let Some(reaction) = call.remove("user") {
-            let reaction: Map<String, Value> = serde_json::from_value(reaction).map_err(|e| e.to_string())?;
-            for (what, value) in reaction {
-                let after_polls = value.as_u64().and_then(|n| u32::try_from(n).ok()).ok_or("a number of polls")?;
-                self.tenant.on_next_push(match what.as_str() {
-                    "approves_after_polls" => PushReaction::Approve { after_polls },
-                    "declines_after_polls" => PushReaction::Deny { after_polls },
-                    "taps_wrong_number_after_polls" => PushReaction::WrongNumber { after_polls },
-                    other => return Err(format!("unknown reaction {other}")),
-                });
-            }
-            return Ok(Outcome::Done);
-        }
-        if let Some(seconds) = call.remove("wait_s") {
+            self.expect_of_user(reaction)?;
+        } else if let Some(seconds) = call.remove("wait_s") {
             world.advance(Duration::from_secs(seconds.as_u64().ok_or("seconds")?));
-            return Ok(Outcome::Done);
-        }
-        if let Some(millis) = call.remove("set_device_clock_ms") {
+        } else if let Some(seconds) = call.remove("run_s") {
+            world.run(world.sleep(Duration::from_secs(seconds.as_u64().ok_or("seconds")?)));
+        } else if let Some(millis) = call.remove("set_device_clock_ms") {
             world.set_wall(millis.as_i64().ok_or("milliseconds")?);
-            return Ok(Outcome::Done);
-        }
-        if let Some(what) = take_text(call, "server") {
+        } else if let Some(seconds) = call.remove("boot_clock_back_s") {
+            self.device.clock.set_back(Duration::from_secs(seconds.as_u64().ok_or("seconds")?));
+        } else if let Some(mood) = take_text(call, "store") {
+            let store = self.device.store_of(&self.here);
+            match mood.as_str() {
+                "works" => store.set(Mood::Works),
+                "refuses_sessions" => store.set(Mood::RefusesSessions),
+                "refuses_writes" => store.set(Mood::RefusesWrites),
+                "keeps_sessions" => store.set(Mood::KeepsSessions),
+                "is_locked" => store.set(Mood::Locked),
+                "is_damaged" => store.damage(world),
+                other => return Err(format!("unknown state {other} of the store")),
+            }
+        } else if let Some(name) = take_text(call, "note_refresh_token") {
+            let [_, refresh_token, _] = self.tenant.last_tokens();
+            self.noted.insert(name, refresh_token);
+        } else if let Some(what) = take_text(call, "server") {
             match what.as_str() {
                 "rotates_keys" => self.tenant.rotate_keys(),
                 "replaces_keys" => self.tenant.replace_keys(),
@@ -324,34 +332,48 @@ impl Play {
                 "locks_user" => self.tenant.lock_user(&self.username, true),
                 other => return Err(format!("unknown event {other}")),
             }
-            return Ok(Outcome::Done);
-        }
-        if let Some(rule) = call.remove("script") {
+        } else if let Some(rule) = call.remove("script") {
             self.tenant.script(serde_json::from_value(rule).map_err(|error| error.to_string())?);
-            return Ok(Outcome::Done);
+        } else if call.remove("clear_script").is_some() {
+            self.tenant.clear_script();
+        } else if let Some(expected) = call.remove("store_has") {
+            let expected: Map<String, Value> = serde_json::from_value(expected).map_err(|error| error.to_string())?;
+            for (kind, expected) in expected {
+                equal(&kind, &Value::from(self.device.store_of(&self.here).count(&kind, world)), &expected)?;
+            }
+        } else {
+            return Ok(false);
         }
-        if call.remove("warm_up").is_some() {
-            world.run(self.client().warm_up());
-            return Ok(Outcome::Done);
+        Ok(true)
+    }
+
+    /// What may send something, ready to be run.
+    fn request(&mut self, call: &mut Map<String, Value>) -> Result<Option<Request>, String> {
+        match self.sign_in_request(call)? {
+            Some(request) => Ok(Some(request)),
+            None => self.session_request(call),
         }
-        if call.remove("restart").is_some() {
-            self.session = None;
-            self.step = None;
-            self.world.settle();
-            self.client = (self.rebuild)();
-            return Ok(Outcome::Done);
+    }
+
+    /// The next call is for this process.
+    fn go_to(&mut self, name: String) {
+        if self.started.insert(name.clone()) {
+            self.processes.insert(name.clone(), self.device.start(&name));
         }
-        if call.remove("restore").is_some() {
-            return Ok(match world.run(self.client().restore()) {
-                Ok(Some(session)) => {
-                    self.session = Some(session);
-                    Outcome::Value("Restored".into())
-                }
-                Ok(None) => Outcome::Value("None".into()),
-                Err(error) => Outcome::Error(error),
-            });
-        }
-        self.act_on_session(call)
+        self.here = name;
+    }
+
+    pub(super) fn process(&self) -> &Process {
+        self.processes.get(&self.here).expect("it lives")
+    }
+
+    pub(super) fn process_mut(&mut self) -> &mut Process {
+        self.processes.get_mut(&self.here).expect("it lives")
+    }
+
+    fn die(&mut self) -> Outcome {
+        self.processes.remove(&self.here).expect("it lives").die();
+        Outcome::Value("Died".into())
     }
 
     /// What has become secret since: whatever a request carried and whatever tokens came.
@@ -360,243 +382,86 @@ impl Play {
         self.tenant.last_tokens().iter().for_each(|token| self.canaries.typed(token));
     }
 
-    fn client(&self) -> &Client {
-        self.client.as_ref().expect("a valid configuration")
-    }
-
-    fn cancel(&self) -> Result<(), String> {
-        match self.step.as_deref() {
-            Some(Step::ApproveOnDevice(step)) => step.cancel(),
-            Some(Step::EnterCode(step)) => step.cancel(),
-            Some(Step::ChooseFactor(step)) => step.cancel(),
-            other => return Err(format!("nothing to cancel: {other:?}")),
-        }
-        Ok(())
-    }
-
-    /// Several requests begun in the same moment; the first that gives a step decides what is in hand.
+    /// Several requests begun in the same moment; the last that gives a step or a session decides what is in hand.
     fn at_once(&mut self, calls: Value) -> Result<Outcome, String> {
         let mut calls: Vec<Map<String, Value>> = serde_json::from_value(calls).map_err(|error| error.to_string())?;
-        let mut requests = Vec::new();
+        let (mut requests, mut places) = (Vec::new(), Vec::new());
         for call in &mut calls {
+            self.go_to(take_text(call, "process").unwrap_or_else(|| FIRST.to_owned()));
             requests.push(self.request(call)?.ok_or("not a request")?);
+            places.push(self.here.clone());
             if let Some((name, _)) = call.iter().next() {
                 return Err(format!("unknown key {name} in at_once"));
             }
         }
         let results = self.world.clone().run(futures_util::future::join_all(requests));
+        let tokens: BTreeSet<_> = results.iter().filter_map(Outcome::token).collect();
+        equal("one token for all", &(tokens.len() <= 1), &true)?;
         let mut words = Vec::new();
-        for result in results {
-            match result {
-                Ok(step) => {
-                    words.push(step_name(&step));
-                    self.take(step);
-                }
-                Err(error) => words.push(error.kind().name()),
-            }
+        for (result, place) in results.into_iter().zip(places) {
+            words.push(result.word());
+            self.here = place;
+            self.take(result);
         }
         Ok(Outcome::Value(words.join(", ")))
     }
 
-    fn take(&mut self, step: Step) {
-        match step {
-            Step::SignedIn(session) => {
-                self.session = Some(session);
-                self.step = None;
+    /// What is in hand after a call.
+    fn take(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Step(Step::SignedIn(session)) => {
+                let process = self.process_mut();
+                process.session = Some(session);
+                process.step = None;
             }
-            step => self.step = Some(Arc::new(step)),
+            Outcome::Step(step) => self.process_mut().step = Some(Arc::new(step)),
+            Outcome::Session(_, session) => self.process_mut().session = Some(session),
+            Outcome::Token(token) => self.last_token = Some(token),
+            Outcome::SignedOut(_) | Outcome::Done | Outcome::Value(_) | Outcome::Error(_) => {}
         }
     }
 
-    /// What sends something for a sign-in, ready to be run.
-    fn request(&mut self, call: &mut Map<String, Value>) -> Result<Option<Request>, String> {
-        if let Some(username) = take_text(call, "sign_in") {
-            self.username = username.trim().to_owned();
-            self.canaries.typed(&self.username.clone());
-            let sign_in = self.client().sign_in(&username);
-            return self.first_factor(call, sign_in).map(Some);
-        }
-        if let Some(factor) = take_text(call, "choose") {
-            let choice = match self.step.as_deref() {
-                Some(Step::ChooseFactor(choice)) => choice.clone(),
-                other => return Err(format!("no choice in hand, but {other:?}")),
-            };
-            let code = take_text(call, "code").map(|code| self.type_code(&code));
-            return Ok(Some(Box::pin(async move {
-                match factor.as_str() {
-                    "otp" => choice.otp(code.expect("a code")).await,
-                    "push" => choice.push().await,
-                    "sms" => choice.sms().await,
-                    "voice" => choice.voice().await,
-                    "email" => choice.email().await,
-                    other => panic!("unknown factor {other}"),
-                }
-            })));
-        }
-        if let Some(code) = take_text(call, "submit") {
-            let code = self.type_code(&code);
-            let step = self.step.clone();
-            return Ok(Some(Box::pin(async move {
-                match step.as_deref() {
-                    Some(Step::EnterCode(step)) => step.submit(code).await,
-                    other => panic!("no code step, but {other:?}"),
-                }
-            })));
-        }
-        if call.remove("approved").is_some() {
-            let step = self.step.clone();
-            return Ok(Some(Box::pin(async move {
-                match step.as_deref() {
-                    Some(Step::ApproveOnDevice(step)) => step.approved().await,
-                    other => panic!("no push step, but {other:?}"),
-                }
-            })));
-        }
-        if call.remove("resend").is_some() {
-            let step = self.step.clone();
-            return Ok(Some(Box::pin(async move {
-                match step.as_deref() {
-                    Some(Step::ApproveOnDevice(step)) => step.resend().await,
-                    Some(Step::EnterCode(step)) => step.resend().await,
-                    other => panic!("nothing to resend: {other:?}"),
-                }
-            })));
-        }
-        Ok(None)
-    }
-
-    fn first_factor(&mut self, call: &mut Map<String, Value>, sign_in: SignIn) -> Result<Request, String> {
-        if let Some(password) = take_text(call, "password") {
-            self.canaries.typed(&password);
-            return Ok(Box::pin(async move { sign_in.password(password).await }));
-        }
-        if let Some(code) = take_text(call, "otp") {
-            let code = self.type_code(&code);
-            return Ok(Box::pin(async move { sign_in.otp(code).await }));
-        }
-        for name in ["push", "sms", "voice", "email"] {
-            if call.remove(name).is_some() {
-                return Ok(Box::pin(async move {
-                    match name {
-                        "push" => sign_in.push().await,
-                        "sms" => sign_in.sms().await,
-                        "voice" => sign_in.voice().await,
-                        _ => sign_in.email().await,
-                    }
-                }));
-            }
-        }
-        Err("no first factor given".into())
-    }
-
-    fn type_code(&mut self, code: &str) -> String {
-        let code = self.fill_code(code);
-        self.canaries.typed(&code);
-        code
-    }
-
-    fn act_on_session(&self, call: &mut Map<String, Value>) -> Result<Outcome, String> {
-        let world = &self.world;
-        let name = call.keys().next().cloned().ok_or("an empty call")?;
-        let value = call.remove(&name);
-        let session = self.session.clone().ok_or(format!("no session for {name}"))?;
-        let done = |result: Result<(), Error>| result.map_or_else(Outcome::Error, |()| Outcome::Done);
-        Ok(match name.as_str() {
-            "refresh" => done(world.run(session.refresh())),
-            "access_token" => done(world.run(session.access_token()).map(drop)),
-            "authorize" => {
-                let url = fill(value.as_ref().and_then(Value::as_str).unwrap_or("{resource}"), &self.tenant);
-                match world.run(session.authorize("GET", &url)) {
-                    Ok(headers) => {
-                        let bearer = headers.iter().all(|(n, v)| n == "authorization" && v.starts_with("Bearer "));
-                        equal("a bearer header", &bearer, &true)?;
-                        Outcome::Done
-                    }
-                    Err(error) => Outcome::Error(error),
-                }
-            }
-            "user_info" => match world.run(session.user_info()) {
-                Ok(claims) => Outcome::Value(claims.preferred_username().unwrap_or_default().to_owned()),
-                Err(error) => Outcome::Error(error),
-            },
-            "concurrent_access_tokens" => {
-                let count = value.and_then(|v| v.as_u64()).ok_or("how many")?;
-                let calls = (0..count).map(|_| session.access_token());
-                let results = world.run(futures_util::future::join_all(calls));
-                let tokens: Result<Vec<_>, _> = results.into_iter().collect();
-                match tokens {
-                    Ok(tokens) => {
-                        let same = tokens.windows(2).all(|pair| pair[0].expose() == pair[1].expose());
-                        equal("all callers get the same token", &same, &true)?;
-                        Outcome::Done
-                    }
-                    Err(error) => Outcome::Error(error),
-                }
-            }
-            "sign_out" => match world.run(session.sign_out()) {
-                Ok(result) => Outcome::Value(format!("{:?}", result.server)),
-                Err(error) => Outcome::Error(error),
-            },
-            "session" => {
-                let expected: Map<String, Value> =
-                    serde_json::from_value(value.unwrap_or_default()).map_err(|error| error.to_string())?;
-                for (what, expected) in expected {
-                    let found = match what.as_str() {
-                        "persisted" => Value::from(session.is_persisted()),
-                        "can_refresh" => Value::from(session.can_refresh()),
-                        "scopes" => Value::from(session.granted_scopes()),
-                        "username" => Value::from(session.username()),
-                        "claims" => Value::from(session.claims().is_some()),
-                        "preferred_username" => {
-                            Value::from(session.claims().and_then(|c| c.preferred_username().map(str::to_owned)))
-                        }
-                        "name" => Value::from(session.claims().and_then(|c| c.name().map(str::to_owned))),
-                        "amr" => Value::from(
-                            session.claims().map(|c| c.texts("amr").into_iter().map(str::to_owned).collect::<Vec<_>>()),
-                        ),
-                        "stored" => Value::from(stored(&self.store, world)),
-                        other => return Err(format!("unknown property {other}")),
-                    };
-                    equal(&what, &found, &expected)?;
-                }
-                Outcome::Done
-            }
-            other => return Err(format!("unknown verb {other}")),
-        })
-    }
-
-    fn seconds_until(&self, at: std::time::SystemTime) -> u64 {
+    pub(super) fn seconds_until(&self, at: std::time::SystemTime) -> u64 {
         let now = self.world.wall().to_system_time();
         at.duration_since(now).map_or(0, |left| left.as_secs())
     }
-
-    fn fill_code(&self, code: &str) -> String {
-        let user = &self.username;
-        match code {
-            "$totp" => self.tenant.totp(user).expect("the user has an authenticator app"),
-            "$wrong_totp" => self.tenant.wrong_totp(user).expect("the user has an authenticator app"),
-            "$code" => self.tenant.last_code(user).expect("a code was sent"),
-            "$code_spaced" => {
-                let code = self.tenant.last_code(user).expect("a code was sent");
-                format!(" {}-{} ", &code[..3], &code[3..])
-            }
-            "$wrong_code" => {
-                let right = self.tenant.last_code(user).expect("a code was sent");
-                let first = if right.starts_with('1') { '2' } else { '1' };
-                format!("{first}{}", &right[1..])
-            }
-            other => other.to_owned(),
-        }
-    }
 }
 
-type Request = BoxFuture<'static, Result<Step, Error>>;
+pub(super) type Request = BoxFuture<'static, Outcome>;
 
-enum Outcome {
+/// What a call gives.
+pub(super) enum Outcome {
     Step(Step),
+    /// How the session was come by.
+    Session(&'static str, Session),
+    Token(String),
+    SignedOut(Vec<SignOut>),
     Done,
     Value(String),
     Error(Error),
+}
+
+impl Outcome {
+    fn word(&self) -> String {
+        match self {
+            Self::Step(step) => step_name(step).to_owned(),
+            Self::Session(how, _) => (*how).to_owned(),
+            Self::Token(_) | Self::Done => "Done".to_owned(),
+            Self::SignedOut(done) if done.is_empty() => "None".to_owned(),
+            Self::SignedOut(done) => {
+                done.iter().map(|done| format!("{:?}", done.server)).collect::<Vec<_>>().join(", ")
+            }
+            Self::Value(value) => value.clone(),
+            Self::Error(error) => error.kind().name().to_owned(),
+        }
+    }
+
+    fn token(&self) -> Option<&str> {
+        match self {
+            Self::Token(token) => Some(token),
+            _ => None,
+        }
+    }
 }
 
 impl From<Result<Step, Error>> for Outcome {
@@ -605,13 +470,19 @@ impl From<Result<Step, Error>> for Outcome {
     }
 }
 
-fn stored(store: &MemoryStore, world: &World) -> usize {
-    use directauth::TokenStore;
-    let keys = world.run(store.keys()).expect("memory");
-    keys.iter().filter(|key| key.as_str().starts_with("session.")).count()
+impl From<Result<(), Error>> for Outcome {
+    fn from(result: Result<(), Error>) -> Self {
+        result.map_or_else(Outcome::Error, |()| Outcome::Done)
+    }
 }
 
-fn take_text(call: &mut Map<String, Value>, name: &str) -> Option<String> {
+impl From<Result<Vec<SignOut>, Error>> for Outcome {
+    fn from(result: Result<Vec<SignOut>, Error>) -> Self {
+        result.map_or_else(Outcome::Error, Outcome::SignedOut)
+    }
+}
+
+pub(super) fn take_text(call: &mut Map<String, Value>, name: &str) -> Option<String> {
     match call.remove(name)? {
         Value::String(text) => Some(text),
         other => panic!("{name} must be text, not {other}"),
@@ -623,56 +494,6 @@ pub(crate) fn fill(text: &str, tenant: &Tenant) -> String {
         .replace("{org_issuer}", &tenant.org_issuer())
         .replace("{client_id}", &tenant.client_id())
         .replace("{resource}", &tenant.resource_url())
-}
-
-/// A server that is not the emulator as it should be, or no server at all.
-enum OddServer {
-    Tls(BadTls),
-    /// Somebody listens, accepts, and says nothing.
-    Silent(std::net::TcpListener),
-    Nobody(u16),
-    /// Speaks TLS 1.1 and nothing newer: answers every ClientHello with the alert `protocol_version` (RFC 8446 §6.2).
-    OldTls(u16),
-}
-
-impl OddServer {
-    fn of(issuer: &str) -> Option<Self> {
-        let tls = |kind| Self::Tls(support::emulator().bad_tls(kind).expect("a listener"));
-        let listen = || std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        Some(match issuer {
-            "{expired_certificate}" => tls(BadTlsKind::Expired),
-            "{certificate_for_another_host}" => tls(BadTlsKind::WrongHost),
-            "{self_signed_certificate}" => tls(BadTlsKind::SelfSigned),
-            "{certificate_of_an_unknown_authority}" => tls(BadTlsKind::UnknownCa),
-            "{old_tls}" => {
-                let listener = listen();
-                let port = listener.local_addr().expect("its address").port();
-                std::thread::spawn(move || {
-                    while let Ok((mut client, _)) = listener.accept() {
-                        let _ = std::io::Read::read(&mut client, &mut [0; 4096]);
-                        let _ = std::io::Write::write_all(&mut client, &[21, 3, 1, 0, 2, 2, 70]);
-                    }
-                });
-                Self::OldTls(port)
-            }
-            "{silent}" => Self::Silent(listen()),
-            "{nobody}" => Self::Nobody(listen().local_addr().expect("its address").port()),
-            _ => return None,
-        })
-    }
-
-    fn origin(&self) -> String {
-        let port = match self {
-            Self::Tls(server) => return server.origin(),
-            Self::Silent(listener) => listener.local_addr().expect("its address").port(),
-            Self::Nobody(port) | Self::OldTls(port) => *port,
-        };
-        format!("https://127.0.0.1:{port}")
-    }
-}
-
-fn factor(name: &str) -> Factor {
-    name.parse().expect("a factor")
 }
 
 fn step_name(step: &Step) -> &'static str {

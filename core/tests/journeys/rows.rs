@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::format::{folder, vectors};
 
 /// The groups that are complete. Rows of others have vectors too; what is not built yet is in docs/protocol.md §12.
-const COMPLETE: [char; 9] = ['A', 'B', 'C', 'D', 'E', 'F', 'H', 'I', 'M'];
+const COMPLETE: [char; 12] = ['A', 'B', 'C', 'D', 'E', 'F', 'H', 'I', 'K', 'L', 'M', 'Q'];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
