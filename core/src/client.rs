@@ -145,7 +145,8 @@ impl Client {
     /// Signs every session out, as [`Session::sign_out`].
     ///
     /// # Errors
-    /// As [`sessions`](Client::sessions); or the first error of a sign-out, after all were tried.
+    /// [`Kind::StorageUnavailable`]: not all of them can be read now; those that can be are signed out. Or the first error of
+    /// a sign-out, after all were tried.
     pub async fn sign_out_all(&self) -> Result<Vec<SignOut>, Error> {
         session::sign_out_all(&self.context).await
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::engine::{Committed, Engine, Written};
+use super::owed::Owed;
 use super::reading::{self, Survey, survey};
 use super::record::Record;
 use super::tombstone::Tombstone;
@@ -167,7 +168,7 @@ pub(crate) fn read_again(context: &Arc<Context>) {
 
 /// The app is there again: what could not be done is tried now.
 pub(crate) fn notify_foreground(context: &Arc<Context>) {
-    live(context).iter().for_each(Engine::persist_now);
+    live(context).iter().for_each(Engine::persist_at_once);
     let background = Arc::clone(context);
     in_background(&context.env, async move {
         let _ = restore(&background).await;
@@ -238,10 +239,12 @@ impl Engine {
     }
 }
 
-/// Signs every session out. Gives what became of each, or the first error after all were tried.
+/// Signs every session out that can be read. Gives what became of each, or the first error after all were tried.
 pub(crate) async fn sign_out_all(context: &Arc<Context>) -> Result<Vec<SignOut>, Error> {
-    let (mut done, mut error) = (Vec::new(), None);
-    for engine in complete(context).await? {
+    queue::first_use(context);
+    let All { engines, problem, .. } = all(context).await;
+    let (mut done, mut error) = (Vec::new(), problem.map(|problem| storage(problem).into()));
+    for engine in engines {
         match handle(context, engine).sign_out().await {
             Ok(result) => done.push(result),
             // It ended along with an earlier one of them.
@@ -281,6 +284,8 @@ pub(crate) async fn discard_unreadable(context: &Arc<Context>) -> Result<usize, 
         {
             // First what it is the end of.
             context.delete_and_check(&Record::key(&id), ()).await.map_err(storage)?;
+            context.delete_and_check(key, ()).await.map_err(storage)?;
+        } else if Owed::is_key(key) && reading::owed(context, key).await.is_err_and(is_hopeless) {
             context.delete_and_check(key, ()).await.map_err(storage)?;
         }
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use super::owed::{self, Due, Owed};
 use super::reading::{self, is_of};
-use super::record::Record;
+use super::record::{Record, TokenHash, hash};
 use super::tombstone::Tombstone;
 use super::{ServerSignOut, ending, rules};
 use crate::audit::{SecurityEvent, Trail};
@@ -104,7 +104,19 @@ async fn clear(context: &Arc<Context>, id: &Code) -> Result<(), StoreProblem> {
     }
     let exclusion = exclude(context).await?;
     let writing = context.in_turn(context.env.sessions.writes(id.as_str()).lock_owned()).await?;
-    remove(context, id, rules::is_revoked(context.config.profile, tombstone.reason), (writing, exclusion)).await
+    let is_revoked = rules::is_revoked(context.config.profile, tombstone.reason);
+    let unknown = if is_revoked { Unknown::Anything } else { Unknown::Nothing };
+    remove(context, id, unknown, (writing, exclusion)).await
+}
+
+/// What an ended session's record may hold that the queue does not know.
+pub(super) enum Unknown {
+    /// Whatever it is.
+    Anything,
+    /// Another token than this one, which has its entry or was told to the server.
+    AllBut(TokenHash),
+    /// Nothing of it is revoked.
+    Nothing,
 }
 
 /// Deletes an ended session's record, after a last look at it: what it holds and nobody knows yet goes into the queue. What
@@ -112,20 +124,26 @@ async fn clear(context: &Arc<Context>, id: &Code) -> Result<(), StoreProblem> {
 pub(super) async fn remove(
     context: &Arc<Context>,
     id: &Code,
-    is_revoked: bool,
+    unknown: Unknown,
     held: impl Send + 'static,
 ) -> Result<(), StoreProblem> {
     let key = Record::key(id);
     match reading::record(context, &key).await {
-        Ok(Some(record)) if is_revoked => {
+        Ok(Some(record)) => {
             let set = &record.set;
             let (token, kind) = match &set.refresh_token {
                 Some(token) => (token, TokenKind::Refresh),
                 None => (&set.access_token, TokenKind::Access),
             };
-            ending::owe(context, id, token, kind).await?;
+            let is_unknown = match unknown {
+                Unknown::Anything => true,
+                Unknown::AllBut(known) => hash(token) != known,
+                Unknown::Nothing => false,
+            };
+            if is_unknown {
+                ending::owe(context, id, token, kind).await?;
+            }
         }
-        Ok(Some(_)) => {}
         Ok(None) => return Ok(()),
         Err(problem) if problem.is_temporary() => return Err(problem),
         Err(_) => {}
@@ -140,8 +158,7 @@ async fn attend(
     key: &StorageKey,
     left: &mut usize,
 ) -> Result<Option<Duration>, StoreProblem> {
-    let Some(blob) = context.load(key).await? else { return Ok(None) };
-    let entry = Owed::decode(&blob)?;
+    let Some(entry) = reading::owed(context, key).await? else { return Ok(None) };
     if !is_of(context, &entry.issuer, &entry.client_id) {
         return Ok(None);
     }

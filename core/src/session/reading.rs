@@ -3,6 +3,7 @@
 use core::fmt;
 use std::sync::Arc;
 
+use super::owed::Owed;
 use super::record::Record;
 use super::rules;
 use super::tombstone::Tombstone;
@@ -53,6 +54,10 @@ pub(crate) async fn record(context: &Context, key: &StorageKey) -> Result<Option
 
 pub(crate) async fn tombstone(context: &Context, key: &StorageKey) -> Result<Option<Tombstone>, StoreProblem> {
     context.load(key).await?.map(|blob| Tombstone::decode(&blob)).transpose()
+}
+
+pub(crate) async fn owed(context: &Context, key: &StorageKey) -> Result<Option<Owed>, StoreProblem> {
+    context.load(key).await?.map(|blob| Owed::decode(&blob)).transpose()
 }
 
 /// What the store holds for this issuer and client.

@@ -508,7 +508,7 @@ impl History {
     }
 
     /// Who `restore` gave.
-    pub(super) fn is_default(&mut self, user: Option<String>, began: Duration) {
+    pub(super) fn is_default(&mut self, user: Option<String>, began: Duration, facts: &Facts<'_>) {
         let Some((newest, at)) = self.newest_user else { return };
         // Of two sign-ins at once either may be the later one.
         if self.sign_ins_called == 2
@@ -519,7 +519,7 @@ impl History {
             && user.as_deref().is_some_and(|user| user != newest)
             && self.sign_outs_called.is_empty()
             && !self.has_store_fault()
-            && !self.any(|event| matches!(event, Event::Net(NetFault::Over)))
+            && facts.server.grants.iter().all(|grant| grant.over.is_none())
         {
             self.violated(format!("7: {newest} had signed in, and {user:?} is the default"));
         }

@@ -214,11 +214,13 @@ impl Play<'_> {
             if let Some(writes) = dies_after_writes {
                 let writes = usize::try_from(writes.as_u64().ok_or("how many writes")?).map_err(|e| e.to_string())?;
                 let store = self.process().store.clone();
-                let last = store.records_written() + writes;
-                let done = world.try_run(request.as_mut(), || store.records_written() >= last);
+                store.stop_at(writes);
+                let done = world.try_run(request.as_mut(), || store.has_stopped());
                 equal("ended before it was written", &done.map(|done| done.word()), &None::<String>)?;
                 drop(request);
-                return Ok(self.die());
+                let died = self.die();
+                store.go_on();
+                return Ok(died);
             }
             let Some(then) = when_sent else { return Ok(world.run(request)) };
             let line = self.device.line.clone();

@@ -20,8 +20,9 @@ struct State {
     mood: Mood,
     /// Everything that was ever written, as text.
     written: Vec<String>,
-    /// How often a session's record was written.
-    records: usize,
+    /// So many writes of a session's record are left until the process dies in one.
+    until_death: Option<usize>,
+    has_stopped: bool,
 }
 
 /// What the store does.
@@ -47,9 +48,21 @@ impl Shelf {
         self.state().mood = mood;
     }
 
-    /// How often a session's record was written.
-    pub(crate) fn records_written(&self) -> usize {
-        self.state().records
+    /// The `n`th write of a session's record from now on has its effect and never returns.
+    pub(crate) fn stop_at(&self, n: usize) {
+        self.state().until_death = Some(n);
+    }
+
+    /// Whether that write is there.
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.state().has_stopped
+    }
+
+    /// It works again, for the next process.
+    pub(crate) fn go_on(&self) {
+        let mut state = self.state();
+        state.until_death = None;
+        state.has_stopped = false;
     }
 
     /// Everything that was ever written.
@@ -102,9 +115,16 @@ impl TokenStore for Shelf {
             Mood::RefusesSessions if is_session => return refused(StoreProblem::Transient),
             _ => {}
         }
-        state.records += usize::from(is_session);
         state.written.push(String::from_utf8_lossy(blob.expose()).into_owned());
-        self.blobs.store(key, blob)
+        let done = self.blobs.store(key, blob);
+        if is_session && let Some(left) = &mut state.until_death {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                state.has_stopped = true;
+                return Box::pin(std::future::pending());
+            }
+        }
+        done
     }
 
     fn delete<'a>(&'a self, key: &'a StorageKey) -> BoxFuture<'a, Result<(), StoreProblem>> {

@@ -1,8 +1,10 @@
 //! A device with an app on it, and a store whose calls fail when a test says so.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use directauth::env::{Blob, BoxFuture, Clock, Environment, HttpTransport, NetworkOptions, StorageKey};
 use directauth::error::StoreProblem;
@@ -116,6 +118,20 @@ impl Device {
 
     pub(crate) fn token(&self, session: &Session) -> Result<String, Error> {
         self.run(session.access_token()).map(|token| token.expose().to_owned())
+    }
+
+    /// Ready when the server has got so far, whoever is told.
+    pub(crate) fn until(&self, reached: impl Fn() -> bool) -> impl Future<Output = ()> {
+        let limit = Instant::now() + Duration::from_secs(20);
+        poll_fn(move |context| {
+            if reached() {
+                return Poll::Ready(());
+            }
+            assert!(Instant::now() < limit, "it never came");
+            std::thread::yield_now();
+            context.waker().wake_by_ref();
+            Poll::Pending
+        })
     }
 
     /// How many requests of this kind have come.

@@ -1,14 +1,15 @@
 //! What the network and the server do: nothing but `invalid_grant` for the newest refresh token, or another user's ID token,
 //! ends a session.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use directauth::error::{EndReason, TokenCheck};
-use directauth::{Kind, Remedy, ServerSignOut, Session};
+use directauth::{DeviceSignOut, Error, Kind, Profile, Remedy, ServerSignOut, Session, Step};
 use directauth_emulator::{Answer, Fault as NetFault, Rule};
 use serde_json::json;
 
-use super::device::{ANA, BEN, Device, EXPIRED, word};
+use super::device::{ANA, BEN, DUE, Device, EXPIRED, word};
 use super::support::net::poll_once;
 
 fn ended(session: &Session, device: &Device) -> EndReason {
@@ -16,6 +17,12 @@ fn ended(session: &Session, device: &Device) -> EndReason {
         Kind::SessionEnded { reason } => *reason,
         other => panic!("{other:?}"),
     }
+}
+
+/// The tokens that the server was asked to revoke.
+fn revoked(device: &Device) -> BTreeSet<String> {
+    let journal = device.tenant.journal();
+    journal.of("revoke").iter().filter_map(|entry| entry.param("token").map(str::to_owned)).collect()
 }
 
 #[test]
@@ -117,19 +124,48 @@ fn tokens_that_do_not_pass_validation_are_not_released_and_end_nothing() {
 }
 
 #[test]
+fn tokens_that_were_rejected_are_not_used_by_the_next_process_either() {
+    let device = Device::new();
+    let client = device.start();
+    let session = device.signs_in(&client, BEN);
+    device.world.advance(EXPIRED);
+    let rule = json!({"on": "token", "answer": {"tokens": {"id_token": {"signature": "flip"}}}});
+    device.tenant.script(serde_json::from_value(rule).expect("a rule"));
+    device.token(&session).expect_err("not released");
+    let rejected = device.tenant.last_tokens()[0].clone();
+    drop((session, client));
+    device.dies();
+    let session = device.restored(&device.start()).expect("signed in");
+    assert_ne!(device.token(&session).expect("refreshed"), rejected);
+    assert_eq!(device.count("token"), 1, "with the refresh token that came along");
+}
+
+/// A refresh whose answer takes a while, and what happens meanwhile. Gives what both came to, and the refresh token that
+/// came late.
+fn meanwhile<T>(device: &Device, session: &Session, deed: impl Future<Output = T>) -> (Error, T, String) {
+    device.world.advance(EXPIRED);
+    let before = device.tenant.last_tokens();
+    device.tenant.script(Rule::on("token").answer(Answer::real().delay(Duration::from_millis(500))));
+    let deed = async {
+        device.until(|| device.tenant.last_tokens() != before).await;
+        let late = device.tenant.last_tokens()[1].clone();
+        (deed.await, late)
+    };
+    let (refreshed, (done, late)) = device.run(futures_util::future::join(session.access_token(), deed));
+    (refreshed.expect_err("over"), done, late)
+}
+
+#[test]
 fn a_late_answer_for_a_replaced_session_is_not_applied() {
     let device = Device::new();
     let client = device.start();
     let old = device.signs_in(&client, BEN);
-    device.world.advance(EXPIRED);
-    device.tenant.script(Rule::on("token").answer(Answer::real().delay(Duration::from_millis(300))));
-    let mut refresh = Box::pin(old.access_token());
-    let sent = || device.count("token") > 1;
-    assert!(device.world.try_run(refresh.as_mut(), sent).is_none(), "its answer takes a while");
-    let new = device.signs_in(&client, ANA);
-    let error = device.run(refresh).expect_err("replaced");
+    let sign_in = client.sign_in(ANA);
+    let (error, new, late) = meanwhile(&device, &old, sign_in.password("correct horse battery"));
+    let Ok(Step::SignedIn(new)) = new else { panic!("{new:?}") };
     assert_eq!(error.kind(), &Kind::SessionEnded { reason: EndReason::Replaced });
-    assert_eq!(device.tenant.live_grants(), 1, "what came late was revoked");
+    assert!(revoked(&device).contains(&late));
+    assert_eq!(device.tenant.live_grants(), 1);
     assert_eq!(word(&client.state()), ANA);
     let stored = device.store.content("session.");
     assert_eq!(stored.into_keys().collect::<Vec<_>>(), [format!("session.{}", new.id())]);
@@ -141,13 +177,10 @@ fn a_late_answer_after_a_sign_out_is_revoked() {
     let device = Device::new();
     let client = device.start();
     let session = device.signs_in(&client, BEN);
-    device.world.advance(EXPIRED);
-    device.tenant.script(Rule::on("token").answer(Answer::real().delay(Duration::from_millis(300))));
-    let mut refresh = Box::pin(session.access_token());
-    assert!(device.world.try_run(refresh.as_mut(), || device.count("token") > 1).is_none());
-    device.run(session.sign_out()).expect("not held up");
-    let error = device.run(refresh).expect_err("over");
+    let (error, out, late) = meanwhile(&device, &session, session.sign_out());
     assert_eq!(error.kind(), &Kind::SessionEnded { reason: EndReason::SignedOut });
+    assert_eq!(out.expect("signed out").device, DeviceSignOut::Deleted);
+    assert!(revoked(&device).contains(&late));
     assert_eq!(device.tenant.live_grants(), 0);
     assert!(device.store.content("session.").is_empty());
     assert!(device.restored(&client).is_none());
@@ -216,4 +249,22 @@ fn a_lost_answer_is_asked_for_again_at_once() {
     device.token(&session).expect("the server repeats it");
     assert_eq!(device.count("token"), 3);
     assert_eq!(device.tenant.live_grants(), 1);
+}
+
+#[test]
+fn a_lost_answer_is_not_asked_for_again_at_a_server_that_may_not_repeat_it() {
+    let device = Device::new();
+    let client = device.builder(&device.process()).profile(Profile::Oidc).build().expect("valid");
+    let session = device.signs_in(&client, BEN);
+    let token = device.token(&session).expect("fresh");
+    device.world.advance(DUE);
+    device.tenant.script(Rule::on("token").answer(Answer::fault(NetFault::CloseAfterProcessing)));
+    for _ in 0..4 {
+        assert_eq!(device.token(&session).expect("valid"), token);
+        device.rest(Duration::from_secs(40));
+    }
+    assert_eq!(device.count("token"), 2, "a sign-in, and one refresh whose answer was lost");
+    device.world.advance(EXPIRED - DUE);
+    assert_eq!(ended(&session, &device), EndReason::RefreshInterrupted, "this server did not wait that long");
+    assert_eq!(device.count("token"), 3);
 }

@@ -596,6 +596,24 @@ fn a_write_that_hangs_holds_up_no_caller_for_longer_than_its_deadline() {
 }
 
 #[test]
+fn a_new_token_is_handed_out_only_when_it_is_stored() {
+    let device = Device::new();
+    let client = device.start();
+    let session = device.signs_in(&client, BEN);
+    let old = device.token(&session).expect("fresh");
+    device.world.advance(DUE);
+    let hangs = Trouble::Hangs(Duration::from_secs(8));
+    device.store.fails(Fault::on(&[Call::Store], hangs).of("session.").after(1).times(1));
+    assert_eq!(device.token(&session).expect("valid"), old, "it is refreshed meanwhile");
+    device.rest(Duration::from_secs(1));
+    assert_eq!(device.count("token"), 2, "the new one is there");
+    assert_eq!(device.token(&session).expect("valid"), old, "and not stored");
+    device.rest(Duration::from_secs(8));
+    assert_ne!(device.token(&session).expect("fresh"), old);
+    assert!(session.is_persisted());
+}
+
+#[test]
 fn a_prompt_that_is_dismissed_comes_before_the_send() {
     for problem in [StoreProblem::UserCancelled, StoreProblem::NeedsUser] {
         let device = Device::new();
@@ -645,4 +663,19 @@ fn a_store_that_somebody_cleared_ends_the_session_and_is_not_written_again() {
     device.rest(Duration::from_secs(120));
     assert!(device.store.content("session.").is_empty());
     assert_eq!(device.count("token"), 1, "nothing was sent");
+}
+
+#[test]
+fn the_foreground_writes_at_once_what_a_locked_store_had_refused() {
+    let device = Device::new();
+    let client = device.start();
+    let session = device.signs_in(&client, BEN);
+    device.world.advance(EXPIRED);
+    device.store.fails(Fault::on(&[Call::Store], Trouble::Says(StoreProblem::Locked)).of("session.").after(1));
+    device.token(&session).expect("from memory");
+    device.rest(Duration::from_secs(4));
+    device.store.heals();
+    client.notify_foreground();
+    device.world.settle();
+    assert!(session.is_persisted(), "unlocked, and the app is there");
 }

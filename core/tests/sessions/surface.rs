@@ -295,6 +295,23 @@ fn a_sign_out_of_everybody_that_fails_for_one_is_loud_and_tried_for_all() {
     assert_eq!(device.store.content("session.").len(), 1);
 }
 
+#[test]
+fn a_sign_out_of_everybody_takes_who_can_be_read_and_says_that_others_cannot() {
+    let device = Device::new();
+    let client = many(&device);
+    let ben = device.signs_in(&client, BEN);
+    let ana = device.signs_in(&client, ANA);
+    let locked = Fault::on(&[Call::Load], Trouble::Says(StoreProblem::Locked));
+    device.store.fails(locked.of(format!("session.{}", ben.id())));
+    assert_eq!(unavailable(device.run(client.sign_out_all())), StoreProblem::Locked);
+    let _ =
+        (device.token(&ana).expect_err("signed out"), device.token(&ben).expect_err("it lives here, so it is known"));
+    device.store.heals();
+    assert_eq!(device.run(client.sign_out_all()).expect("nobody is left").len(), 0);
+    assert_eq!(device.tenant.live_grants(), 0);
+    assert_eq!(word(&client.state()), "SignedOut");
+}
+
 /// A refresh token that another library has.
 fn from_another_library(device: &Device) -> String {
     let elsewhere = device.builder(&device.process()).store(directauth::MemoryStore::new()).build().expect("valid");
@@ -355,23 +372,19 @@ fn a_take_over_that_fails_changes_nothing() {
 }
 
 #[test]
-fn the_foreground_stores_and_revokes_what_is_due() {
+fn the_foreground_stores_what_waited_for_the_user() {
     let device = Device::new();
     let client = device.start();
-    let session = device.signs_in(&client, BEN);
-    device.tenant.script(Rule::on("revoke").answer(Answer::status(503)));
-    let out = device.run(session.sign_out()).expect("signed out");
-    assert_eq!(out.server, ServerSignOut::Pending);
     device.store.fails(Fault::on(&[Call::Store], Trouble::Says(StoreProblem::NeedsUser)).of("session."));
     let session = device.signs_in(&client, ANA);
-    device.world.advance(Duration::from_secs(120));
+    device.rest(Duration::from_secs(300));
     device.store.heals();
+    device.rest(Duration::from_secs(300));
     assert!(!session.is_persisted(), "a prompt is for a user who is there");
-    assert_eq!(device.tenant.live_grants(), 2);
     client.notify_foreground();
     device.world.settle();
     assert!(session.is_persisted());
-    assert_eq!(device.tenant.live_grants(), 1);
+    assert_eq!(device.restored(&device.start()).expect("stored").id(), session.id());
 }
 
 #[test]

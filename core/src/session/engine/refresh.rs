@@ -61,6 +61,11 @@ impl Engine {
     }
 
     async fn refresh_as(self: &Arc<Self>, id: &Code) -> Result<(), Error> {
+        if self.context.gate.is_some() {
+            // Nobody else waits for the lock while a slow server is asked for these; below they are at hand.
+            let background = self.context.env.transport.background();
+            drop(Discovery::both(&self.context, &background, self.wants_id_token()).await);
+        }
         // 2: what another process may have done meanwhile
         let mut exclusion = self.exclude().await.map_err(storage)?;
         if self.adopt_newer().await? && self.freshness() == Freshness::Fresh {

@@ -12,9 +12,9 @@ use crate::discovery::Discovery;
 use crate::error::{EndReason, Error, Kind, StoreProblem};
 use crate::gate::Exclusion;
 use crate::jose::id_token::IdTokenClaims;
-use crate::session::queue;
+use crate::session::queue::{self, Unknown};
 use crate::session::reading::{self, Found};
-use crate::session::record::{Record, TokenHash};
+use crate::session::record::{Record, TokenHash, hash};
 use crate::session::rules::{self, Seen, Stored};
 
 /// What became of a write.
@@ -88,8 +88,11 @@ impl Engine {
         let exclusion = Exclusion::acquire(context.gate.as_ref(), Duration::ZERO).await;
         match exclusion {
             Ok(exclusion) if !is_never => {
-                let is_revoked = self.owed().is_some();
-                queue::remove(context, &self.id, is_revoked, (writing, exclusion)).await
+                let unknown = match self.owed() {
+                    Some((token, _)) => Unknown::AllBut(hash(&token)),
+                    None => Unknown::Nothing,
+                };
+                queue::remove(context, &self.id, unknown, (writing, exclusion)).await
             }
             _ => Err(StoreProblem::Transient),
         }
@@ -311,11 +314,19 @@ impl Engine {
 
     /// A caller is there, so perhaps the device is unlocked now: an unstored set is written at once, in the background.
     pub(crate) fn persist_now(self: &Arc<Self>) {
+        self.persist_if(|problem, since| rules::may_write_again(problem, since));
+    }
+
+    /// The app says that the device is unlocked: whatever the store refused a moment ago is tried again.
+    pub(crate) fn persist_at_once(self: &Arc<Self>) {
+        self.persist_if(|_, _| true);
+    }
+
+    fn persist_if(self: &Arc<Self>, may_write_again: impl FnOnce(StoreProblem, Duration) -> bool) {
         {
             let now = self.context.env.clock.boot();
             let mut state = self.state();
-            let too_early =
-                state.refused_write.is_some_and(|(at, problem)| !rules::may_write_again(problem, now.since(at)));
+            let too_early = state.refused_write.is_some_and(|(at, problem)| !may_write_again(problem, now.since(at)));
             if state.persisted || state.persisting || too_early {
                 return;
             }
