@@ -314,7 +314,7 @@ impl Engine {
 
     /// A caller is there, so perhaps the device is unlocked now: an unstored set is written at once, in the background.
     pub(crate) fn persist_now(self: &Arc<Self>) {
-        self.persist_if(|problem, since| rules::may_write_again(problem, since));
+        self.persist_if(rules::may_write_again);
     }
 
     /// The app says that the device is unlocked: whatever the store refused a moment ago is tried again.
