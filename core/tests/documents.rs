@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const SIMULATOR: &str = "src/simulator/device.rs";
+const SIMULATOR: &str = "src/simulator/events.rs";
 /// Where the variants of an event's arguments are declared.
 const ARGUMENTS: [(&str, &str, &str); 5] = [
     ("Store", SIMULATOR, "StoreFault"),

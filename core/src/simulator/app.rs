@@ -3,7 +3,8 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use super::device::{Act, Device, Who};
+use super::device::Device;
+use super::events::Act;
 use super::world::Process;
 use crate::env::{SessionTable, Spawner};
 use crate::error::{Error, Kind};
@@ -164,15 +165,6 @@ impl App {
             Act::SignIn(_, user) => self.spawn(async move {
                 let _ = app.sign_in(user).await;
             }),
-        }
-    }
-}
-
-impl Act {
-    pub(super) fn who(self) -> Who {
-        match self {
-            Self::Leave | Self::Cancel | Self::Foreground => Who::Same,
-            Self::Token(who) | Self::SignOut(who) | Self::SignIn(who, _) => who,
         }
     }
 }

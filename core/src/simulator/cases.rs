@@ -4,7 +4,8 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use super::app::App;
-use super::device::{Act, Device, Event, NetFault, Place, REASONS, Reason, Setup, StoreFault, Who};
+use super::device::{Device, Setup};
+use super::events::{Act, Event, Place, Who};
 use super::server::{LIFE, Manner, Special};
 use crate::config::{Accounts, Profile};
 use crate::env::Clock;
@@ -121,115 +122,6 @@ pub(super) fn setup(variant: Variant, accounts: Accounts, leeway: u64) -> Setup 
 pub(super) struct Outcome {
     pub(super) places: Vec<Place>,
     pub(super) violations: Vec<String>,
-}
-
-/// The events that may happen at a point of this kind. Of what hardly differs everything only if `all`.
-pub(super) fn events_at(place: Place, variant: Variant, all: bool) -> Vec<Event> {
-    let mut events = Vec::new();
-    for pause in [0, 29, 31, 8 * 3600] {
-        events.push(Event::Crash { pause, reboot: false });
-        if pause == 0 || pause > 60 {
-            events.push(Event::Crash { pause, reboot: true });
-        }
-    }
-    for secs in [3, 40, 8 * 3600] {
-        events.push(Event::Suspend { secs, freed: false });
-        // A call that has begun is not taken back; whoever takes the lock away waits for it.
-        if variant == Variant::Lock && !matches!(place, Place::Write | Place::Sent) {
-            events.push(Event::Suspend { secs, freed: true });
-        }
-    }
-    events.extend([Event::SetClock(86_400), Event::SetClock(-86_400)]);
-    for who in [Who::Same, Who::Second, Who::Other] {
-        events.extend([Act::Token(who), Act::SignOut(who), Act::SignIn(who, "cleo")].map(Event::Act));
-    }
-    events.extend([Act::SignIn(Who::Same, "ana"), Act::Leave, Act::Cancel, Act::Foreground].map(Event::Act));
-    let reasons = REASONS.into_iter().filter(|reason| all || matches!(reason, Reason::Locked | Reason::KeyMissing));
-    let fails = reasons.map(|reason| Event::Store(StoreFault::Fails(reason)));
-    match place {
-        Place::Read => {
-            events.extend(fails);
-            let faults = [
-                StoreFault::FailsAfterEffect,
-                StoreFault::Hangs,
-                StoreFault::HangsLong,
-                StoreFault::Stale,
-                StoreFault::Unavailable,
-            ];
-            events.extend(faults.map(Event::Store));
-        }
-        Place::Write => {
-            events.extend(fails);
-            let faults = [
-                StoreFault::FailsAfterEffect,
-                StoreFault::Lies,
-                StoreFault::Hangs,
-                StoreFault::HangsLong,
-                StoreFault::Unavailable,
-                StoreFault::Torn,
-                StoreFault::Gone,
-            ];
-            events.extend(faults.map(Event::Store));
-        }
-        Place::Sent => {
-            let faults = [
-                NetFault::NotSent,
-                NetFault::RequestLost,
-                NetFault::AnswerLost,
-                NetFault::Slow(11),
-                NetFault::Slow(13),
-                NetFault::Slow(40),
-                NetFault::Late(13),
-                NetFault::Offline(15),
-                NetFault::Offline(3600),
-                NetFault::Over,
-                NetFault::NoKeys,
-                NetFault::Answer(429, "too_many"),
-                NetFault::Answer(500, "server_error"),
-                NetFault::Answer(503, "unavailable"),
-                NetFault::Answer(400, "invalid_request"),
-                NetFault::Answer(401, "invalid_client"),
-                NetFault::Answer(400, "unauthorized_client"),
-                NetFault::Answer(400, "invalid_scope"),
-                NetFault::Answer(400, "unsupported_grant_type"),
-                NetFault::Answer(400, "invalid_dpop_proof"),
-                NetFault::Answer(403, "access_denied"),
-                NetFault::Answer(400, "something_new"),
-                NetFault::Special(Special::BadSignature),
-                NetFault::Special(Special::NewKey),
-                NetFault::Special(Special::OtherSubject),
-                NetFault::Special(Special::SameToken),
-                NetFault::Special(Special::NoToken),
-                NetFault::Special(Special::Rubbish),
-                NetFault::Special(Special::Short),
-            ];
-            events.extend(faults.map(Event::Net));
-        }
-        Place::Answered | Place::Locking | Place::After => {}
-    }
-    events
-}
-
-/// The events of which two happen in one case.
-pub(super) fn paired_events_at(place: Place) -> Vec<Event> {
-    let mut events = vec![
-        Event::Crash { pause: 0, reboot: false },
-        Event::Crash { pause: 31, reboot: false },
-        Event::Act(Act::SignOut(Who::Same)),
-        Event::Act(Act::SignIn(Who::Same, "cleo")),
-    ];
-    match place {
-        Place::Read | Place::Write => {
-            let faults = [StoreFault::Fails(Reason::Locked), StoreFault::FailsAfterEffect, StoreFault::Hangs];
-            events.extend(faults.map(Event::Store));
-        }
-        Place::Sent => {
-            let faults = [NetFault::NotSent, NetFault::AnswerLost, NetFault::Answer(429, "too_many")];
-            events.extend(faults.map(Event::Net));
-        }
-        Place::Answered | Place::Locking | Place::After => {}
-    }
-    events
 }
 
 /// The record of another client stays as it is.

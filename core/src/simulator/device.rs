@@ -1,12 +1,13 @@
 //! The device of the simulator: a store, a network and a lock, each of whose calls can be stopped before and after it takes
-//! effect, and what happens there.
+//! effect; and how each event happens.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use super::events::{Act, Event, NetFault, Place, StoreFault, Who};
 use super::history::{Facts, History};
-use super::server::{Did, ISSUER, Manner, Server, Special, json_answer};
+use super::server::{Did, ISSUER, Manner, Server, json_answer};
 use super::world::{Pid, Process, World, lock};
 use crate::Client;
 use crate::config::{Accounts, Profile, RefreshPolicy};
@@ -16,137 +17,6 @@ use crate::env::{
 };
 use crate::error::{NetworkProblem, StoreProblem};
 
-/// What happens at one point.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Event {
-    /// The process dies; the next one starts after so many seconds, perhaps after a reboot.
-    Crash {
-        pause: u64,
-        reboot: bool,
-    },
-    /// The process is suspended for so long. `freed`: the system takes its lock away, and another process refreshes.
-    Suspend {
-        secs: u64,
-        freed: bool,
-    },
-    Store(StoreFault),
-    Net(NetFault),
-    /// Somebody does something at the same time.
-    Act(Act),
-    /// Somebody sets the wall clock by so many seconds.
-    SetClock(i64),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum StoreFault {
-    Fails(Reason),
-    /// It says so, and has done it.
-    FailsAfterEffect,
-    /// It says that it has, and has not.
-    Lies,
-    /// It takes 20 s, and has its effect then.
-    Hangs,
-    /// It takes ten minutes, and has its effect then.
-    HangsLong,
-    /// It gives what was there before the last write.
-    Stale,
-    /// From here on it fails for two hours.
-    Unavailable,
-    /// What was written is damaged when a later process reads it.
-    Torn,
-    /// What was written is gone when a later process reads it.
-    Gone,
-}
-
-/// The reasons of docs/sessions.md §3, in a form that can be compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Reason {
-    Locked,
-    NeedsUser,
-    UserCancelled,
-    Transient,
-    Foreign,
-    Corrupt,
-    KeyMissing,
-    KeyDestroyed,
-    NewerVersion,
-}
-
-pub(super) const REASONS: [Reason; 9] = [
-    Reason::Locked,
-    Reason::NeedsUser,
-    Reason::UserCancelled,
-    Reason::Transient,
-    Reason::Foreign,
-    Reason::Corrupt,
-    Reason::KeyMissing,
-    Reason::KeyDestroyed,
-    Reason::NewerVersion,
-];
-
-impl Reason {
-    fn problem(self) -> StoreProblem {
-        match self {
-            Self::Locked => StoreProblem::Locked,
-            Self::NeedsUser => StoreProblem::NeedsUser,
-            Self::UserCancelled => StoreProblem::UserCancelled,
-            Self::Transient => StoreProblem::Transient,
-            Self::Foreign => StoreProblem::Foreign,
-            Self::Corrupt => StoreProblem::Corrupt,
-            Self::KeyMissing => StoreProblem::KeyMissing,
-            Self::KeyDestroyed => StoreProblem::KeyDestroyed,
-            Self::NewerVersion => StoreProblem::NewerVersion,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum NetFault {
-    /// The connection is refused.
-    NotSent,
-    /// The server never hears of it.
-    RequestLost,
-    /// The server acts, and the answer never comes.
-    AnswerLost,
-    /// The server acts at once, and the answer takes so long.
-    Slow(u64),
-    /// It reaches the server after so long, when nobody waits any more.
-    Late(u64),
-    /// The server answers so, and does nothing.
-    Answer(u16, &'static str),
-    /// The server acts, and answers in a special way.
-    Special(Special),
-    /// The grant is over, by an administrator's doing.
-    Over,
-    /// Neither this nor any other request is answered for so long.
-    Offline(u64),
-    /// The keys cannot be fetched for a minute.
-    NoKeys,
-}
-
-/// Who does what at the same time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Act {
-    /// The caller goes away.
-    Leave,
-    /// The sign-in is cancelled.
-    Cancel,
-    Token(Who),
-    SignOut(Who),
-    SignIn(Who, &'static str),
-    Foreground,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Who {
-    /// The same client.
-    Same,
-    /// Another client of the same process.
-    Second,
-    /// Another process.
-    Other,
-}
-
 /// How the clients of a case are set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Setup {
@@ -155,17 +25,6 @@ pub(super) struct Setup {
     pub(super) accounts: Accounts,
     /// All processes have the cross-process lock; otherwise the others never refresh.
     pub(super) lock: bool,
-}
-
-/// Which kind of effect a point belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    Read,
-    Write,
-    Sent,
-    Answered,
-    Locking,
-    After,
 }
 
 #[derive(Clone)]

@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::device::{Act, Event, NetFault, StoreFault};
+use super::events::{Act, Event, NetFault, StoreFault};
 use super::server::{Issue, Over, Server, Special};
 use super::world::Pid;
 use crate::env::{Blob, HttpRequest, HttpResponse, StorageKey};

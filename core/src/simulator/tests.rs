@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::cases::{Case, Outcome, SCENARIOS, Scenario, VARIANTS, Variant, events_at, paired_events_at, play};
-use super::device::Event;
+use super::cases::{Case, Outcome, SCENARIOS, Scenario, VARIANTS, Variant, play};
+use super::events::{Event, events_at, paired_events_at};
 use super::wander::wander;
 use super::world::lock;
 use crate::planted::{self, Plant};

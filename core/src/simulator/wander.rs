@@ -3,8 +3,9 @@
 use core::time::Duration;
 
 use super::app::App;
-use super::cases::{Variant, at_rest, events_at, judge, setup};
-use super::device::{Act, Device, Event, Place, Who};
+use super::cases::{Variant, at_rest, judge, setup};
+use super::device::Device;
+use super::events::{Act, Event, Place, Who, events_at};
 use crate::Session;
 use crate::config::Accounts;
 use crate::testing::Random;
