@@ -233,7 +233,7 @@ impl Engine {
 
     /// Puts what is owed into the queue; `true` if there is an entry.
     pub(super) async fn owe(&self) -> bool {
-        match self.owed() {
+        match self.owed().filter(|_| !self.is_told()) {
             Some((token, kind)) => owe(self.context(), self.id(), &token, kind).await.is_ok(),
             None => false,
         }

@@ -348,6 +348,12 @@ impl Engine {
         state.told &= deleted || server == ServerSignOut::Revoked;
     }
 
+    /// Whether the server has nothing more to be told.
+    pub(crate) fn is_told(&self) -> bool {
+        let server = self.state().signed_out.map(|(server, _)| server);
+        matches!(server, Some(ServerSignOut::Revoked | ServerSignOut::Unsupported))
+    }
+
     /// What the server was told by a sign-out that could not delete the record.
     pub(crate) fn unfinished_sign_out(&self) -> Option<ServerSignOut> {
         self.state().signed_out.filter(|(_, deleted)| !deleted).map(|(server, _)| server)

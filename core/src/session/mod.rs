@@ -41,7 +41,7 @@ use crate::context::{Context, bearer_header};
 use crate::discovery::Discovery;
 use crate::error::{ConfigurationProblem, EndReason, Error, Kind, TokenCheck, Unsupported};
 use crate::secret::Secret;
-use crate::wire::answer::{Failure, Leg};
+use crate::wire::answer::{Failure, Leg, Why};
 
 /// A signed-in user.
 ///
@@ -162,7 +162,13 @@ impl Session {
         let record = self.engine.snapshot().record;
         let answer = context.read(&reply, Leg::Elsewhere).map_err(|failure| {
             context.report_oddity(Trail { id: &record.id, user: &record.username }, &failure);
-            fail(failure)
+            match (&failure.why, reply.response.status) {
+                // Resource servers say why in a header and seldom in JSON (RFC 6750 §3; rows 308, 309).
+                (Why::Fatal(Kind::InvalidResponse { .. }), status @ (401 | 403)) => {
+                    Error::from(Kind::Server { status, code: None }).with(failure.said)
+                }
+                _ => fail(failure),
+            }
         })?;
         let subject = self.engine.snapshot().claims.map(|claims| claims.subject.clone());
         match answer.str("sub") {
