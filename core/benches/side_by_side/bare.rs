@@ -1,5 +1,6 @@
 //! The same requests without any care: reqwest and serde_json, nothing checked, nothing stored, nothing wiped.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use directauth::internals::IdTokenRules;
@@ -34,6 +35,42 @@ pub(crate) fn warm_client(server: &Server) -> Warm {
         (client, text(&metadata, "token_endpoint"))
     });
     Warm { runtime, client, token_endpoint, client_id: server.client_id.clone() }
+}
+
+/// A refresh token, and an open connection.
+pub(crate) struct SignedIn {
+    warm: Warm,
+    refresh_token: RefCell<String>,
+}
+
+impl SignedIn {
+    pub(crate) fn at(server: &Server) -> Self {
+        let warm = warm_client(server);
+        let tokens = warm.runtime.block_on(sign_in(&warm.client, &warm.token_endpoint, &warm.client_id));
+        Self { warm, refresh_token: RefCell::new(text(&tokens, "refresh_token")) }
+    }
+
+    pub(crate) fn refresh(&self) {
+        self.refresh_by(&self.warm.runtime, &self.warm.client);
+    }
+
+    /// On a new connection, with everything known but that.
+    pub(crate) fn cold_refresh(&self, server: &Server) {
+        let runtime = runtime();
+        let _in_runtime = runtime.enter();
+        self.refresh_by(&runtime, &client(server));
+    }
+
+    fn refresh_by(&self, runtime: &Runtime, client: &reqwest::Client) {
+        let form = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("grant_type", "refresh_token")
+            .append_pair("refresh_token", &self.refresh_token.borrow())
+            .append_pair("scope", "openid profile offline_access")
+            .append_pair("client_id", &self.warm.client_id)
+            .finish();
+        let tokens = runtime.block_on(post(client, &self.warm.token_endpoint, form));
+        self.refresh_token.replace(text(&tokens, "refresh_token"));
+    }
 }
 
 pub(crate) fn cold_sign_in(server: &Server) {
@@ -82,6 +119,10 @@ async fn sign_in(client: &reqwest::Client, token_endpoint: &str, client_id: &str
         .append_pair("scope", "openid profile offline_access")
         .append_pair("client_id", client_id)
         .finish();
+    post(client, token_endpoint, form).await
+}
+
+async fn post(client: &reqwest::Client, token_endpoint: &str, form: String) -> Value {
     let response = client
         .post(token_endpoint)
         .header("accept", "application/json")
@@ -90,7 +131,7 @@ async fn sign_in(client: &reqwest::Client, token_endpoint: &str, client_id: &str
         .send()
         .await
         .expect("an answer");
-    assert_eq!(response.status(), 200, "signed in");
+    assert_eq!(response.status(), 200, "tokens");
     serde_json::from_slice(&response.bytes().await.expect("a body")).expect("JSON")
 }
 

@@ -22,7 +22,12 @@ pub(crate) fn warm_client(server: &Server) -> Client {
 }
 
 pub(crate) fn sign_in(client: &Client) -> Session {
-    match block_on(client.sign_in(USER).password(PASSWORD)) {
+    sign_in_as(client, USER)
+}
+
+/// All users have the same password.
+pub(crate) fn sign_in_as(client: &Client, user: &str) -> Session {
+    match block_on(client.sign_in(user).password(PASSWORD)) {
         Ok(Step::SignedIn(session)) => session,
         other => panic!("{other:?}"),
     }
@@ -30,6 +35,10 @@ pub(crate) fn sign_in(client: &Client) -> Session {
 
 pub(crate) fn cold_sign_in(server: &Server) {
     sign_in(&idle_client(server));
+}
+
+pub(crate) fn restore(client: &Client) -> Session {
+    block_on(client.restore()).expect("a store that works").expect("a session")
 }
 
 pub(crate) fn refresh(session: &Session) {

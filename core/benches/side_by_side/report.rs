@@ -46,6 +46,12 @@ impl Row {
         }
     }
 
+    /// A number of things without anything beside it.
+    pub(crate) fn number(name: &str, unit: &'static str, ours: u32) -> Self {
+        let (name, ours) = (name.to_owned(), ours.into());
+        Self { name, unit, ours, baseline: None, target: None, ok: true, of_ratio: false }
+    }
+
     /// A time without anything beside it.
     pub(crate) fn alone(name: &str, ours: Duration) -> Self {
         let ours = micros(ours);

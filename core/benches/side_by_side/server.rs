@@ -5,7 +5,9 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use directauth_emulator::Emulator;
+use directauth_emulator::{Config, Emulator};
+
+use crate::PASSWORD;
 
 pub(crate) struct Server {
     pub(crate) issuer: String,
@@ -17,9 +19,14 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(round_trip: Duration) -> Self {
+        Self::with_users(round_trip, 0)
+    }
+
+    /// With so many users more, called as [`user`] says.
+    pub(crate) fn with_users(round_trip: Duration, users: u32) -> Self {
         let program = std::env::current_exe().expect("this program");
         let mut child = Command::new(program)
-            .args(["--serve", &round_trip.as_millis().to_string()])
+            .args(["--serve", &round_trip.as_millis().to_string(), &users.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -62,9 +69,17 @@ impl Drop for Server {
     }
 }
 
+/// The name of one of many users, for whom the password is enough.
+pub(crate) fn user(number: u32) -> String {
+    format!("user{number}@example.com")
+}
+
 /// The other side. Ends when nobody listens any more.
-pub(crate) fn serve(round_trip: Duration) {
-    let emulator = Emulator::builder().rtt(round_trip).start().expect("a free port");
+pub(crate) fn serve(round_trip: Duration, users: u32) {
+    let one = |number| format!("[[users]]\nusername = \"{}\"\npassword = \"{PASSWORD}\"\n", user(number));
+    let users: String = (0..users).map(one).collect();
+    let config = Config::from_toml(&format!("{}\n{users}", Config::demo_toml())).expect("a valid configuration");
+    let emulator = Emulator::builder().config(config).rtt(round_trip).start().expect("a free port");
     let tenant = emulator.root();
     let mut output = std::io::stdout();
     let authority = data_encoding::HEXLOWER.encode(&emulator.ca_der());

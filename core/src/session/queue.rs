@@ -61,7 +61,9 @@ pub(super) fn work_later(context: &Arc<Context>) {
 
 /// Does what is due, and gives the time until something else is.
 async fn next_due(context: &Arc<Context>) -> Option<Duration> {
-    let keys = context.stored_keys().await.ok()?;
+    let mut keys = context.stored_keys().await.ok()?;
+    let is_ours = |key: &&StorageKey| Owed::is_key(key) || Tombstone::id_of(key).is_some();
+    keys.iter().find(is_ours)?;
     let mut next: Option<Duration> = None;
     let mut sooner = |pause: Duration| next = Some(next.map_or(pause, |next| next.min(pause)));
     for id in keys.iter().filter_map(Tombstone::id_of).filter(|id| has_record(&keys, id)) {
@@ -70,14 +72,14 @@ async fn next_due(context: &Arc<Context>) -> Option<Duration> {
         }
     }
     // What was cleared has left entries.
-    let keys = context.stored_keys().await.ok()?;
+    keys = context.stored_keys().await.ok()?;
     let mut left = MAX_AT_ONCE;
     for key in keys.iter().filter(|key| Owed::is_key(key)) {
         if let Ok(Some(pause)) = attend(context, &keys, key, &mut left).await {
             sooner(pause);
         }
     }
-    let keys = context.stored_keys().await.ok()?;
+    keys = context.stored_keys().await.ok()?;
     for id in keys.iter().filter_map(Tombstone::id_of) {
         let _ = forget(context, &keys, &id).await;
     }

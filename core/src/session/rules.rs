@@ -227,14 +227,17 @@ pub(crate) fn is_replaced(record: &Record, by: &Record) -> bool {
     if planted!(ReplacesNothing) {
         return false;
     }
+    let same_user = record.subject.is_some() && record.subject == by.subject;
+    // Of many accounts most pairs end here.
+    if !(by.alone || same_user) || record.id == by.id {
+        return false;
+    }
     let same_client = record.issuer == by.issuer && record.client_id == by.client_id;
     let is_earlier = (record.use_counter, record.id.as_str()) < (by.use_counter, by.id.as_str());
-    let same_user = record.subject.is_some() && record.subject == by.subject;
-    let may = by.alone || same_user;
     // A name counts also if the other one was made the default meanwhile; of two that name each other the later one stays.
     let is_named = by.replaces.contains(&record.id) && (is_earlier || !record.replaces.contains(&by.id));
     let outranks = record.replaces.contains(&by.id) && !is_named;
-    same_client && record.id != by.id && may && (is_named || (is_earlier && !outranks))
+    same_client && (is_named || (is_earlier && !outranks))
 }
 
 /// Whether the tokens of a session that ended for this reason are revoked: at other servers than Okta's that could end the
