@@ -13,7 +13,7 @@ use futures_util::lock::{Mutex as AsyncMutex, OwnedMutexGuard};
 use zeroize::Zeroizing;
 
 use crate::audit::{Auditor, SecurityEvent, Trail};
-use crate::config::{Config, WhenStorageFails};
+use crate::config::{Config, RefreshPolicy, WhenStorageFails};
 use crate::discovery::Discovery;
 use crate::env::{
     Blob, BoxFuture, Conversation, Environment, HeaderValue, HttpRequest, HttpResponse, Method, StorageKey, TokenStore,
@@ -192,6 +192,11 @@ impl Context {
         if let Some(watch) = self.watch.upgrade() {
             watch.publish(state);
         }
+    }
+
+    /// Whether this process may delete what others may be writing: it has the lock, or is the one that refreshes.
+    pub(crate) fn may_delete(&self) -> bool {
+        self.gate.is_some() || self.config.refresh_policy == RefreshPolicy::WhenDue
     }
 
     /// A store that needs longer has failed this time (docs/sessions.md §4).

@@ -197,7 +197,7 @@ async fn rules_of_a_store<S: TokenStore>(reopen: &impl Fn() -> S) -> Result<Vec<
 }
 
 async fn absent_is_none<S: TokenStore>(store: &Handle<S>) -> Result<(), Violation> {
-    store.expect(Rule::AbsentIsNone, A, None).await
+    store.finds(Rule::AbsentIsNone, A, None).await
 }
 
 async fn keeps_bytes<S: TokenStore>(store: &Handle<S>) -> Result<(), Violation> {
@@ -207,11 +207,11 @@ async fn keeps_bytes<S: TokenStore>(store: &Handle<S>) -> Result<(), Violation> 
     // Each under a key of its own: replacing is another rule.
     for (name, bytes) in SIX.iter().zip(&blobs) {
         store.put(rule, name, bytes).await?;
-        store.expect(rule, name, Some(bytes)).await?;
+        store.finds(rule, name, Some(bytes)).await?;
     }
     // A load takes nothing away.
     for (name, bytes) in SIX.iter().zip(&blobs) {
-        store.expect(rule, name, Some(bytes)).await?;
+        store.finds(rule, name, Some(bytes)).await?;
     }
     all(SIX.iter().map(|name| store.delete(rule, name))).await
 }
@@ -221,7 +221,7 @@ async fn replaces_wholly<S: TokenStore>(store: &Handle<S>) -> Result<(), Violati
     for (seed, length) in [(4, 300), (5, 20), (6, 5000), (7, 4999), (8, 4999), (9, 0), (10, 1)] {
         let bytes = pattern(seed, length);
         store.put(rule, A, &bytes).await?;
-        store.expect(rule, A, Some(&bytes)).await?;
+        store.finds(rule, A, Some(&bytes)).await?;
     }
     Ok(())
 }
@@ -231,11 +231,11 @@ async fn deletes<S: TokenStore>(store: &Handle<S>) -> Result<(), Violation> {
     store.put(rule, A, &pattern(13, 40)).await?;
     store.put(rule, B, &pattern(14, 40)).await?;
     store.delete(rule, A).await?;
-    store.expect(rule, A, None).await?;
-    store.expect(rule, B, Some(&pattern(14, 40))).await?;
+    store.finds(rule, A, None).await?;
+    store.finds(rule, B, Some(&pattern(14, 40))).await?;
     // Not put into the grave for good.
     store.put(rule, A, &pattern(15, 40)).await?;
-    store.expect(rule, A, Some(&pattern(15, 40))).await?;
+    store.finds(rule, A, Some(&pattern(15, 40))).await?;
     store.delete(rule, A).await?;
     store.delete(rule, B).await
 }
@@ -246,24 +246,24 @@ async fn deletes_absent<S: TokenStore>(store: &Handle<S>) -> Result<(), Violatio
     store.put(rule, C, &pattern(16, 40)).await?;
     store.delete(rule, C).await?;
     store.delete(rule, C).await?;
-    store.expect(rule, C, None).await
+    store.finds(rule, C, None).await
 }
 
 async fn lists_exactly<S: TokenStore>(store: &Handle<S>) -> Result<(), Violation> {
     let rule = Rule::ListsExactly;
-    store.expect_keys(rule, &[]).await?;
+    store.lists(rule, &[]).await?;
     store.put(rule, A, &pattern(11, 50)).await?;
-    store.expect_keys(rule, &[A]).await?;
+    store.lists(rule, &[A]).await?;
     store.put(rule, B, &[]).await?;
     store.put(rule, A, &pattern(12, 60)).await?;
-    store.expect_keys(rule, &[A, B]).await?;
+    store.lists(rule, &[A, B]).await?;
     // Looking for what is absent does not create it.
-    store.expect(rule, C, None).await?;
-    store.expect_keys(rule, &[A, B]).await?;
+    store.finds(rule, C, None).await?;
+    store.lists(rule, &[A, B]).await?;
     store.delete(rule, A).await?;
-    store.expect_keys(rule, &[B]).await?;
+    store.lists(rule, &[B]).await?;
     store.delete(rule, B).await?;
-    store.expect_keys(rule, &[]).await
+    store.lists(rule, &[]).await
 }
 
 async fn keys_are_distinct<S: TokenStore>(store: &Handle<S>) -> Result<(), Violation> {
@@ -274,13 +274,13 @@ async fn keys_are_distinct<S: TokenStore>(store: &Handle<S>) -> Result<(), Viola
         store.put(rule, name, &pattern(seed, 30)).await?;
     }
     for (seed, name) in (20..).zip(&names) {
-        store.expect(rule, name, Some(&pattern(seed, 30))).await?;
+        store.finds(rule, name, Some(&pattern(seed, 30))).await?;
     }
-    store.expect_keys(rule, &names).await?;
+    store.lists(rule, &names).await?;
     // One after the other, so that a delete that takes a neighbour along is seen.
     for (gone, name) in (1..).zip(&names) {
         store.delete(rule, name).await?;
-        store.expect_keys(rule, names.get(gone..).unwrap_or_default()).await?;
+        store.lists(rule, names.get(gone..).unwrap_or_default()).await?;
     }
     Ok(())
 }
@@ -288,7 +288,7 @@ async fn keys_are_distinct<S: TokenStore>(store: &Handle<S>) -> Result<(), Viola
 async fn survives_reopening<S: TokenStore>(reopen: &impl Fn() -> S) -> Result<(), Violation> {
     let first = Handle(reopen());
     // Whatever was deleted so far.
-    first.expect_keys(Rule::DeletionSurvivesReopening, &[]).await?;
+    first.lists(Rule::DeletionSurvivesReopening, &[]).await?;
 
     let rule = Rule::SurvivesReopening;
     first.put(rule, A, &pattern(70, 1000)).await?;
@@ -296,17 +296,17 @@ async fn survives_reopening<S: TokenStore>(reopen: &impl Fn() -> S) -> Result<()
     first.put(rule, A, &pattern(72, 900)).await?;
     drop(first);
     let second = Handle(reopen());
-    second.expect_keys(rule, &[A, B]).await?;
-    second.expect(rule, A, Some(&pattern(72, 900))).await?;
-    second.expect(rule, B, Some(&pattern(71, 1000))).await?;
+    second.lists(rule, &[A, B]).await?;
+    second.finds(rule, A, Some(&pattern(72, 900))).await?;
+    second.finds(rule, B, Some(&pattern(71, 1000))).await?;
 
     let rule = Rule::DeletionSurvivesReopening;
     second.delete(rule, A).await?;
     drop(second);
     let third = Handle(reopen());
-    third.expect(rule, A, None).await?;
-    third.expect_keys(rule, &[B]).await?;
-    third.expect(rule, B, Some(&pattern(71, 1000))).await?;
+    third.finds(rule, A, None).await?;
+    third.lists(rule, &[B]).await?;
+    third.finds(rule, B, Some(&pattern(71, 1000))).await?;
     third.delete(rule, B).await
 }
 
@@ -314,24 +314,24 @@ async fn handles_agree<S: TokenStore>(one: &Handle<S>, other: &Handle<S>) -> Res
     let rule = Rule::HandlesAgree;
     // Both look first, and then do not answer from what they saw.
     for handle in [one, other] {
-        handle.expect(rule, A, None).await?;
-        handle.expect_keys(rule, &[]).await?;
+        handle.finds(rule, A, None).await?;
+        handle.lists(rule, &[]).await?;
     }
     for (seed, writer, reader) in [(73, one, other), (74, other, one)] {
         writer.put(rule, A, &pattern(seed, 200)).await?;
-        reader.expect(rule, A, Some(&pattern(seed, 200))).await?;
-        reader.expect_keys(rule, &[A]).await?;
+        reader.finds(rule, A, Some(&pattern(seed, 200))).await?;
+        reader.lists(rule, &[A]).await?;
     }
     one.put(rule, B, &pattern(75, 200)).await?;
     other.put(rule, C, &pattern(76, 200)).await?;
     for handle in [one, other] {
-        handle.expect_keys(rule, &[A, B, C]).await?;
+        handle.lists(rule, &[A, B, C]).await?;
     }
     for (name, deleter, reader) in [(A, one, other), (B, other, one), (C, one, other)] {
         deleter.delete(rule, name).await?;
-        reader.expect(rule, name, None).await?;
+        reader.finds(rule, name, None).await?;
     }
-    other.expect_keys(rule, &[]).await
+    other.lists(rule, &[]).await
 }
 
 async fn concurrent_keys<S: TokenStore>(one: &Handle<S>, other: &Handle<S>) -> Result<(), Violation> {
@@ -345,12 +345,12 @@ async fn concurrent_keys<S: TokenStore>(one: &Handle<S>, other: &Handle<S>) -> R
         .zip(both())
         .map(async |((name, seed), handle)| handle.put(rule, name, &pattern(seed, 3000)).await))
     .await?;
-    one.expect_keys(rule, &names).await?;
+    one.lists(rule, &names).await?;
     for (name, seed) in names.iter().zip(80..) {
-        other.expect(rule, name, Some(&pattern(seed, 3000))).await?;
+        other.finds(rule, name, Some(&pattern(seed, 3000))).await?;
     }
     all(names.iter().zip(both()).map(async |(name, handle)| handle.delete(rule, name).await)).await?;
-    other.expect_keys(rule, &[]).await
+    other.lists(rule, &[]).await
 }
 
 /// Stores with loads beside them, which begin a little later each time, to meet a gap wherever it is.
@@ -376,7 +376,7 @@ async fn concurrent_replacing<S: TokenStore>(one: &Handle<S>, other: &Handle<S>)
         }
         let listed = listed?;
         rule.holds(listed == [A], || format!("keys lists {listed:?} meanwhile"))?;
-        other.expect(rule, A, Some(&new)).await?;
+        other.finds(rule, A, Some(&new)).await?;
     }
     // Two writers: one of them is the last, and nothing is mixed.
     let (left, right) = (pattern(98, 6000), pattern(99, 2000));
@@ -385,7 +385,7 @@ async fn concurrent_replacing<S: TokenStore>(one: &Handle<S>, other: &Handle<S>)
     let last = one.load(rule, A).await?;
     let whole = last.as_ref().is_some_and(|blob| [&left[..], &right[..]].contains(&blob.expose()));
     rule.holds(whole, || "after two stores at once it is neither's blob".to_owned())?;
-    other.expect(rule, A, last.as_ref().map(Blob::expose)).await?;
+    other.finds(rule, A, last.as_ref().map(Blob::expose)).await?;
     one.delete(rule, A).await
 }
 
@@ -413,7 +413,7 @@ async fn clean<S: TokenStore>(store: &Handle<S>) -> Result<(), Violation> {
     for name in &names {
         store.delete(rule, name).await?;
     }
-    store.expect_keys(rule, &[]).await
+    store.lists(rule, &[]).await
 }
 
 /// Checks a lock. `another` makes one more lock on the same thing, as another process would. Takes a moment, because one of
@@ -545,7 +545,7 @@ impl<S: TokenStore> Handle<S> {
         answer.await?.map_err(|problem| rule.broken(format!("{call} of {name:?} failed: {problem}")))
     }
 
-    async fn expect(&self, rule: Rule, name: &str, expected: Option<&[u8]>) -> Result<(), Violation> {
+    async fn finds(&self, rule: Rule, name: &str, expected: Option<&[u8]>) -> Result<(), Violation> {
         let loaded = self.load(rule, name).await?;
         match (&loaded, expected) {
             (None, None) => Ok(()),
@@ -555,7 +555,7 @@ impl<S: TokenStore> Handle<S> {
         }
     }
 
-    async fn expect_keys(&self, rule: Rule, expected: &[&str]) -> Result<(), Violation> {
+    async fn lists(&self, rule: Rule, expected: &[&str]) -> Result<(), Violation> {
         let listed = self.keys(rule).await?;
         let there: BTreeSet<&str> = listed.iter().map(String::as_str).collect();
         let expected: BTreeSet<&str> = expected.iter().copied().collect();

@@ -42,6 +42,17 @@ pub(super) fn open(context: &Arc<Context>, record: Record) -> Arc<Engine> {
     context.env.sessions.get_or_insert(id.as_str(), || Engine::new(context, record, None, true, writer))
 }
 
+/// The sessions that live in this client, and those that were found in the store; each once.
+pub(super) fn live_or(context: &Arc<Context>, found: impl IntoIterator<Item = Record>) -> Vec<Arc<Engine>> {
+    let mut all = live(context);
+    for engine in found.into_iter().map(|record| open(context, record)) {
+        if !all.iter().any(|known| Arc::ptr_eq(known, &engine)) {
+            all.push(engine);
+        }
+    }
+    all
+}
+
 /// The sessions that are not over: those of the store, and those that it does not hold yet. The default first.
 struct All {
     engines: Vec<Arc<Engine>>,
@@ -261,8 +272,7 @@ pub(super) async fn end_others(context: &Arc<Context>, own: &Arc<Engine>) {
     let _establishing = context.establishing.lock().await;
     let counter = own.record().use_counter;
     let found = survey(context).await.unwrap_or_default();
-    let mut others = live(context);
-    others.extend(found.records.into_iter().chain(found.replaced).map(|record| open(context, record)));
+    let mut others = live_or(context, found.records.into_iter().chain(found.replaced));
     // A sign-in that came after this sign-out began stays.
     others.retain(|other| !Arc::ptr_eq(other, own) && other.record().use_counter < counter);
     ending::end_all(context, others, EndReason::SignedOut, true).await;

@@ -304,11 +304,8 @@ impl Engine {
         match &state.owed {
             Some(owed) => owed.as_ref().map(|(token, kind)| (token.duplicate(), *kind)),
             None => {
-                let set = &state.record.set;
-                Some(match &set.refresh_token {
-                    Some(token) => (token.duplicate(), TokenKind::Refresh),
-                    None => (set.access_token.duplicate(), TokenKind::Access),
-                })
+                let (token, kind) = state.record.set.newest();
+                Some((token.duplicate(), kind))
             }
         }
     }

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::accounts::live;
+use super::accounts::live_or;
 use super::ending;
 use super::engine::Engine;
 use super::reading::{Survey, survey};
 use super::record::{Life, Record, Rotation, TokenHash, TokenSet};
 use super::rules::{self, Now};
-use super::{Session, State, accounts, counter};
+use super::{Session, State, counter};
 use crate::audit::{AuditKind, SecurityEvent, Trail};
 use crate::config::{Accounts, Scopes, WhenStorageFails};
 use crate::context::{Context, probe, storage};
@@ -155,13 +155,7 @@ fn record_of(context: &Context, id: &Code, found: &Survey, new: &NewSession) -> 
 
 /// The sessions whose place the new one takes, stored or only live.
 fn replaced_by(context: &Arc<Context>, newest: &Arc<Engine>, found: Survey) -> Vec<Arc<Engine>> {
-    let mut others = live(context);
-    let stored = found.records.into_iter().chain(found.replaced).map(|record| accounts::open(context, record));
-    for engine in stored {
-        if !others.iter().any(|known| Arc::ptr_eq(known, &engine)) {
-            others.push(engine);
-        }
-    }
+    let mut others = live_or(context, found.records.into_iter().chain(found.replaced));
     let new = newest.record();
     others.retain(|other| !Arc::ptr_eq(other, newest) && rules::is_replaced(&other.record(), &new));
     others

@@ -11,12 +11,10 @@ use super::record::{Record, TokenHash, hash};
 use super::tombstone::Tombstone;
 use super::{ServerSignOut, ending, rules};
 use crate::audit::{SecurityEvent, Trail};
-use crate::config::RefreshPolicy;
 use crate::context::{Context, in_background};
 use crate::env::StorageKey;
 use crate::error::{Code, StoreProblem};
 use crate::gate::Exclusion;
-use crate::wire::tokens::TokenKind;
 
 /// At most this many tokens are revoked at a time; the others have their turn a little later. What rests does not count.
 const MAX_AT_ONCE: usize = 64;
@@ -90,9 +88,8 @@ fn has_record(keys: &[StorageKey], id: &Code) -> bool {
     keys.contains(&Record::key(id))
 }
 
-/// Whether this process may delete what others may be writing.
 async fn exclude(context: &Arc<Context>) -> Result<Exclusion, StoreProblem> {
-    if context.gate.is_none() && context.config.refresh_policy == RefreshPolicy::Never {
+    if !context.may_delete() {
         return Err(StoreProblem::Transient);
     }
     Exclusion::acquire(context.gate.as_ref(), context.timing().lock).await.map_err(|_| StoreProblem::Transient)
@@ -132,11 +129,7 @@ pub(super) async fn remove(
     let key = Record::key(id);
     match reading::record(context, &key).await {
         Ok(Some(record)) => {
-            let set = &record.set;
-            let (token, kind) = match &set.refresh_token {
-                Some(token) => (token, TokenKind::Refresh),
-                None => (&set.access_token, TokenKind::Access),
-            };
+            let (token, kind) = record.set.newest();
             let is_unknown = match unknown {
                 Unknown::Anything => true,
                 Unknown::AllBut(known) => hash(token) != known,

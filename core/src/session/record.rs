@@ -7,6 +7,7 @@ use crate::env::{Blob, BootInstant, StorageKey, WallTime};
 use crate::envelope::{Body, Content, Fields, HEAD, moment};
 use crate::error::{Code, StoreProblem};
 use crate::secret::Secret;
+use crate::wire::tokens::TokenKind;
 
 /// Who wrote a record: random for each engine of each process run.
 pub(crate) type Writer = [u8; 16];
@@ -213,6 +214,14 @@ impl Record {
 }
 
 impl TokenSet {
+    /// The token whose revocation ends the grant: the refresh token, which takes its access token along (row 304).
+    pub(crate) fn newest(&self) -> (&Secret, TokenKind) {
+        match &self.refresh_token {
+            Some(token) => (token, TokenKind::Refresh),
+            None => (&self.access_token, TokenKind::Access),
+        }
+    }
+
     pub(crate) fn duplicate(&self) -> Self {
         Self {
             access_token: self.access_token.duplicate(),

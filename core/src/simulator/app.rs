@@ -104,23 +104,22 @@ impl App {
     }
 
     pub(super) async fn sign_in(&self, user: &'static str) -> Result<Session, Error> {
-        self.device.lock().history.signs_in();
-        let (_, result) = self.timed("sign_in", self.client.sign_in(user).password("pw")).await;
-        self.device.lock().history.sign_in_ended();
-        let now = self.device.world.elapsed();
-        match result? {
-            Step::SignedIn(session) => {
-                self.device.lock().history.signed_in(user, now);
-                Ok(session)
-            }
-            other => panic!("{other:?}"),
-        }
+        self.signs_in("sign_in", user, self.client.sign_in(user).password("pw")).await
     }
 
     /// The code that was sent is entered.
     pub(super) async fn enter(&self, code: &EnterCode, user: &'static str) -> Result<Session, Error> {
+        self.signs_in("submit", user, code.submit("123456")).await
+    }
+
+    async fn signs_in(
+        &self,
+        what: &str,
+        user: &'static str,
+        call: impl Future<Output = Result<Step, Error>>,
+    ) -> Result<Session, Error> {
         self.device.lock().history.signs_in();
-        let (_, result) = self.timed("submit", code.submit("123456")).await;
+        let (_, result) = self.timed(what, call).await;
         self.device.lock().history.sign_in_ended();
         let now = self.device.world.elapsed();
         match result? {

@@ -386,15 +386,10 @@ impl Stage {
 
     /// The process is dead; the next one begins later, perhaps after a reboot.
     fn restart(&self, (pause, reboot): (u64, bool)) {
-        let device = &self.device;
-        device.world.rest(Duration::from_secs(pause));
         if reboot {
-            device.kill(self.other.process.pid);
-            device.world.reboot();
-            let now = device.world.elapsed();
-            device.lock().history.rebooted(now);
+            self.device.kill(self.other.process.pid);
         }
-        device.lose();
+        self.device.pauses(pause, reboot);
     }
 
     fn expects(&self, case: &Case) -> Expects {

@@ -151,6 +151,17 @@ impl Device {
         inner.server.next = None;
     }
 
+    /// The processes are dead; the next one begins later, perhaps after a reboot, and finds what the storage has lost.
+    pub(super) fn pauses(&self, pause: u64, reboot: bool) {
+        self.world.rest(Duration::from_secs(pause));
+        if reboot {
+            self.world.reboot();
+            let now = self.world.elapsed();
+            self.lock().history.rebooted(now);
+        }
+        self.lose();
+    }
+
     pub(super) fn go_offline(&self, duration: Duration) {
         let now = self.world.elapsed();
         self.lock().offline_until = now + duration;

@@ -122,15 +122,13 @@ impl Wanderer {
     fn restart(&mut self, pause: u64, reboot: bool) {
         let device = self.device.clone();
         self.session = None;
-        device.world.rest(Duration::from_secs(pause));
         if reboot {
             device.kill(self.other.process.pid);
-            device.world.reboot();
-            let now = device.world.elapsed();
-            device.lock().history.rebooted(now);
+        }
+        device.pauses(pause, reboot);
+        if reboot {
             self.other = App::start(&device, false);
         }
-        device.lose();
         self.app = App::start(&device, true);
     }
 }

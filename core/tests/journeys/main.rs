@@ -7,7 +7,6 @@
 
 mod check;
 mod format;
-mod line;
 mod lock;
 mod odd;
 mod play;

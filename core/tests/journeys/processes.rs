@@ -14,12 +14,12 @@ use futures_util::future::{AbortHandle, abortable};
 
 use super::check::Events;
 use super::format::Configuration;
-use super::line::Line;
 use super::lock::LockFile;
 use super::odd::OddServer;
 use super::play::fill;
 use super::store::Shelf;
 use super::support;
+use super::support::line::Line;
 use super::support::world::{Real, World};
 
 /// The process that calls go to unless they name another.

@@ -11,6 +11,7 @@ use directauth::error::StoreProblem;
 use directauth::{Client, ClientBuilder, Error, Kind, MemoryStore, Session, State, Step, TokenStore};
 use directauth_emulator::{Assurance, Config, Tenant};
 
+use super::support::line::Line;
 use super::support::world::{Real, World};
 use super::support::{emulator, trust};
 
@@ -40,6 +41,7 @@ pub(crate) struct Device {
     pub(crate) world: World,
     pub(crate) tenant: Tenant,
     pub(crate) store: Flaky,
+    pub(crate) line: Line,
 }
 
 impl Device {
@@ -49,13 +51,13 @@ impl Device {
         let (world, tenant) = (World::new(), emulator().tenant_with(config));
         tenant.set_clock(Arc::new(world.clone()));
         let store = Flaky::new(&world);
-        Self { world, tenant, store }
+        Self { world, tenant, store, line: Line::default() }
     }
 
     /// A process of its own.
     pub(crate) fn process(&self) -> Environment {
         let options = NetworkOptions { trust: trust(), ..NetworkOptions::default() };
-        self.world.environment(Real::new(&self.world, HttpTransport::new(options)))
+        self.world.environment(self.line.over(Real::new(&self.world, HttpTransport::new(options))))
     }
 
     /// A client in `process`.

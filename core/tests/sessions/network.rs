@@ -140,16 +140,17 @@ fn tokens_that_were_rejected_are_not_used_by_the_next_process_either() {
     assert_eq!(device.count("token"), 1, "with the refresh token that came along");
 }
 
-/// A refresh whose answer takes a while, and what happens meanwhile. Gives what both came to, and the refresh token that
-/// came late.
+/// A refresh whose answer is held back on the way, and what happens meanwhile. Gives what both came to, and the refresh token
+/// that came late.
 fn meanwhile<T>(device: &Device, session: &Session, deed: impl Future<Output = T>) -> (Error, T, String) {
     device.world.advance(EXPIRED);
-    let before = device.tenant.last_tokens();
-    device.tenant.script(Rule::on("token").answer(Answer::real().delay(Duration::from_millis(500))));
+    device.line.hold_next();
     let deed = async {
-        device.until(|| device.tenant.last_tokens() != before).await;
+        device.until(|| device.line.holds()).await;
         let late = device.tenant.last_tokens()[1].clone();
-        (deed.await, late)
+        let done = deed.await;
+        device.line.let_go();
+        (done, late)
     };
     let (refreshed, (done, late)) = device.run(futures_util::future::join(session.access_token(), deed));
     (refreshed.expect_err("over"), done, late)

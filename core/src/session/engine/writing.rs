@@ -6,7 +6,6 @@ use std::sync::Arc;
 use futures_util::lock::OwnedMutexGuard;
 
 use super::{Engine, claims_of};
-use crate::config::RefreshPolicy;
 use crate::context::{in_background, storage};
 use crate::discovery::Discovery;
 use crate::error::{EndReason, Error, Kind, StoreProblem};
@@ -84,10 +83,9 @@ impl Engine {
     pub(crate) async fn remove(&self) -> Result<(), StoreProblem> {
         let context = &self.context;
         let writing = self.writing().await?;
-        let is_never = context.gate.is_none() && context.config.refresh_policy == RefreshPolicy::Never;
         let exclusion = Exclusion::acquire(context.gate.as_ref(), Duration::ZERO).await;
         match exclusion {
-            Ok(exclusion) if !is_never => {
+            Ok(exclusion) if context.may_delete() => {
                 let unknown = match self.owed() {
                     Some((token, _)) => Unknown::AllBut(hash(&token)),
                     None => Unknown::Nothing,

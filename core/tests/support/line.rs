@@ -1,4 +1,4 @@
-//! The network of a vector, which can hold an answer back: the server has acted, and nobody has heard of it yet.
+//! A network that can hold an answer back: the server has acted, and nobody has heard of it yet.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Poll, Waker};
@@ -7,7 +7,7 @@ use directauth::env::{BoxFuture, Conversation, HttpRequest, HttpResponse, Transp
 
 /// Clones are the same line.
 #[derive(Clone, Default)]
-pub(crate) struct Line(Arc<Mutex<State>>);
+pub struct Line(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
@@ -19,23 +19,23 @@ struct State {
 
 impl Line {
     /// The next answer is held back, unless it is metadata or keys.
-    pub(crate) fn hold_next(&self) {
+    pub fn hold_next(&self) {
         self.state().armed = true;
     }
 
-    pub(crate) fn holds(&self) -> bool {
+    pub fn holds(&self) -> bool {
         self.state().holds
     }
 
     /// What is held back arrives.
-    pub(crate) fn let_go(&self) {
+    pub fn let_go(&self) {
         let mut state = self.state();
         state.armed = false;
         state.holds = false;
         state.waiting.drain(..).for_each(Waker::wake);
     }
 
-    pub(crate) fn over<T: Transport>(&self, inner: T) -> impl Transport + use<T> {
+    pub fn over<T: Transport>(&self, inner: T) -> impl Transport + use<T> {
         Held { line: self.clone(), inner }
     }
 
