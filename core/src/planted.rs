@@ -26,6 +26,8 @@ pub(crate) enum Plant {
     RevokesFirst,
     /// What a sign-out could not tell the server is forgotten.
     ForgetsOwed,
+    /// What the record of an ended session holds is not looked at before it is deleted.
+    DeletesBlindly,
     /// The first account is the default, not the last.
     WrongDefault,
     /// What a new session replaces is left alone.

@@ -79,25 +79,24 @@ async fn finish(
     noted: &Noted,
 ) -> (ServerSignOut, Result<(), StoreProblem>) {
     let trail = engine.trail();
-    let server = async {
-        match (engine.take_owed(), engine.unfinished_sign_out()) {
-            (Some(owed), _) => tell(context, trail.as_trail(), owed, noted.entry).await,
-            (None, Some(earlier)) => earlier,
-            (None, None) => ServerSignOut::Unsupported,
-        }
+    let server = async |has_entry| match (engine.take_owed(), engine.unfinished_sign_out()) {
+        (Some(owed), _) => tell(context, trail.as_trail(), owed, has_entry).await,
+        (None, Some(earlier)) => earlier,
+        (None, None) => ServerSignOut::Unsupported,
     };
     let (server, removed) = match noted {
-        Noted { entry: true, .. } => join(server, engine.remove()).await,
-        Noted { tombstone: Ok(()), .. } if engine.owed().is_none() => join(server, engine.remove()).await,
-        Noted { tombstone: Ok(()), .. } => match server.await {
+        Noted { entry: true, .. } => join(server(true), engine.remove()).await,
+        Noted { tombstone: Ok(()), .. } if engine.owed().is_none() => join(server(false), engine.remove()).await,
+        Noted { tombstone: Ok(()), .. } => match server(false).await {
             // The record is the entry.
             ServerSignOut::Failed => (ServerSignOut::Pending, Err(StoreProblem::Transient)),
             told => (told, engine.remove().await),
         },
         Noted { tombstone: Err(_), .. } => {
-            // No entry before a tombstone: should the process die in between, the session lives and its token is not owed.
+            // No entry before that: should the process die in between, the session lives and its token is not owed.
             let removed = engine.delete().await;
-            (server.await, removed)
+            let has_entry = removed.is_ok() && engine.owe().await;
+            (server(has_entry).await, removed)
         }
     };
     if server == ServerSignOut::Pending || removed.is_err() {
@@ -226,9 +225,12 @@ pub(crate) fn newest(tokens: &TokenAnswer) -> (Secret, TokenKind) {
 }
 
 impl Engine {
-    /// Writes the tombstone.
+    /// Writes the tombstone. Tried twice, because what has to be done without one is not safe if the process dies then.
     pub(super) async fn bury(&self, reason: EndReason) -> Result<(), StoreProblem> {
-        bury(self.context(), &self.record(), reason).await
+        match bury(self.context(), &self.record(), reason).await {
+            Err(_) => bury(self.context(), &self.record(), reason).await,
+            done => done,
+        }
     }
 
     /// Puts what is owed into the queue; `true` if there is an entry.

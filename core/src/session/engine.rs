@@ -70,6 +70,8 @@ struct State {
     claims: Option<Arc<IdTokenClaims>>,
     /// Whether `record` is what the store holds.
     persisted: bool,
+    /// Whether a write of it has ever begun: then it may be in the store, whatever was heard of that.
+    was_written: bool,
     /// Whether a task is under way that writes `record` again and again until it is stored.
     rewriting: bool,
     /// Whether a caller has set off a write of its own.
@@ -113,6 +115,7 @@ impl Engine {
             record: Arc::clone(&record),
             claims,
             persisted,
+            was_written: persisted,
             rewriting: false,
             persisting: false,
             ended: None,
@@ -273,8 +276,17 @@ impl Engine {
 
     /// Marks the session ended in memory; no call, write or refresh starts any more. `false` if it had ended already.
     pub(crate) fn end(&self, reason: EndReason) -> bool {
+        self.end_if(reason, |_| true)
+    }
+
+    /// As [`end`](Self::end), unless a write of its record has begun; `false` then too.
+    pub(crate) fn end_unwritten(&self, reason: EndReason) -> bool {
+        self.end_if(reason, |state| !state.was_written)
+    }
+
+    fn end_if(&self, reason: EndReason, may_end: impl FnOnce(&State) -> bool) -> bool {
         let mut state = self.state();
-        if state.ended.is_some() {
+        if state.ended.is_some() || !may_end(&state) {
             return false;
         }
         state.ended = Some(reason);

@@ -98,10 +98,15 @@ pub(crate) async fn establish(
     let replaced = replaced_by(context, &engine, found);
     let problems = ending::end_all(context, replaced.clone(), EndReason::Replaced, problem.is_none()).await;
     engine.is_established();
-    if let (Some(problem), true) = (problem, !problems.is_empty()) {
+    if let (Some(problem), false) = (problem, problems.is_empty()) {
         // The store knows neither that this one began nor that the other is over: after a restart that one would be back.
-        engine.end(EndReason::Replaced);
-        return Established::Failed(brought, Kind::StorageUnavailable { reason: problem });
+        if engine.end_unwritten(EndReason::Replaced) {
+            return Established::Failed(brought, Kind::StorageUnavailable { reason: problem });
+        }
+        // But it may have taken this one's record, which would take the other's place one day, its tokens revoked: so it stays.
+        for other in &replaced {
+            other.end(EndReason::Replaced);
+        }
     }
     if !problems.is_empty() || !all_read {
         context.auditor.security(trail, SecurityEvent::NotReplaced);

@@ -221,6 +221,7 @@ impl Device {
         match event {
             Event::Crash { pause, reboot } => {
                 self.lock().crashed = Some((pause, reboot));
+                self.lock().history.crashed(process.pid);
                 self.kill(process.pid);
             }
             // A call that has begun is not taken back; whoever takes the lock away waits for it.
@@ -408,6 +409,9 @@ impl Seat {
             let mut inner = device.lock();
             let now = device.world.elapsed();
             let maybe_sent = result.as_ref().err().is_none_or(|error| error.maybe_sent);
+            if let (true, Ok(answer)) = (request.url.ends_with("/v1/revoke"), &result) {
+                inner.history.revocation_answered(&request, answer);
+            }
             inner.history.answered(self.process.pid, asked, result.as_ref().ok(), maybe_sent, now);
         }
         self.point(Place::Answered).await;

@@ -49,7 +49,7 @@ struct Send {
 struct IssueFacts {
     /// To which process its answer came.
     delivered: Option<Pid>,
-    /// Whether the store ever held its refresh token.
+    /// Whether the store ever held its refresh token, in a record or in the queue.
     stored: bool,
 }
 
@@ -73,6 +73,10 @@ pub(super) struct History {
     seen: BTreeSet<(Pid, StorageKey, Vec<u8>)>,
     /// When each process died or was suspended, and for how long.
     gone: BTreeMap<Pid, (Duration, Option<u64>)>,
+    /// The processes that died in the middle of something, not at the end of the case.
+    crashed: BTreeSet<Pid>,
+    /// The grants that the server refused to revoke.
+    refused_revocations: BTreeSet<usize>,
     /// When a process was told to restore, and when the device was started anew.
     restores: Vec<Duration>,
     reboots: Vec<Duration>,
@@ -234,6 +238,11 @@ impl History {
         if let (Some(id), Some(_)) = (key.as_str().strip_prefix("ended."), new) {
             self.is_signed_out(id, now);
         }
+        if let (true, Some(new)) = (key.as_str().starts_with("owed."), new)
+            && let Some(issue) = read_owed(&Blob::new(new.to_vec())).as_deref().and_then(Issue::parse)
+        {
+            self.issues.entry(issue).or_default().stored = true;
+        }
         let Some(id) = key.as_str().strip_prefix("session.") else { return };
         if let Some(old) = old
             && new.is_some()
@@ -307,6 +316,16 @@ impl History {
         }
         if access_is_valid && before.first().is_some_and(|first| now - *first >= WINDOW) {
             self.violated(format!("2: {issue:?} was sent again after 25 s while its access token was good"));
+        }
+    }
+
+    /// What the server said to a revocation.
+    pub(super) fn revocation_answered(&mut self, request: &HttpRequest, answer: &HttpResponse) {
+        let refuses = matches!(answer.status, 400..=428 | 430..=499);
+        let form = request.body.as_ref().map(|body| url::form_urlencoded::parse(body).into_owned());
+        let token = form.and_then(|mut form| form.find(|(name, _)| name == "token").map(|(_, token)| token));
+        if let (true, Some(issue)) = (refuses, token.as_deref().and_then(Issue::parse)) {
+            self.refused_revocations.insert(issue.grant);
         }
     }
 
@@ -411,12 +430,12 @@ impl History {
         }
         let first = self.first_send.get(&issue).or_else(|| self.unknown_first(issue))?;
         let until = *first + WINDOW;
-        if self.has_died() {
+        let senders = self.sends.iter().filter(|send| send.issue == issue);
+        let died = senders.filter_map(|send| self.gone.get(&send.pid)).map(|(at, _)| *at).min();
+        // Who dies later had the time to ask again.
+        if let Some(died) = died.filter(|died| *died < until) {
             // Could somebody have asked again in time?
             let woke = self.gone.values().filter_map(|(at, secs)| Some(*at + Duration::from_secs((*secs)?)));
-            let senders = self.sends.iter().filter(|send| send.issue == issue);
-            let died = senders.filter_map(|send| self.gone.get(&send.pid)).map(|(at, _)| *at).min();
-            let died = died.unwrap_or_default();
             let rebooted = |at: Duration| self.reboots.iter().any(|reboot| *reboot >= died && *reboot <= at);
             let asked = self.restores.iter().copied().filter(|at| !rebooted(*at));
             let in_time = woke.chain(asked).any(|at| at >= died && at < until);
@@ -455,6 +474,11 @@ impl History {
     }
 
     // --- processes
+
+    /// In the middle of something.
+    pub(super) fn crashed(&mut self, pid: Pid) {
+        self.crashed.insert(pid);
+    }
 
     pub(super) fn died(&mut self, pid: Pid, now: Duration, _facts: &Facts<'_>) {
         self.gone.insert(pid, (now, None));
@@ -526,8 +550,8 @@ impl History {
     }
 
     /// The server answered to a revocation that it does not want to.
-    pub(super) fn refused_to_revoke(&self) -> bool {
-        self.any(|event| matches!(event, Event::Net(NetFault::Answer(400..=428, _))))
+    pub(super) fn refused_to_revoke(&self, grant: usize) -> bool {
+        self.refused_revocations.contains(&grant)
     }
 
     pub(super) fn was_suspended(&self) -> bool {
@@ -553,18 +577,45 @@ impl History {
         }
     }
 
-    /// Whether a session may be over for a reason of §1.
+    /// Whether nobody may be signed in, or a session over, for a reason of §1 other than that another took its place.
     pub(super) fn may_be_over(&self, facts: &Facts<'_>) -> bool {
-        facts.server.grants.iter().any(|grant| grant.over.is_some())
+        let by_server = facts.server.grants.iter().any(|grant| matches!(grant.over, Some(Over::Scripted | Over::Reused)));
+        by_server
+            || !self.sign_outs_called.is_empty()
             || self.has_lost_data()
-            || self.any(|event| matches!(event, Event::Net(NetFault::Answer(400, "invalid_grant"))))
+            || (self.has_store_fault() && self.has_died())
+            || self.any(|event| {
+                matches!(
+                    event,
+                    Event::Net(NetFault::Answer(400, "invalid_grant") | NetFault::Special(Special::OtherSubject))
+                )
+            })
     }
 
-    /// Whether the newest answer of a grant was lost, or died with its process, or could be neither stored nor revoked.
+    /// Whether the newest answer of a grant was lost, or died unstored with its process, or could be neither stored nor
+    /// revoked.
     pub(super) fn newest_is_lost(&self, grant: usize, facts: &Facts<'_>) -> bool {
-        let newest = facts.server.grants[grant].access.keys().max().copied().unwrap_or_default();
-        let issue = self.issues.get(&Issue { grant, number: newest });
-        issue.is_none_or(|issue| issue.delivered.is_none()) || self.has_died() || self.has_store_fault()
+        let newest = facts.server.grants[grant].newest();
+        let issue = Issue { grant, number: newest };
+        let Some(known) = self.issues.get(&issue) else { return true };
+        let Some(pid) = known.delivered else { return true };
+        let has_net_fault = self.any(|event| matches!(event, Event::Net(_)));
+        let has_crashed = !self.crashed.is_empty();
+        let is_lost = self.crashed.contains(&pid) || (self.has_store_fault() && has_net_fault);
+        // Whose tombstone the store did not take, and who died before the server had heard.
+        let mut signed_out = self.sign_outs_called.iter().filter_map(|id| self.sessions.get(id));
+        let is_cut_off = has_crashed && self.has_store_fault() && signed_out.any(|known| *known == grant);
+        (!known.stored && is_lost) || is_cut_off || self.has_lost_at_restart()
+    }
+
+    /// The storage lost what it had acknowledged.
+    fn has_lost_at_restart(&self) -> bool {
+        self.any(|event| matches!(event, Event::Store(StoreFault::Gone | StoreFault::Torn)))
+    }
+
+    /// Whether the imported token came to be a session.
+    pub(super) fn was_stored(&self, grant: usize) -> bool {
+        self.sessions.values().any(|known| *known == grant)
     }
 }
 

@@ -61,6 +61,11 @@ pub(super) struct Grant {
 }
 
 impl Grant {
+    /// The issue that was made last.
+    pub(super) fn newest(&self) -> usize {
+        self.access.keys().max().copied().unwrap_or_default()
+    }
+
     /// Whether nobody may use what this issue brought.
     pub(super) fn is_invalid(&self, number: usize, now: Duration) -> bool {
         self.unvalidated.contains(&number) && self.valid_from.get(&number).is_none_or(|from| now < *from)
@@ -73,6 +78,8 @@ pub(super) struct Manner {
     pub(super) leeway: u64,
     pub(super) rotates: bool,
     pub(super) openid: bool,
+    /// Revoking any refresh token of a grant ends it; otherwise only the current one does.
+    pub(super) any_token_ends: bool,
 }
 
 pub(super) struct Server {
@@ -203,7 +210,7 @@ impl Server {
             return refused();
         }
         let special = self.next.take();
-        let number = grant.access.keys().max().unwrap() + 1;
+        let number = grant.newest() + 1;
         let next = Issue { grant: issue.grant, number };
         if self.manner.rotates && !matches!(special, Some(Special::SameToken | Special::NoToken)) {
             let old = core::mem::replace(&mut grant.current, number);
@@ -215,8 +222,9 @@ impl Server {
     fn revoke(&mut self, token: &str) -> (HttpResponse, Did) {
         let issue = Issue::parse(token).unwrap();
         let grant = &mut self.grants[issue.grant];
-        // At the worst a token that was replaced is unknown: only the newest one ends the grant.
-        if token.starts_with("rt") && issue.number == grant.current {
+        // At the worst for whoever wants it to end a token that was replaced is unknown; at the worst for whoever uses it any
+        // of them ends it.
+        if token.starts_with("rt") && (issue.number == grant.current || self.manner.any_token_ends) {
             grant.over.get_or_insert(Over::Revoked);
         }
         (HttpResponse { status: 200, headers: vec![], body: Zeroizing::new(vec![]) }, Did::Revoked(issue))

@@ -37,7 +37,7 @@ fn each_planted_defect_is_found() {
     use Plant::*;
     use Scenario as S;
     use Variant::{Lock, Oidc, Usual};
-    let plants: [(Plant, &str, Variant, Scenario); 18] = [
+    let plants: [(Plant, &str, Variant, Scenario); 19] = [
         (NoRetry, "1", Usual, S::Expired),
         (EndsOnAnyRefusal, "1", Usual, S::Expired),
         (RetriesLate, "2", Oidc, S::Early),
@@ -49,6 +49,7 @@ fn each_planted_defect_is_found() {
         (DropsReceived, "6", Usual, S::Expired),
         (RevokesFirst, "6", Usual, S::SignOut),
         (ForgetsOwed, "6", Usual, S::SignOut),
+        (DeletesBlindly, "6", Usual, S::SignOut),
         (WrongDefault, "7", Usual, S::Default),
         (ReplacesNothing, "7", Usual, S::SignIn),
         (WritesBlindly, "8", Usual, S::Expired),

@@ -42,7 +42,7 @@ pub(super) fn wander(seed: u64) -> Vec<String> {
     let next = App::start(&device, true);
     judge(&next, false);
     device.world.rest(Duration::from_secs(3 * 3600));
-    at_rest(&device, variant, accounts, true);
+    at_rest(&device, variant, accounts, None);
     let inner = device.lock();
     inner.history.violations.clone()
 }
@@ -102,6 +102,7 @@ impl Wanderer {
                 let (pause, reboot) = (*self.random.pick(&[0, 10, 29, 31, 8 * 3600]), self.random.once_in(3));
                 device.kill(app.process.pid);
                 device.lock().history.happened(Event::Crash { pause, reboot }, device.world.elapsed());
+                device.lock().history.crashed(app.process.pid);
                 self.restart(pause, reboot);
             }
             10 => {

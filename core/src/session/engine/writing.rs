@@ -226,10 +226,11 @@ impl Engine {
 
     async fn write(self: &Arc<Self>, exclusion: &Exclusion, writing: OwnedMutexGuard<()>) -> Written {
         let record = {
-            let state = self.state();
+            let mut state = self.state();
             if let Some(reason) = state.ended {
                 return Written::Ended(reason);
             }
+            state.was_written = true;
             Arc::clone(&state.record)
         };
         // Both are kept until the last call has returned, however late.
