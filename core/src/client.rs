@@ -427,13 +427,13 @@ impl ClientBuilder {
             discovery: Discovery::default(),
             auditor,
             establishing: Default::default(),
-            store_calls: Arc::default(),
+            late_calls: Arc::default(),
             standing: Default::default(),
             header_provider: self.header_provider.map(Provider::new),
             gate,
             watch: Arc::downgrade(&watch),
             is_used: Default::default(),
-            queue_waits: Default::default(),
+            queue: Default::default(),
         };
         Ok(Client { context: Arc::new(context), sign_ins: Arc::default(), watch })
     }

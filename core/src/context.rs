@@ -23,8 +23,9 @@ use crate::error::{Code, ConfigurationProblem, Kind, ResponseDefect, StoreProble
 use crate::gate::Gate;
 use crate::headers::Provider;
 use crate::secret::Secret;
+use crate::session::queue::Waiter;
 use crate::session::rules::{Now, Timing};
-use crate::session::{State, Watch};
+use crate::session::{State, Ticket, Watch};
 use crate::wire::answer::{self, Failure, Leg, Reply, Why};
 use crate::wire::form::Body;
 use crate::wire::http_date::parse_http_date;
@@ -36,8 +37,8 @@ use crate::wire::rate_limit::{RateHeaders, Standing, Waits};
 const MAX_ANSWER: usize = 1024 * 1024;
 /// No store is waited for longer, whatever it says of itself.
 const MAX_STORE_DEADLINE: Duration = Duration::from_secs(300);
-/// Store calls under way at once, of one client.
-const MAX_STORE_CALLS: usize = 32;
+/// Store calls of one client that may be late at once.
+const MAX_LATE_CALLS: usize = 32;
 
 pub(crate) struct Context {
     pub(crate) config: Config,
@@ -47,8 +48,8 @@ pub(crate) struct Context {
     pub(crate) auditor: Auditor,
     /// One session is established at a time.
     pub(crate) establishing: AsyncMutex<()>,
-    /// Counted by its clones: the store calls that are under way, late ones included.
-    pub(crate) store_calls: Arc<()>,
+    /// Counted by its clones: the store calls that are late and still under way.
+    pub(crate) late_calls: Arc<()>,
     pub(crate) standing: Mutex<Standing>,
     pub(crate) header_provider: Option<Provider>,
     pub(crate) gate: Option<Arc<Gate>>,
@@ -56,8 +57,8 @@ pub(crate) struct Context {
     pub(crate) watch: Weak<Watch>,
     /// Whether the client was used, so that the queue is worked.
     pub(crate) is_used: AtomicBool,
-    /// Whether a task waits to work the queue.
-    pub(crate) queue_waits: AtomicBool,
+    /// Who waits to work the queue.
+    pub(crate) queue: Waiter,
 }
 
 /// The headers of a request.
@@ -173,9 +174,9 @@ impl Context {
         Timing::of(self.config.profile)
     }
 
-    /// The right to change a tombstone, for this process. Not waited for without end: a store call may hang.
-    pub(crate) async fn queue_turn(&self) -> Result<OwnedMutexGuard<()>, StoreProblem> {
-        self.in_turn(self.env.sessions.tombstones()).await
+    /// The right to write under a key, for this process. Not waited for without end: a store call may hang.
+    pub(crate) async fn turn(&self, key: &StorageKey) -> Result<OwnedMutexGuard<()>, StoreProblem> {
+        self.in_turn(self.env.sessions.writes(key.as_str()).lock_owned()).await
     }
 
     /// Waits for a turn as long as for one store call.
@@ -187,15 +188,20 @@ impl Context {
         }
     }
 
-    /// Tells whoever watches the client's state.
-    pub(crate) fn publish(&self, state: State) {
+    /// Before a look at who is signed in.
+    pub(crate) fn ticket(&self) -> Ticket {
+        self.watch.upgrade().map_or_else(Ticket::default, |watch| watch.ticket())
+    }
+
+    /// Tells whoever watches the client's state what a look has found that began with `ticket`.
+    pub(crate) fn publish(&self, state: State, ticket: Ticket) {
         if let Some(watch) = self.watch.upgrade() {
-            watch.publish(state);
+            watch.publish(state, ticket);
         }
     }
 
-    /// Whether this process may delete what others may be writing: it has the lock, or is the one that refreshes.
-    pub(crate) fn may_delete(&self) -> bool {
+    /// Whether this process may write and delete what others may be writing: it has the lock, or is the one that refreshes.
+    pub(crate) fn may_write_others(&self) -> bool {
         self.gate.is_some() || self.config.refresh_policy == RefreshPolicy::WhenDue
     }
 
@@ -319,7 +325,7 @@ impl Context {
         &self,
         call: impl Future<Output = Result<T, StoreProblem>> + Send + 'static,
     ) -> Result<T, StoreProblem> {
-        if Arc::strong_count(&self.store_calls) > MAX_STORE_CALLS {
+        if Arc::strong_count(&self.late_calls) > MAX_LATE_CALLS {
             return Err(StoreProblem::Transient);
         }
         let mut call: BoxFuture<'static, _> = Box::pin(call);
@@ -329,16 +335,20 @@ impl Context {
         {
             return result;
         }
-        let under_way = Arc::clone(&self.store_calls);
         let (done, result) = oneshot::channel();
+        // Ends when the call is over and nobody has heard of it.
+        let (late, counted) = oneshot::channel::<Arc<()>>();
         self.env.spawner.spawn_blocking(Box::pin(async move {
-            let result = call.await;
-            drop(under_way);
-            let _ = done.send(result);
+            let _ = done.send(call.await);
+            drop(counted);
         }));
         match select(result, self.env.clock.sleep(self.store_deadline())).await {
             Either::Left((result, _)) => result.unwrap_or(Err(StoreProblem::Transient)),
-            Either::Right(_) => Err(StoreProblem::Transient),
+            Either::Right(_) => {
+                // It stays in the channel for as long as the call lasts.
+                let _ = late.send(Arc::clone(&self.late_calls));
+                Err(StoreProblem::Transient)
+            }
         }
     }
 

@@ -797,6 +797,10 @@ pub enum Unsupported {
     /// The server has no userinfo endpoint.
     #[error("user information at this server")]
     UserInfo,
+    /// A process with [`RefreshPolicy::Never`](crate::RefreshPolicy::Never) and without a lock does not write the records of
+    /// others: let the app choose the default account.
+    #[error("a choice of the default account in a process that may not refresh")]
+    DefaultHere,
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 
 use futures_channel::oneshot;
 use futures_util::future::{Either, select};
-use futures_util::lock::Mutex as AsyncMutex;
+use futures_util::lock::{Mutex as AsyncMutex, MutexGuard};
 
 use crate::env::{Clock, CrossProcessLock, LockProblem, Spawner};
 
@@ -42,25 +42,39 @@ impl Gate {
         Self { lock, clock, spawner, slot: AsyncMutex::default() }
     }
 
-    /// The hold of this process, or a new one. Waits at most `timeout` for another process.
+    /// The hold of this process, or a new one. Waits at most `timeout` for another process, and for others of this one.
     async fn hold(self: &Arc<Self>, timeout: Duration) -> Result<Arc<Hold>, LockProblem> {
-        let mut slot = self.slot.lock().await;
+        let began = self.clock.boot();
+        let left = || timeout.saturating_sub(self.clock.boot().since(began));
+        let Some(mut slot) = self.slot(timeout).await else { return Err(LockProblem::TimedOut) };
         if let Some(hold) = slot.held.upgrade() {
             if !self.lock.still_held() {
-                self.blocking(timeout, |lock| async move { lock.release().await }).await?;
-                self.take(timeout).await?;
+                // Before it is ours again: whoever has it from before must not take it for whole.
                 hold.lost.fetch_add(1, Ordering::SeqCst);
+                self.blocking(left(), |lock| async move { lock.release().await }).await?;
+                self.take(left()).await?;
             }
             return Ok(hold);
         }
         if let Some(released) = slot.released.take() {
             let _ = released.await;
         }
-        self.take(timeout).await?;
+        self.take(left()).await?;
         let (sender, receiver) = oneshot::channel();
         let hold = Arc::new(Hold { gate: Arc::clone(self), lost: AtomicU64::new(0), released: Some(sender) });
         *slot = Slot { held: Arc::downgrade(&hold), released: Some(receiver) };
         Ok(hold)
+    }
+
+    /// One after another, but not for longer than `timeout`.
+    async fn slot(&self, timeout: Duration) -> Option<MutexGuard<'_, Slot>> {
+        if let Some(slot) = self.slot.try_lock() {
+            return Some(slot);
+        }
+        match select(self.slot.lock(), self.clock.sleep(timeout)).await {
+            Either::Left((slot, _)) => Some(slot),
+            Either::Right(_) => None,
+        }
     }
 
     async fn take(&self, timeout: Duration) -> Result<(), LockProblem> {
@@ -105,8 +119,13 @@ pub(crate) struct Exclusion {
 }
 
 impl Exclusion {
+    /// Where there is no lock, or nothing is to be sent or written.
+    pub(crate) fn none() -> Self {
+        Self { gate: None, hold: None, lost: 0 }
+    }
+
     pub(crate) async fn acquire(gate: Option<&Arc<Gate>>, timeout: Duration) -> Result<Self, LockProblem> {
-        let Some(gate) = gate else { return Ok(Self { gate: None, hold: None, lost: 0 }) };
+        let Some(gate) = gate else { return Ok(Self::none()) };
         let hold = gate.hold(timeout).await?;
         let lost = hold.lost.load(Ordering::SeqCst);
         Ok(Self { gate: Some(Arc::clone(gate)), hold: Some(hold), lost })

@@ -5,7 +5,7 @@ use core::fmt;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
-use futures_util::lock::{Mutex as AsyncMutex, OwnedMutexGuard};
+use futures_util::lock::Mutex as AsyncMutex;
 
 type AnyEngine = dyn Any + Send + Sync;
 
@@ -13,9 +13,7 @@ type AnyEngine = dyn Any + Send + Sync;
 #[derive(Default)]
 pub struct SessionTable {
     engines: Mutex<HashMap<String, Weak<AnyEngine>>>,
-    /// One tombstone or queue entry is read and written at a time.
-    tombstones: Arc<AsyncMutex<()>>,
-    /// One write of a record at a time, also when its engine is gone and a late store call is not.
+    /// One write under a key at a time, also when its engine is gone and a late store call is not.
     writes: Mutex<HashMap<String, Weak<AsyncMutex<()>>>>,
 }
 
@@ -47,20 +45,21 @@ impl SessionTable {
 }
 
 impl SessionTable {
-    /// The right to change a tombstone.
-    pub(crate) async fn tombstones(&self) -> OwnedMutexGuard<()> {
-        Arc::clone(&self.tombstones).lock_owned().await
+    /// The live engine of `id`.
+    pub(crate) fn get<T: Any + Send + Sync>(&self, id: &str) -> Option<Arc<T>> {
+        let engines = self.engines.lock().unwrap_or_else(PoisonError::into_inner);
+        engines.get(id)?.upgrade()?.downcast().ok()
     }
 
-    /// The right to write the record of a session.
-    pub(crate) fn writes(&self, id: &str) -> Arc<AsyncMutex<()>> {
+    /// The right to write under a key.
+    pub(crate) fn writes(&self, key: &str) -> Arc<AsyncMutex<()>> {
         let mut writes = self.writes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = writes.get(id).and_then(Weak::upgrade) {
+        if let Some(known) = writes.get(key).and_then(Weak::upgrade) {
             return known;
         }
         writes.retain(|_, known| known.strong_count() > 0);
         let new = Arc::default();
-        writes.insert(id.to_owned(), Arc::downgrade(&new));
+        writes.insert(key.to_owned(), Arc::downgrade(&new));
         new
     }
 

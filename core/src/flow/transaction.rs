@@ -576,7 +576,7 @@ impl Transaction {
         let openid = self.common.scopes.contains("openid");
         let occasion = Occasion {
             metadata: &self.metadata,
-            keys: self.keys.clone(),
+            keys: self.keys.as_ref(),
             server,
             received: context.env.clock.boot(),
             id_token_required: openid,

@@ -9,7 +9,7 @@ use super::record::Record;
 use super::tombstone::Tombstone;
 use super::{Session, SignOut, State, counter, ending, queue, rules};
 use crate::context::{Context, in_background, storage};
-use crate::error::{Code, EndReason, Error, Kind, StoreProblem};
+use crate::error::{Code, EndReason, Error, Kind, StoreProblem, Unsupported};
 
 /// One of the signed-in users, for a list to choose from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +39,10 @@ pub(super) fn open(context: &Arc<Context>, record: Record) -> Arc<Engine> {
         writer = [0xFF; 16];
     }
     let id = record.id.clone();
+    if let Some(live) = context.env.sessions.get::<Engine>(id.as_str()) {
+        live.learns(record);
+        return live;
+    }
     context.env.sessions.get_or_insert(id.as_str(), || Engine::new(context, record, None, true, writer))
 }
 
@@ -135,13 +139,15 @@ fn finish_replacing(context: &Arc<Context>, engines: &[Arc<Engine>], replaced: V
     });
 }
 
-/// The default session of this issuer and client, or `None` if there certainly is none. A refresh that was interrupted a
-/// moment ago is taken up in the background.
+/// The default session of this issuer and client, or `None` if there certainly is none. Refreshes that were interrupted a
+/// moment ago, whosever they are, are taken up in the background.
 pub(crate) async fn restore(context: &Arc<Context>) -> Result<Option<Session>, Error> {
     queue::first_use(context);
+    let ticket = context.ticket();
     // Before the store is read: what is opened from there lives too.
     let live = live(context);
     let All { engines, problem, .. } = all(context).await;
+    engines.iter().for_each(Engine::resume);
     let is_live = |engine: &Arc<Engine>| live.iter().any(|known| Arc::ptr_eq(known, engine));
     let found = match (engines.into_iter().next(), problem) {
         // What cannot be read now may be newer than what can, but not than what this process has signed in.
@@ -153,14 +159,11 @@ pub(crate) async fn restore(context: &Arc<Context>) -> Result<Option<Session>, E
     match found {
         Ok(found) => {
             let session = found.map(|engine| handle(context, engine));
-            context.publish(session.clone().map_or(State::SignedOut, State::SignedIn));
-            if let Some(session) = &session {
-                session.engine.resume();
-            }
+            context.publish(session.clone().map_or(State::SignedOut, State::SignedIn), ticket);
             Ok(session)
         }
         Err(problem) => {
-            context.publish(State::Unavailable(problem));
+            context.publish(State::Unavailable(problem), ticket);
             Err(storage(problem).into())
         }
     }
@@ -190,9 +193,11 @@ pub(crate) fn notify_foreground(context: &Arc<Context>) {
 /// Every session, the default first.
 async fn complete(context: &Arc<Context>) -> Result<Vec<Arc<Engine>>, Error> {
     queue::first_use(context);
-    match all(context).await {
-        All { engines, problem: None, .. } => Ok(engines),
-        All { problem: Some(problem), .. } => Err(storage(problem).into()),
+    let All { engines, problem, .. } = all(context).await;
+    engines.iter().for_each(Engine::resume);
+    match problem {
+        None => Ok(engines),
+        Some(problem) => Err(storage(problem).into()),
     }
 }
 
@@ -221,11 +226,14 @@ pub(crate) async fn set_default(context: &Arc<Context>, id: &str) -> Result<Sess
         engines.iter().filter(|engine| !Arc::ptr_eq(engine, &chosen)).map(|engine| engine.record().use_counter);
     let is_default = engines.first().is_some_and(|first| Arc::ptr_eq(first, &chosen));
     if !is_default {
+        if !context.may_write_others() {
+            return Err(Kind::Unsupported { what: Unsupported::DefaultHere }.into());
+        }
         let counter = counter::next(context, counters).await;
         chosen.raise(counter).await?;
     }
     let session = handle(context, chosen);
-    context.publish(State::SignedIn(session.clone()));
+    context.publish(State::SignedIn(session.clone()), context.ticket());
     Ok(session)
 }
 
@@ -306,7 +314,9 @@ pub(crate) async fn discard_unreadable(context: &Arc<Context>) -> Result<usize, 
 }
 
 async fn discard(context: &Arc<Context>, id: &Code) -> Result<(), StoreProblem> {
-    match live(context).into_iter().find(|engine| engine.id() == id && engine.alive().is_ok()) {
+    // Of whatever client of this process.
+    let live = context.env.sessions.live::<Engine>();
+    match live.into_iter().find(|engine| engine.id() == id && engine.alive().is_ok()) {
         // Memory has what the store has lost: it is written anew.
         Some(engine) => engine.discard_stored().await,
         None => context.delete_and_check(&Record::key(id), ()).await,

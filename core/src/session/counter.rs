@@ -28,7 +28,7 @@ fn decode(blob: &Blob) -> Result<i64, StoreProblem> {
 /// signing in: then what is known decides.
 pub(super) async fn next(context: &Arc<Context>, known: impl IntoIterator<Item = i64>) -> i64 {
     // One after another, until the store call has returned.
-    let turn = context.queue_turn().await;
+    let turn = context.turn(&key()).await;
     let kept = match context.load(&key()).await {
         Ok(Some(blob)) => decode(&blob).ok(),
         _ => None,

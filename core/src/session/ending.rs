@@ -94,7 +94,7 @@ async fn finish(
         },
         Noted { tombstone: Err(_), .. } => {
             // No entry before that: should the process die in between, the session lives and its token is not owed.
-            let removed = engine.delete().await;
+            let removed = engine.delete(()).await;
             let has_entry = removed.is_ok() && engine.owe().await;
             (server(has_entry).await, removed)
         }
@@ -124,7 +124,7 @@ pub(super) async fn end_all(
         let tombstone = engine.bury(reason).await;
         // Deleted is as good: whoever still has it in memory finds it gone.
         let is_noted = tombstone.is_ok() || !engine.was_stored();
-        let removed = if is_noted { Ok(()) } else { engine.delete().await };
+        let removed = if is_noted { Ok(()) } else { engine.delete(()).await };
         if let (Err(problem), false) = (removed, is_noted) {
             problems.push(problem);
             if !at_once {
@@ -144,7 +144,7 @@ pub(super) async fn end_all(
 /// Writes a session's tombstone, once.
 pub(super) async fn bury(context: &Context, record: &Record, reason: EndReason) -> Result<(), StoreProblem> {
     let key = Tombstone::key(&record.id);
-    let turn = context.queue_turn().await?;
+    let turn = context.turn(&key).await?;
     if context.load(&key).await?.is_some() {
         return Ok(());
     }
@@ -155,7 +155,7 @@ pub(super) async fn bury(context: &Context, record: &Record, reason: EndReason) 
 /// Puts a token into the queue.
 pub(super) async fn owe(context: &Context, id: &Code, token: &Secret, kind: TokenKind) -> Result<(), StoreProblem> {
     let entry = entry(context, id, token, kind);
-    let turn = context.queue_turn().await?;
+    let turn = context.turn(&entry.key()).await?;
     if planted!(ForgetsOwed) {
         return Ok(());
     }
@@ -181,7 +181,7 @@ pub(super) async fn tell(context: &Arc<Context>, trail: Trail<'_>, owed: Owed, k
     let told = revoke(context, trail, &owed.token, owed.kind).await;
     if kept
         && !planted!(ForgetsOwed)
-        && let Ok(turn) = context.queue_turn().await
+        && let Ok(turn) = context.turn(&owed.key()).await
     {
         let key = owed.key();
         let _ = match told {

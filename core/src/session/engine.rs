@@ -8,7 +8,7 @@ mod refresh;
 mod writing;
 
 use core::time::Duration;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use futures_util::FutureExt;
@@ -42,6 +42,9 @@ pub(crate) struct Engine {
     running: Mutex<Option<(u64, Running)>>,
     /// One storage write at a time; held by the task that writes until its last call has returned, however late.
     writes: Arc<AsyncMutex<()>>,
+    /// How many looks at the store have begun for callers, and the number of the last one that ended.
+    looks: AtomicU64,
+    looked: AsyncMutex<u64>,
     /// Whether its first write is over.
     established: AtomicBool,
     /// The clients that show this session.
@@ -132,7 +135,9 @@ impl Engine {
             writer,
             state: Mutex::new(state),
             running: Mutex::new(None),
-            writes: context.env.sessions.writes(record.id.as_str()),
+            writes: context.env.sessions.writes(Record::key(&record.id).as_str()),
+            looks: AtomicU64::new(0),
+            looked: AsyncMutex::default(),
             established: AtomicBool::new(persisted),
             watchers: Mutex::default(),
         })
@@ -236,12 +241,22 @@ impl Engine {
         Ok(self.state().serving.set.access_token.duplicate())
     }
 
-    /// Where other processes write too, what they wrote counts. A store that cannot be read says nothing.
+    /// Where other processes write too, what they wrote counts. A store that cannot be read says nothing. One look serves all
+    /// who came before it began.
     async fn look_again(self: &Arc<Self>) -> Result<(), Error> {
         if !self.context.config.shared_store {
             return Ok(());
         }
-        match self.adopt_newer().await {
+        let before = self.looks.load(Ordering::SeqCst);
+        let mut looked = self.looked.lock().await;
+        if *looked > before {
+            return self.alive();
+        }
+        let number = self.looks.fetch_add(1, Ordering::SeqCst).saturating_add(1);
+        let found = self.adopt_newer().await;
+        // Not reached by one whose caller went away.
+        *looked = number;
+        match found {
             Err(error) if matches!(error.kind(), Kind::StorageUnavailable { .. }) => Ok(()),
             other => other.map(drop),
         }
@@ -279,9 +294,15 @@ impl Engine {
         self.end_if(reason, |_| true)
     }
 
-    /// As [`end`](Self::end), unless a write of its record has begun; `false` then too.
-    pub(crate) fn end_unwritten(&self, reason: EndReason) -> bool {
-        self.end_if(reason, |state| !state.was_written)
+    /// As [`end`](Self::end), if its record is certainly not in the store, nor ever will be; otherwise `false` too.
+    pub(crate) async fn end_unwritten(&self, reason: EndReason) -> bool {
+        if self.end_if(reason, |state| !state.was_written) {
+            return true;
+        }
+        // A write that has failed: no other begins meanwhile, and what nobody has heard of still has the turn.
+        let Ok(_turn) = self.context.turn(&self.key).await else { return false };
+        let found = reading::record(&self.context, &self.key).await;
+        matches!(found, Ok(None)) && self.end(reason)
     }
 
     fn end_if(&self, reason: EndReason, may_end: impl FnOnce(&State) -> bool) -> bool {

@@ -100,7 +100,7 @@ pub(crate) async fn establish(
     engine.is_established();
     if let (Some(problem), false) = (problem, problems.is_empty()) {
         // The store knows neither that this one began nor that the other is over: after a restart that one would be back.
-        if engine.end_unwritten(EndReason::Replaced) {
+        if engine.end_unwritten(EndReason::Replaced).await {
             return Established::Failed(brought, Kind::StorageUnavailable { reason: problem });
         }
         // But it may have taken this one's record, which would take the other's place one day, its tokens revoked: so it stays.
@@ -111,7 +111,7 @@ pub(crate) async fn establish(
     if !problems.is_empty() || !all_read {
         context.auditor.security(trail, SecurityEvent::NotReplaced);
     }
-    context.publish(State::SignedIn(session.clone()));
+    context.publish(State::SignedIn(session.clone()), context.ticket());
     for other in replaced.iter().filter(|other| other.alive().is_err()) {
         other.tell_watchers(Some(context));
     }

@@ -12,7 +12,8 @@ use crate::config::WiderScopes;
 use crate::context::{Context, storage};
 use crate::discovery::Discovery;
 use crate::env::Method;
-use crate::error::{Code, Error, Kind, TokenCheck};
+use crate::error::{Code, Error, Kind, StoreProblem, TokenCheck};
+use crate::gate::Exclusion;
 use crate::secret::Secret;
 use crate::session::is_in_use;
 use crate::validation::{self, Occasion};
@@ -44,6 +45,10 @@ async fn take_over(context: &Arc<Context>, id: &Code, token: Secret) -> Result<S
         }
     };
     let hash = hash(&token);
+    // One after another in this process, and with a lock on this device: the same token is not sent twice.
+    let _importing = context.env.sessions.writes("import").lock_owned().await;
+    let lock = Exclusion::acquire(context.gate.as_ref(), context.timing().lock).await;
+    let _excluded = lock.map_err(|_| storage(StoreProblem::Transient))?;
     match known(context, &hash).await? {
         Known::Here(session) => return Ok(session),
         Known::Over => return Err(Kind::ReauthRequired { reason: Code::of("imported_before") }.into()),
@@ -74,7 +79,7 @@ async fn take_over(context: &Arc<Context>, id: &Code, token: Secret) -> Result<S
     let tokens = TokenAnswer { refresh_token: tokens.refresh_token.or(Some(token)), ..tokens };
     let occasion = Occasion {
         metadata: &metadata,
-        keys,
+        keys: keys.as_ref(),
         server: context.server_time(&reply.response),
         received: context.env.clock.boot(),
         id_token_required: openid,

@@ -32,8 +32,8 @@ pub(crate) use ending::{give_back, newest};
 use engine::Engine;
 pub(crate) use establish::{Before, Established, NewSession, establish, prepare};
 pub(crate) use import::import;
-pub(crate) use state::Watch;
 pub use state::{State, States};
+pub(crate) use state::{Ticket, Watch};
 
 use crate::audit::Trail;
 use crate::config::Accounts;
@@ -195,16 +195,16 @@ impl Session {
         }
         let alone = self.context.config.accounts == Accounts::One;
         if alone {
-            self.context.publish(State::SignedOut);
+            self.context.publish(State::SignedOut, self.context.ticket());
         }
         let (engine, context) = (Arc::clone(&self.engine), Arc::clone(&self.context));
         let done = self.context.detached(move |_| async move {
             let result = ending::sign_out(&context, &engine).await;
             if alone {
                 accounts::end_others(&context, &engine).await;
-            } else {
-                read_again(&context);
             }
+            // Another may be the default now, or, with one account, may have signed in meanwhile.
+            read_again(&context);
             engine.tell_watchers(Some(&context));
             result
         });

@@ -2,8 +2,11 @@
 //! docs/sessions.md §6. What is due is decided in `owed` and `tombstone`; this sequences effects.
 
 use core::time::Duration;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_channel::oneshot;
+use futures_util::future::{Either, select};
 
 use super::owed::{self, Due, Owed};
 use super::reading::{self, is_of};
@@ -34,32 +37,83 @@ pub(crate) async fn work(context: &Arc<Context>) {
     }
 }
 
-/// Waits in the background until something is due.
+/// Waits in the background until something is due. Whoever waits already looks again.
 pub(super) fn work_later(context: &Arc<Context>) {
-    if context.queue_waits.swap(true, Ordering::SeqCst) {
+    if !context.queue.begins() {
         return;
     }
     let (client, env) = (Arc::downgrade(context), context.env.clone());
+    let mut woken = context.queue.sleeps();
     in_background(&context.env, async move {
         // What has just failed is not tried at once.
         let mut pause = owed::pause(1, None);
         loop {
-            env.clock.sleep(pause).await;
-            let Some(context) = client.upgrade() else { return };
-            match next_due(&context).await {
-                Some(next) => pause = next.max(Duration::from_secs(1)),
-                None => {
-                    context.queue_waits.store(false, Ordering::SeqCst);
-                    return;
-                }
+            if let Either::Right(_) = select(env.clock.sleep(pause), woken).await {
+                // There is more; when it is due it says itself.
+                env.clock.sleep(Duration::from_secs(1)).await;
             }
+            let Some(context) = client.upgrade() else { return };
+            let next = next_due(&context).await;
+            if next.is_none() && context.queue.ends() {
+                return;
+            }
+            pause = next.unwrap_or_default().max(Duration::from_secs(1));
+            woken = context.queue.sleeps();
         }
     });
 }
 
+/// The task that waits for something to be due, if there is one.
+#[derive(Default)]
+pub(crate) struct Waiter(Mutex<Waits>);
+
+#[derive(Default)]
+struct Waits {
+    is_there: bool,
+    /// Whether there is more since it looked last.
+    has_more: bool,
+    /// Wakes it.
+    wakes: Option<oneshot::Sender<()>>,
+}
+
+impl Waiter {
+    /// There is something to be done: `true` if nobody waits, so that the caller does. Otherwise who waits is woken.
+    fn begins(&self) -> bool {
+        let mut waits = self.lock();
+        waits.has_more = waits.is_there;
+        drop(waits.wakes.take());
+        !core::mem::replace(&mut waits.is_there, true)
+    }
+
+    /// Ends when there is more.
+    fn sleeps(&self) -> oneshot::Receiver<()> {
+        let (wakes, woken) = oneshot::channel();
+        let mut waits = self.lock();
+        if !core::mem::take(&mut waits.has_more) {
+            waits.wakes = Some(wakes);
+        }
+        woken
+    }
+
+    /// Nobody waits any more, unless there is more.
+    fn ends(&self) -> bool {
+        let mut waits = self.lock();
+        if !waits.has_more {
+            waits.is_there = false;
+        }
+        !waits.is_there
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waits> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Does what is due, and gives the time until something else is.
 async fn next_due(context: &Arc<Context>) -> Option<Duration> {
-    let mut keys = context.stored_keys().await.ok()?;
+    // A store that fails is asked again.
+    let later = Some(owed::pause(8, None));
+    let Ok(mut keys) = context.stored_keys().await else { return later };
     let is_ours = |key: &&StorageKey| Owed::is_key(key) || Tombstone::id_of(key).is_some();
     keys.iter().find(is_ours)?;
     let mut next: Option<Duration> = None;
@@ -70,14 +124,22 @@ async fn next_due(context: &Arc<Context>) -> Option<Duration> {
         }
     }
     // What was cleared has left entries.
-    keys = context.stored_keys().await.ok()?;
+    match context.stored_keys().await {
+        Ok(found) => keys = found,
+        Err(_) => return later,
+    }
     let mut left = MAX_AT_ONCE;
     for key in keys.iter().filter(|key| Owed::is_key(key)) {
-        if let Ok(Some(pause)) = attend(context, &keys, key, &mut left).await {
-            sooner(pause);
+        match attend(context, &keys, key, &mut left).await {
+            Ok(Some(pause)) => sooner(pause),
+            Ok(None) => {}
+            Err(problem) if !problem.is_temporary() => {}
+            Err(_) => sooner(owed::pause(8, None)),
         }
     }
-    keys = context.stored_keys().await.ok()?;
+    if let Ok(found) = context.stored_keys().await {
+        keys = found;
+    }
     for id in keys.iter().filter_map(Tombstone::id_of) {
         let _ = forget(context, &keys, &id).await;
     }
@@ -89,7 +151,7 @@ fn has_record(keys: &[StorageKey], id: &Code) -> bool {
 }
 
 async fn exclude(context: &Arc<Context>) -> Result<Exclusion, StoreProblem> {
-    if !context.may_delete() {
+    if !context.may_write_others() {
         return Err(StoreProblem::Transient);
     }
     Exclusion::acquire(context.gate.as_ref(), context.timing().lock).await.map_err(|_| StoreProblem::Transient)
@@ -102,7 +164,7 @@ async fn clear(context: &Arc<Context>, id: &Code) -> Result<(), StoreProblem> {
         return Ok(());
     }
     let exclusion = exclude(context).await?;
-    let writing = context.in_turn(context.env.sessions.writes(id.as_str()).lock_owned()).await?;
+    let writing = context.turn(&Record::key(id)).await?;
     let is_revoked = rules::is_revoked(context.config.profile, tombstone.reason);
     let unknown = if is_revoked { Unknown::Anything } else { Unknown::Nothing };
     remove(context, id, unknown, (writing, exclusion)).await
@@ -166,7 +228,7 @@ async fn attend(
     match entry.due(context.now()) {
         Due::RevokeIn(pause) => Ok(Some(pause)),
         Due::GiveUp => {
-            let turn = context.queue_turn().await?;
+            let turn = context.turn(key).await?;
             context.delete_and_check(key, turn).await?;
             context.auditor.security(trail, SecurityEvent::RevocationGivenUp);
             Ok(None)
@@ -195,7 +257,7 @@ async fn forget(context: &Arc<Context>, keys: &[StorageKey], id: &Code) -> Resul
     let exclusion = exclude(context).await?;
     // The last look: nothing but a session that is certainly gone loses its tombstone.
     if reading::record(context, &Record::key(id)).await?.is_none() {
-        let turn = context.queue_turn().await?;
+        let turn = context.turn(&key).await?;
         context.delete_and_check(&key, (turn, exclusion)).await?;
     }
     Ok(())

@@ -3,6 +3,7 @@
 use core::fmt;
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -41,6 +42,8 @@ pub struct States {
     watch: Arc<Watch>,
     /// Of the state that was given last; 0 before the first.
     seen: u64,
+    /// Tells its waker from those of others.
+    number: u64,
 }
 
 impl States {
@@ -53,12 +56,17 @@ impl States {
                 self.seen = inner.version;
                 return Poll::Ready(inner.state.clone());
             }
-            if !inner.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
-                inner.wakers.push(context.waker().clone());
-            }
+            inner.wakers.insert(self.number, context.waker().clone());
             Poll::Pending
         })
         .await
+    }
+}
+
+impl Drop for States {
+    fn drop(&mut self) {
+        let waker = self.watch.lock().wakers.remove(&self.number);
+        drop(waker);
     }
 }
 
@@ -78,12 +86,28 @@ pub(crate) struct Watch {
 struct Inner {
     state: State,
     version: u64,
-    wakers: Vec<Waker>,
+    /// Of those who wait, one for each.
+    wakers: BTreeMap<u64, Waker>,
+    observers: u64,
+    /// The ticket that was given last, and that of the look whose result is shown.
+    given: Ticket,
+    shown: Ticket,
 }
+
+/// When somebody began to find out who is signed in: what was looked up earlier does not replace what was found out later.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Ticket(u64);
 
 impl Watch {
     pub(crate) fn new() -> Arc<Self> {
-        let inner = Inner { state: State::Restoring, version: 1, wakers: Vec::new() };
+        let inner = Inner {
+            state: State::Restoring,
+            version: 1,
+            wakers: BTreeMap::new(),
+            observers: 0,
+            given: Ticket::default(),
+            shown: Ticket::default(),
+        };
         Arc::new(Self { inner: Mutex::new(inner), started: AtomicBool::new(false) })
     }
 
@@ -92,7 +116,9 @@ impl Watch {
     }
 
     pub(crate) fn states(self: &Arc<Self>) -> States {
-        States { watch: Arc::clone(self), seen: 0 }
+        let mut inner = self.lock();
+        inner.observers = inner.observers.saturating_add(1);
+        States { watch: Arc::clone(self), seen: 0, number: inner.observers }
     }
 
     /// `true` for the first caller only: he begins the restore.
@@ -100,10 +126,22 @@ impl Watch {
         !self.started.swap(true, Ordering::SeqCst)
     }
 
-    pub(crate) fn publish(&self, state: State) {
+    /// To be taken before the look whose result is published.
+    pub(crate) fn ticket(&self) -> Ticket {
+        let mut inner = self.lock();
+        inner.given = Ticket(inner.given.0.saturating_add(1));
+        inner.given
+    }
+
+    /// Shows a state, unless one is shown that was looked up later.
+    pub(crate) fn publish(&self, state: State, ticket: Ticket) {
         self.started.store(true, Ordering::SeqCst);
         let (old, wakers) = {
             let mut inner = self.lock();
+            if ticket < inner.shown {
+                return;
+            }
+            inner.shown = ticket;
             if inner.state.is_same(&state) {
                 return;
             }
@@ -112,7 +150,7 @@ impl Watch {
         };
         // Outside the lock: the last handle on a session may go with it.
         drop(old);
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.into_values().for_each(Waker::wake);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

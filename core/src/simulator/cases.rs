@@ -111,7 +111,12 @@ impl Case {
 pub(super) fn setup(variant: Variant, accounts: Accounts, leeway: u64) -> Setup {
     let openid = variant == Variant::Oidc || accounts == Accounts::Many;
     Setup {
-        manner: Manner { leeway, rotates: variant != Variant::Static, openid, any_token_ends: variant == Variant::Oidc },
+        manner: Manner {
+            leeway,
+            rotates: variant != Variant::Static,
+            openid,
+            any_token_ends: variant == Variant::Oidc,
+        },
         profile: if variant == Variant::Oidc { Profile::Oidc } else { Profile::Okta },
         accounts,
         lock: variant == Variant::Lock,

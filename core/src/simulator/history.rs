@@ -579,7 +579,8 @@ impl History {
 
     /// Whether nobody may be signed in, or a session over, for a reason of §1 other than that another took its place.
     pub(super) fn may_be_over(&self, facts: &Facts<'_>) -> bool {
-        let by_server = facts.server.grants.iter().any(|grant| matches!(grant.over, Some(Over::Scripted | Over::Reused)));
+        let by_server =
+            facts.server.grants.iter().any(|grant| matches!(grant.over, Some(Over::Scripted | Over::Reused)));
         by_server
             || !self.sign_outs_called.is_empty()
             || self.has_lost_data()

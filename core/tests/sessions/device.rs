@@ -181,6 +181,8 @@ pub(crate) enum Trouble {
     Tears,
     /// It does its work after so long.
     Hangs(Duration),
+    /// It fails after so long.
+    SaysLate(Duration, StoreProblem),
 }
 
 /// Which calls are in trouble, and for how long.
@@ -353,6 +355,10 @@ impl Flaky {
             Some(Trouble::Hangs(long)) => {
                 self.world.sleep(long).await;
                 work.await
+            }
+            Some(Trouble::SaysLate(long, problem)) => {
+                self.world.sleep(long).await;
+                Err(problem)
             }
             Some(Trouble::Tears) | None => work.await,
         }

@@ -9,10 +9,11 @@ use super::writing::{Committed, Written};
 use crate::audit::SecurityEvent;
 use crate::context::{ServerTime, in_background};
 use crate::env::BootInstant;
-use crate::error::{Code, Kind, TokenCheck};
+use crate::error::{Code, Error, Kind, TokenCheck};
 use crate::jose::id_token::IdTokenClaims;
 use crate::session::record::{Life, Record, TokenHash, TokenSet, hash};
 use crate::session::rules::{self, Now};
+use crate::validation;
 use crate::wire::metadata::Metadata;
 use crate::wire::tokens::TokenAnswer;
 
@@ -30,6 +31,13 @@ pub(super) struct HeldBack {
     check: TokenCheck,
     /// Then its access token is over.
     until: BootInstant,
+}
+
+/// What one look at it came to.
+enum Look {
+    /// It was released, or never will be.
+    Over(Result<(), Error>),
+    NotYet(TokenCheck),
 }
 
 const FIRST: Duration = Duration::from_secs(1);
@@ -70,13 +78,28 @@ impl Engine {
         state.held.as_ref().map(|held| held.check)
     }
 
-    /// Keeps the rest of an answer, and validates it again with back-off.
-    pub(super) fn hold_back(self: &Arc<Self>, mut held: HeldBack) {
+    /// Keeps the rest of an answer whose refresh token is stored. Validated at once, with other keys if need be, and if that
+    /// does not do, again with back-off.
+    pub(super) async fn hold_back(self: &Arc<Self>, id: &Code, mut held: HeldBack) -> Result<(), Error> {
         if held.refresh.is_none() {
             held.refresh = self.state().record.refresh_hash();
         }
         let held = Arc::new(held);
         self.state().held = Some(Arc::clone(&held));
+        match self.look_at(id, &held).await {
+            Look::Over(result) => {
+                self.let_go(&held);
+                result
+            }
+            Look::NotYet(check) => {
+                self.security(id, SecurityEvent::TokenRejected { check });
+                self.look_later(held);
+                Err(rejected(check))
+            }
+        }
+    }
+
+    fn look_later(self: &Arc<Self>, held: Arc<HeldBack>) {
         let engine = Arc::downgrade(self);
         let env = self.context.env.clone();
         in_background(&self.context.env, async move {
@@ -85,45 +108,53 @@ impl Engine {
                 env.clock.sleep(pause).await;
                 pause = pause.saturating_mul(2).min(LAST);
                 let Some(engine) = engine.upgrade() else { return };
-                if engine.is_done_with(&held).await {
-                    let mut state = engine.state();
-                    state.held.take_if(|known| Arc::ptr_eq(known, &held));
+                let Some(id) = engine.context.random_id() else { continue };
+                if let Look::Over(_) = engine.look_at(&id, &held).await {
+                    engine.let_go(&held);
                     return;
                 }
             }
         });
     }
 
-    /// One more look at it; `true` if it was released, or never will be.
-    async fn is_done_with(self: &Arc<Self>, held: &Arc<HeldBack>) -> bool {
+    fn let_go(&self, held: &Arc<HeldBack>) {
+        let mut state = self.state();
+        state.held.take_if(|known| Arc::ptr_eq(known, held));
+    }
+
+    async fn look_at(self: &Arc<Self>, id: &Code, held: &Arc<HeldBack>) -> Look {
         let is_past = {
             let state = self.state();
             let is_same = state.held.as_ref().is_some_and(|known| Arc::ptr_eq(known, held));
             !is_same || state.ended.is_some() || state.record.refresh_hash() != held.refresh
         };
-        if is_past || self.context.env.clock.boot() >= held.until {
-            return true;
+        if is_past {
+            return Look::Over(self.alive().and_then(|()| self.superseded()));
         }
-        let validated = self.validate(&held.metadata, None, &held.tokens, held.server, held.received).await;
-        let Some(id) = self.context.random_id() else { return false };
+        if self.context.env.clock.boot() >= held.until {
+            return Look::Over(Err(rejected(held.check)));
+        }
+        let previous = self.state().claims.clone();
+        let occasion = self.occasion(&held.metadata, None, previous.as_deref(), (held.server, held.received));
+        let background = self.context.env.transport.background();
+        let validated = validation::validate(&self.context, &background, &held.tokens, &occasion).await;
+        let validated = self.suitable(id, &self.record(), &held.tokens, held.sent, validated);
         match validated {
-            Ok(claims) => self.release(&id, held, claims).await,
-            Err(Kind::TokenRejected { check: TokenCheck::Subject }) if self.state().claims.is_some() => {
-                self.end_for_another_user(&id, None).await;
-                true
-            }
-            Err(Kind::TokenRejected { check }) => !rules::may_become_valid(check),
-            Err(_) => false,
+            Ok(claims) => self.release(id, held, claims).await,
+            Err(Kind::TokenRejected { check }) if rules::may_become_valid(check) => Look::NotYet(check),
+            Err(kind) => Look::Over(Err(self.reject(id, kind, None).await)),
         }
     }
 
     /// It is valid: stored and handed out, if the record still holds the refresh token that came with it.
-    async fn release(self: &Arc<Self>, id: &Code, held: &HeldBack, claims: Option<IdTokenClaims>) -> bool {
-        let Ok(mut exclusion) = self.exclude().await else { return false };
+    async fn release(self: &Arc<Self>, id: &Code, held: &HeldBack, claims: Option<IdTokenClaims>) -> Look {
+        let Ok(mut exclusion) = self.exclude().await else { return Look::NotYet(held.check) };
         let has_claims = claims.is_some();
         match self.commit(held.refresh, |record| released(record, held, has_claims)) {
             Committed::Yes => {}
-            Committed::Ended(_) | Committed::OtherToken => return true,
+            Committed::Ended(_) | Committed::OtherToken => {
+                return Look::Over(self.alive().and_then(|()| self.superseded()));
+            }
         }
         match self.persist(&mut exclusion).await {
             Written::Stored => {}
@@ -131,11 +162,15 @@ impl Engine {
                 self.security(id, SecurityEvent::NotPersisted);
                 self.rewrite_later();
             }
-            Written::Ended(_) | Written::Superseded => return true,
+            Written::Ended(_) => return Look::Over(Err(self.ended_elsewhere())),
+            Written::Superseded => return Look::Over(self.superseded()),
         }
-        let _ = self.serve(claims);
-        true
+        Look::Over(self.serve(claims))
     }
+}
+
+fn rejected(check: TokenCheck) -> Error {
+    Kind::TokenRejected { check }.into()
 }
 
 fn released(record: &Record, held: &HeldBack, has_claims: bool) -> Record {

@@ -61,13 +61,13 @@ impl Engine {
     }
 
     async fn refresh_as(self: &Arc<Self>, id: &Code) -> Result<(), Error> {
-        if self.context.gate.is_some() {
-            // Nobody else waits for the lock while a slow server is asked for these; below they are at hand.
-            let background = self.context.env.transport.background();
-            drop(Discovery::both(&self.context, &background, self.wants_id_token()).await);
-        }
+        // Before the lock is taken: nobody else waits for it while a slow server is asked for these.
+        let at_hand = if self.context.gate.is_some() { Some(self.discover(id).await) } else { None };
         // 2: what another process may have done meanwhile
-        let mut exclusion = self.exclude().await.map_err(storage)?;
+        let mut exclusion = match at_hand {
+            Some(Err(_)) => Exclusion::none(),
+            _ => self.exclude().await.map_err(storage)?,
+        };
         if self.adopt_newer().await? && self.freshness() == Freshness::Fresh {
             return Ok(());
         }
@@ -77,12 +77,10 @@ impl Engine {
         };
         // What may not be sent anyway costs no request.
         self.may_send(&presented, token)?;
-        let background = self.context.env.transport.background();
-        let discovered = Discovery::both(&self.context, &background, self.wants_id_token()).await;
-        let (metadata, keys) = discovered.map_err(|failure| {
-            self.report_oddity(id, &failure);
-            self.error(failure)
-        })?;
+        let (metadata, keys) = match at_hand {
+            Some(discovered) => discovered?,
+            None => self.discover(id).await?,
+        };
         // The app's own code may take its time too.
         let provided = self.context.provided_headers(Method::Post, metadata.token_endpoint.as_str()).await;
         // Limits are checked at the send: the network may have been slow, the process may have slept.
@@ -102,13 +100,29 @@ impl Engine {
                 // It knows the old refresh token.
                 drop(reply);
                 let new = Answered { metadata: &metadata, keys, tokens, server, sent: began };
-                self.apply(id, &mut exclusion, &presented, new).await
+                match self.apply(id, &mut exclusion, &presented, new).await? {
+                    Some(held) => {
+                        // Its refresh token is stored; what is fetched now holds up no other process.
+                        drop(exclusion);
+                        self.hold_back(id, held).await
+                    }
+                    None => Ok(()),
+                }
             }
             Err(failure) => {
                 let surely_unused = may_send == MaySend::First && presented.mark.is_none() && !sent.unknown;
                 self.refused(id, &mut exclusion, &presented, failure, surely_unused).await
             }
         }
+    }
+
+    /// Metadata, and keys if ID tokens are used.
+    async fn discover(self: &Arc<Self>, id: &Code) -> Result<(Arc<Metadata>, Option<Arc<KeySet>>), Error> {
+        let background = self.context.env.transport.background();
+        Discovery::both(&self.context, &background, self.wants_id_token()).await.map_err(|failure| {
+            self.report_oddity(id, &failure);
+            self.error(failure)
+        })
     }
 
     pub(super) fn may_send(&self, record: &Record, token: &Secret) -> Result<MaySend, Error> {
@@ -234,32 +248,30 @@ impl Engine {
         Ok((tokens, reply))
     }
 
-    /// 5 and 6: the answer belongs to a session that is still the same, or is given back.
+    /// 5 and 6: the answer belongs to a session that is still the same, or is given back. Nothing is fetched before the new
+    /// refresh token is stored: what cannot be validated with the keys at hand comes back.
     async fn apply(
         self: &Arc<Self>,
         id: &Code,
         exclusion: &mut Exclusion,
         presented: &Record,
         new: Answered<'_>,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<HeldBack>, Error> {
         let Answered { metadata, keys, tokens, server, sent } = new;
         let received = self.context.env.clock.boot();
-        let validated = self.validate(metadata, keys, &tokens, server, received).await.and_then(|claims| {
-            // First whose they are, then whether they are suitable.
-            let check = self.unsuitable(id, presented, &tokens, sent);
-            check.map_or(Ok(claims), |check| Err(Kind::TokenRejected { check }))
-        });
-        if let Err(Kind::TokenRejected { check }) = validated {
-            self.security(id, SecurityEvent::TokenRejected { check });
-            if check == TokenCheck::Subject && self.state().claims.is_some() {
-                return Err(self.end_for_another_user(id, Some(newest(&tokens))).await);
-            }
-        }
+        let previous = self.state().claims.clone();
+        let occasion = self.occasion(metadata, keys.as_ref(), previous.as_deref(), (server, received));
+        let validated = validation::validate_at_hand(&self.context, &tokens, &occasion);
+        let validated = self.suitable(id, presented, &tokens, sent, validated);
         // For the case that the session has ended meanwhile and nobody else knows this token.
         let brought = newest(&tokens);
         let held = match validated {
             Err(Kind::TokenRejected { check }) if rules::may_become_valid(check) => {
                 Some(HeldBack::new(metadata, &tokens, server, received, sent, check))
+            }
+            Err(Kind::TokenRejected { check: TokenCheck::Subject }) if previous.is_some() => {
+                let subject = Kind::TokenRejected { check: TokenCheck::Subject };
+                return Err(self.reject(id, subject, Some(brought)).await);
             }
             _ => None,
         };
@@ -267,11 +279,13 @@ impl Engine {
         if next.rotation == Rotation::Static && presented.rotation != Rotation::Static {
             self.security(id, SecurityEvent::StaticBearerSession);
         }
-        match self.commit(presented.refresh_hash(), |_| next) {
+        // The app may have chosen this session as the default meanwhile.
+        let next = |current: &Record| Record { use_counter: current.use_counter.max(next.use_counter), ..next };
+        match self.commit(presented.refresh_hash(), next) {
             Committed::Yes => {}
             Committed::Ended(reason) => return Err(self.ended_meanwhile(reason, brought)),
             // As below: the other process holds a token of the same grant.
-            Committed::OtherToken => return self.superseded(),
+            Committed::OtherToken => return self.superseded().map(|()| None),
         }
         if planted!(ServesFirst) {
             self.serve(None)?;
@@ -284,43 +298,53 @@ impl Engine {
             }
             Written::Ended(reason) => return Err(self.ended_meanwhile(reason, brought)),
             // The other process holds a token of the same grant: giving this one back would end that one too.
-            Written::Superseded => return self.superseded(),
+            Written::Superseded => return self.superseded().map(|()| None),
         }
-        if let Some(held) = held {
-            self.hold_back(held);
+        match (held, validated) {
+            (Some(held), _) => Ok(Some(held)),
+            (None, Ok(claims)) => self.serve(claims).map(|()| None),
+            (None, Err(kind)) => Err(self.reject(id, kind, None).await),
         }
-        self.serve(validated?)
     }
 
-    /// Whose tokens they are.
-    pub(super) async fn validate(
+    /// What an answer's ID token is held against.
+    pub(super) fn occasion<'a>(
         &self,
-        metadata: &Arc<Metadata>,
-        keys: Option<Arc<KeySet>>,
-        tokens: &TokenAnswer,
-        server: ServerTime,
-        received: BootInstant,
-    ) -> Result<Option<IdTokenClaims>, Kind> {
-        let background = self.context.env.transport.background();
-        let previous = self.state().claims.clone();
-        let occasion = Occasion {
+        metadata: &'a Arc<Metadata>,
+        keys: Option<&'a Arc<KeySet>>,
+        previous: Option<&'a IdTokenClaims>,
+        (server, received): (ServerTime, BootInstant),
+    ) -> Occasion<'a> {
+        Occasion {
             metadata,
             keys,
             server,
             received,
             id_token_required: false,
             id_token_wanted: self.wants_id_token(),
-            previous: previous.as_deref(),
-        };
-        validation::validate(&self.context, &background, tokens, &occasion).await
+            previous,
+        }
+    }
+
+    /// The tokens are not to be used. If they are somebody else's the session ends (§1 d), and `received`, which came along, is
+    /// revoked.
+    pub(super) async fn reject(
+        self: &Arc<Self>,
+        id: &Code,
+        kind: Kind,
+        received: Option<(Secret, TokenKind)>,
+    ) -> Error {
+        if let Kind::TokenRejected { check } = kind {
+            self.security(id, SecurityEvent::TokenRejected { check });
+            if check == TokenCheck::Subject && self.state().claims.is_some() {
+                return self.end_for_another_user(id, received).await;
+            }
+        }
+        kind.into()
     }
 
     /// A validly signed token speaks of somebody else (§1 d): what it came with is revoked.
-    pub(super) async fn end_for_another_user(
-        self: &Arc<Self>,
-        id: &Code,
-        received: Option<(Secret, TokenKind)>,
-    ) -> Error {
+    async fn end_for_another_user(self: &Arc<Self>, id: &Code, received: Option<(Secret, TokenKind)>) -> Error {
         self.security(id, SecurityEvent::SubjectChanged);
         let reason = EndReason::SubjectChanged;
         if self.end(reason) {
@@ -334,12 +358,26 @@ impl Engine {
     }
 
     /// The session ended while its refresh was on the way.
-    pub(super) fn ended_meanwhile(self: &Arc<Self>, reason: EndReason, received: (Secret, TokenKind)) -> Error {
+    fn ended_meanwhile(self: &Arc<Self>, reason: EndReason, received: (Secret, TokenKind)) -> Error {
         if !planted!(DropsReceived) {
             self.received(received);
             self.settle(reason);
         }
         Kind::SessionEnded { reason }.into()
+    }
+
+    /// First whose they are, then whether they are suitable for this session.
+    pub(super) fn suitable(
+        &self,
+        id: &Code,
+        presented: &Record,
+        tokens: &TokenAnswer,
+        sent: Now,
+        validated: Result<Option<IdTokenClaims>, Kind>,
+    ) -> Result<Option<IdTokenClaims>, Kind> {
+        let claims = validated?;
+        let check = self.unsuitable(id, presented, tokens, sent);
+        check.map_or(Ok(claims), |check| Err(Kind::TokenRejected { check }))
     }
 
     /// Why tokens that may be valid are not for this session.
@@ -359,7 +397,7 @@ impl Engine {
     }
 
     /// Another process's set was taken over: good, or worth another refresh.
-    fn superseded(&self) -> Result<(), Error> {
+    pub(super) fn superseded(&self) -> Result<(), Error> {
         match self.freshness() {
             Freshness::Fresh => Ok(()),
             _ => Err(superseded()),
@@ -411,7 +449,7 @@ impl Engine {
         let reason = if surely_unused { EndReason::RefreshTokenRefused } else { EndReason::RefreshInterrupted };
         self.end(reason);
         self.tell_watchers(None);
-        let _ = self.delete().await;
+        let _ = self.delete(exclusion.keep()).await;
         Err(Error::from(Kind::SessionEnded { reason }).with(said))
     }
 

@@ -72,10 +72,10 @@ impl Engine {
         Ok(())
     }
 
-    /// Removes the record, after whatever write is under way.
-    pub(crate) async fn delete(&self) -> Result<(), StoreProblem> {
+    /// Removes the record, after whatever write is under way. `kept` until the last call has returned, however late.
+    pub(crate) async fn delete(&self, kept: impl Send + 'static) -> Result<(), StoreProblem> {
         let writing = self.writing().await?;
-        self.context.delete_and_check(&self.key, writing).await
+        self.context.delete_and_check(&self.key, (writing, kept)).await
     }
 
     /// Removes the record of a session that has a tombstone, after a last look at it. Who may not write now, or has to wait
@@ -85,7 +85,7 @@ impl Engine {
         let writing = self.writing().await?;
         let exclusion = Exclusion::acquire(context.gate.as_ref(), Duration::ZERO).await;
         match exclusion {
-            Ok(exclusion) if context.may_delete() => {
+            Ok(exclusion) if context.may_write_others() => {
                 let unknown = match self.owed() {
                     Some((token, _)) => Unknown::AllBut(hash(&token)),
                     None => Unknown::Nothing,
@@ -107,6 +107,22 @@ impl Engine {
             Stored::Unchanged | Stored::Stale | Stored::Marked => Ok(false),
             Stored::Newer => Ok(true),
             Stored::Ended(_) => Err(self.ended_elsewhere()),
+        }
+    }
+
+    /// A look at the store in passing: what another process wrote since is taken over.
+    pub(crate) fn learns(self: &Arc<Self>, found: Record) {
+        let found = Found::Record(Box::new(found));
+        let verdict = {
+            let state = self.state();
+            if state.ended.is_some() {
+                return;
+            }
+            rules::compare(&state.record, state.seen, &self.writer, &found)
+        };
+        // An older look says nothing.
+        if matches!(verdict, Stored::Newer | Stored::Marked) {
+            self.compare(found);
         }
     }
 
@@ -143,7 +159,8 @@ impl Engine {
                 };
                 state.seen = Some(seen);
             }
-            (Stored::Stale, _) => state.persisted = false,
+            // Written again, but not by a process that may not write what others may be writing.
+            (Stored::Stale, _) => state.persisted &= !self.context.may_write_others(),
             (Stored::Ended(reason), _) => {
                 // What only memory has nobody else can revoke.
                 let is_alone = state.seen.is_some_and(|seen| seen.refresh != state.record.refresh_hash());
