@@ -426,15 +426,17 @@ impl ClientBuilder {
             store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
             discovery: Discovery::default(),
             auditor,
-            establishing: Default::default(),
             late_calls: Arc::default(),
             standing: Default::default(),
             header_provider: self.header_provider.map(Provider::new),
             gate,
             watch: Arc::downgrade(&watch),
             is_used: Default::default(),
+            looks_later: Default::default(),
             queue: Default::default(),
         };
-        Ok(Client { context: Arc::new(context), sign_ins: Arc::default(), watch })
+        let context = Arc::new(context);
+        context.env.sessions.joins(&context);
+        Ok(Client { context, sign_ins: Arc::default(), watch })
     }
 }

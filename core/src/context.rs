@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use futures_channel::oneshot;
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
-use futures_util::lock::{Mutex as AsyncMutex, OwnedMutexGuard};
+use futures_util::lock::OwnedMutexGuard;
 use zeroize::Zeroizing;
 
 use crate::audit::{Auditor, SecurityEvent, Trail};
@@ -24,7 +24,7 @@ use crate::gate::Gate;
 use crate::headers::Provider;
 use crate::secret::Secret;
 use crate::session::queue::Waiter;
-use crate::session::rules::{Now, Timing};
+use crate::session::rules::{self, Now, Timing};
 use crate::session::{State, Ticket, Watch};
 use crate::wire::answer::{self, Failure, Leg, Reply, Why};
 use crate::wire::form::Body;
@@ -46,8 +46,6 @@ pub(crate) struct Context {
     pub(crate) store: Arc<dyn TokenStore>,
     pub(crate) discovery: Discovery,
     pub(crate) auditor: Auditor,
-    /// One session is established at a time.
-    pub(crate) establishing: AsyncMutex<()>,
     /// Counted by its clones: the store calls that are late and still under way.
     pub(crate) late_calls: Arc<()>,
     pub(crate) standing: Mutex<Standing>,
@@ -57,6 +55,8 @@ pub(crate) struct Context {
     pub(crate) watch: Weak<Watch>,
     /// Whether the client was used, so that the queue is worked.
     pub(crate) is_used: AtomicBool,
+    /// Whether a task waits to look again who is signed in.
+    pub(crate) looks_later: AtomicBool,
     /// Who waits to work the queue.
     pub(crate) queue: Waiter,
 }
@@ -177,6 +177,35 @@ impl Context {
     /// The right to write under a key, for this process. Not waited for without end: a store call may hang.
     pub(crate) async fn turn(&self, key: &StorageKey) -> Result<OwnedMutexGuard<()>, StoreProblem> {
         self.in_turn(self.env.sessions.writes(key.as_str()).lock_owned()).await
+    }
+
+    /// One session of this issuer and client is established at a time, or becomes the default.
+    pub(crate) async fn establishing(&self) -> OwnedMutexGuard<()> {
+        self.one_after_another("establishing").await
+    }
+
+    /// One refresh token is imported at a time.
+    pub(crate) async fn importing(&self) -> OwnedMutexGuard<()> {
+        self.one_after_another("importing").await
+    }
+
+    async fn one_after_another(&self, what: &str) -> OwnedMutexGuard<()> {
+        let (issuer, client_id) = (self.config.issuer.as_str(), self.config.client_id.as_str());
+        // No storage key: those have no spaces.
+        self.env.sessions.writes(&format!("{what} {issuer} {client_id}")).lock_owned().await
+    }
+
+    /// Whether it has shown sessions of the issuer and client of `other`.
+    pub(crate) fn shows_the_same(&self, other: &Self) -> bool {
+        let is_same = self.config.issuer.as_str() == other.config.issuer.as_str()
+            && self.config.client_id.as_str() == other.config.client_id.as_str();
+        is_same && self.watch.upgrade().is_some_and(|watch| watch.has_started())
+    }
+
+    /// Whether it shows that the store cannot be read for a reason that may go by itself.
+    pub(crate) fn shows_nothing(&self) -> bool {
+        let state = self.watch.upgrade().map(|watch| watch.state());
+        matches!(state, Some(State::Unavailable(problem)) if rules::may_work_by_itself(problem))
     }
 
     /// Waits for a turn as long as for one store call.

@@ -28,6 +28,10 @@ pub(crate) enum Plant {
     ForgetsOwed,
     /// What the record of an ended session holds is not looked at before it is deleted.
     DeletesBlindly,
+    /// Other clients of the process do not hear of a change.
+    TellsNobody,
+    /// Only the default account's interrupted refresh is taken up.
+    ResumesOne,
     /// The first account is the default, not the last.
     WrongDefault,
     /// What a new session replaces is left alone.

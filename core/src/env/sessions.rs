@@ -1,4 +1,4 @@
-//! The live sessions of a process: whoever opens a session gets the one engine that works on it.
+//! The live sessions and the clients of a process: whoever opens a session gets the one engine that works on it.
 
 use core::any::Any;
 use core::fmt;
@@ -13,6 +13,8 @@ type AnyEngine = dyn Any + Send + Sync;
 #[derive(Default)]
 pub struct SessionTable {
     engines: Mutex<HashMap<String, Weak<AnyEngine>>>,
+    /// The clients, each of which shows who is signed in.
+    clients: Mutex<Vec<Weak<AnyEngine>>>,
     /// One write under a key at a time, also when its engine is gone and a late store call is not.
     writes: Mutex<HashMap<String, Weak<AsyncMutex<()>>>>,
 }
@@ -61,6 +63,20 @@ impl SessionTable {
         let new = Arc::default();
         writes.insert(key.to_owned(), Arc::downgrade(&new));
         new
+    }
+
+    /// From here on one of [`clients`](Self::clients).
+    pub(crate) fn joins<T: Any + Send + Sync>(&self, client: &Arc<T>) {
+        let weak: Weak<T> = Arc::downgrade(client);
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.retain(|client| client.strong_count() > 0);
+        clients.push(weak);
+    }
+
+    /// All clients of the process.
+    pub(crate) fn clients<T: Any + Send + Sync>(&self) -> Vec<Arc<T>> {
+        let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.iter().filter_map(|client| client.upgrade()?.downcast().ok()).collect()
     }
 
     /// All live engines.

@@ -1,6 +1,8 @@
 //! Who is signed in on this device: found, listed, chosen, signed out. docs/sessions.md §2, §3, §10.
 
+use core::time::Duration;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::engine::{Committed, Engine, Written};
 use super::owed::Owed;
@@ -9,6 +11,7 @@ use super::record::Record;
 use super::tombstone::Tombstone;
 use super::{Session, SignOut, State, counter, ending, queue, rules};
 use crate::context::{Context, in_background, storage};
+use crate::env::BoxFuture;
 use crate::error::{Code, EndReason, Error, Kind, StoreProblem, Unsupported};
 
 /// One of the signed-in users, for a list to choose from.
@@ -140,14 +143,20 @@ fn finish_replacing(context: &Arc<Context>, engines: &[Arc<Engine>], replaced: V
 }
 
 /// The default session of this issuer and client, or `None` if there certainly is none. Refreshes that were interrupted a
-/// moment ago, whosever they are, are taken up in the background.
+/// moment ago, whosever they are, are taken up in the background. Runs to its end whoever waits.
 pub(crate) async fn restore(context: &Arc<Context>) -> Result<Option<Session>, Error> {
+    let looking = Arc::clone(context);
+    let done = context.detached(move |_| async move { look_who(&looking).await });
+    done.await.unwrap_or_else(|| Err(Kind::Internal.into()))
+}
+
+async fn look_who(context: &Arc<Context>) -> Result<Option<Session>, Error> {
     queue::first_use(context);
     let ticket = context.ticket();
     // Before the store is read: what is opened from there lives too.
     let live = live(context);
     let All { engines, problem, .. } = all(context).await;
-    engines.iter().for_each(Engine::resume);
+    engines.iter().take(if planted!(ResumesOne) { 1 } else { usize::MAX }).for_each(Engine::resume);
     let is_live = |engine: &Arc<Engine>| live.iter().any(|known| Arc::ptr_eq(known, engine));
     let found = match (engines.into_iter().next(), problem) {
         // What cannot be read now may be newer than what can, but not than what this process has signed in.
@@ -164,20 +173,65 @@ pub(crate) async fn restore(context: &Arc<Context>) -> Result<Option<Session>, E
         }
         Err(problem) => {
             context.publish(State::Unavailable(problem), ticket);
+            look_later(context, problem);
             Err(storage(problem).into())
         }
     }
 }
 
+/// What is shown as unavailable may become readable without anybody's doing.
+fn look_later(context: &Arc<Context>, problem: StoreProblem) {
+    const FIRST: Duration = Duration::from_secs(1);
+    const LAST: Duration = Duration::from_secs(60);
+    if !rules::may_work_by_itself(problem) || context.looks_later.swap(true, Ordering::SeqCst) {
+        return;
+    }
+    let (client, env) = (Arc::downgrade(context), context.env.clone());
+    in_background(&context.env, async move {
+        let mut pause = FIRST;
+        loop {
+            env.clock.sleep(pause).await;
+            pause = pause.saturating_mul(2).min(LAST);
+            let Some(context) = client.upgrade() else { return };
+            if !context.shows_nothing() {
+                context.looks_later.store(false, Ordering::SeqCst);
+                // Unless it has just become so again.
+                if !context.shows_nothing() || context.looks_later.swap(true, Ordering::SeqCst) {
+                    return;
+                }
+            }
+            let look: BoxFuture<'_, _> = Box::pin(look_who(&context));
+            drop(look.await);
+        }
+    });
+}
+
 pub(super) fn handle(context: &Arc<Context>, engine: Arc<Engine>) -> Session {
-    engine.watched_by(context);
     Session { engine, context: Arc::clone(context) }
 }
 
 /// Looks again who is signed in, in the background, and publishes it.
 pub(crate) fn read_again(context: &Arc<Context>) {
     let background = Arc::clone(context);
-    in_background(&context.env, async move { drop(restore(&background).await) });
+    in_background(&context.env, async move { drop(look_who(&background).await) });
+}
+
+/// Something has changed: the clients of this process that show it look again.
+pub(crate) fn tell_all(context: &Arc<Context>) {
+    for client in context.env.sessions.clients::<Context>() {
+        if client.shows_the_same(context) {
+            read_again(&client);
+        }
+    }
+}
+
+/// As [`tell_all`], for one who knows already.
+pub(crate) fn tell_others(context: &Arc<Context>) {
+    for client in context.env.sessions.clients::<Context>() {
+        if client.shows_the_same(context) && !Arc::ptr_eq(&client, context) && !planted!(TellsNobody) {
+            read_again(&client);
+        }
+    }
 }
 
 /// The app is there again: what could not be done is tried now.
@@ -185,7 +239,7 @@ pub(crate) fn notify_foreground(context: &Arc<Context>) {
     live(context).iter().for_each(Engine::persist_at_once);
     let background = Arc::clone(context);
     in_background(&context.env, async move {
-        let _ = restore(&background).await;
+        let _ = look_who(&background).await;
         queue::work(&background).await;
     });
 }
@@ -216,8 +270,16 @@ pub(crate) async fn session(context: &Arc<Context>, id: &str) -> Result<Option<S
     Ok(found.map(|engine| handle(context, engine)))
 }
 
-/// Makes a session the default one, in the store too.
+/// Makes a session the default one, in the store too. Runs to its end whoever waits: what is stored is shown.
 pub(crate) async fn set_default(context: &Arc<Context>, id: &str) -> Result<Session, Error> {
+    let (choosing, id) = (Arc::clone(context), id.to_owned());
+    let done = context.detached(move |_| async move { choose(&choosing, &id).await });
+    done.await.unwrap_or_else(|| Err(Kind::Internal.into()))
+}
+
+async fn choose(context: &Arc<Context>, id: &str) -> Result<Session, Error> {
+    // Not beside a sign-in: whichever of the two comes later is the default.
+    let _establishing = context.establishing().await;
     let engines = complete(context).await?;
     let chosen = engines.iter().find(|engine| engine.id().as_str() == id).cloned();
     let ended = || Kind::SessionEnded { reason: EndReason::SignedOut };
@@ -225,16 +287,24 @@ pub(crate) async fn set_default(context: &Arc<Context>, id: &str) -> Result<Sess
     let counters =
         engines.iter().filter(|engine| !Arc::ptr_eq(engine, &chosen)).map(|engine| engine.record().use_counter);
     let is_default = engines.first().is_some_and(|first| Arc::ptr_eq(first, &chosen));
+    let mut raised = Ok(());
     if !is_default {
         if !context.may_write_others() {
             return Err(Kind::Unsupported { what: Unsupported::DefaultHere }.into());
         }
         let counter = counter::next(context, counters).await;
-        chosen.raise(counter).await?;
+        raised = chosen.raise(counter).await;
     }
+    if let Err(error) = &raised
+        && !matches!(error.kind(), Kind::StorageUnavailable { .. })
+    {
+        return Err(error.clone());
+    }
+    // Stored or not.
     let session = handle(context, chosen);
     context.publish(State::SignedIn(session.clone()), context.ticket());
-    Ok(session)
+    tell_others(context);
+    raised.map(|()| session)
 }
 
 impl Engine {
@@ -277,7 +347,7 @@ pub(crate) async fn sign_out_all(context: &Arc<Context>) -> Result<Vec<SignOut>,
 /// With one account at a time, whatever else is stored of this client ends with it: it must not come back now.
 pub(super) async fn end_others(context: &Arc<Context>, own: &Arc<Engine>) {
     // Not beside a sign-in that is being stored.
-    let _establishing = context.establishing.lock().await;
+    let _establishing = context.establishing().await;
     let counter = own.record().use_counter;
     let found = survey(context).await.unwrap_or_default();
     let mut others = live_or(context, found.records.into_iter().chain(found.replaced));
@@ -308,7 +378,7 @@ pub(crate) async fn discard_unreadable(context: &Arc<Context>) -> Result<usize, 
         }
     }
     if discarded > 0 {
-        read_again(context);
+        tell_all(context);
     }
     Ok(discarded)
 }

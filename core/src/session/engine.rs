@@ -9,7 +9,7 @@ mod writing;
 
 use core::time::Duration;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt;
 use futures_util::future::Shared;
@@ -20,7 +20,7 @@ pub(crate) use writing::{Committed, Written};
 use super::reading::is_ours;
 use super::record::{Record, TokenHash, Writer, hash};
 use super::rules::{self, Freshness, MaySend, Now, Seen};
-use super::{ServerSignOut, accounts, reading};
+use super::{ServerSignOut, reading};
 use crate::audit::{AuditKind, Trail};
 use crate::config::RefreshPolicy;
 use crate::context::Context;
@@ -47,8 +47,6 @@ pub(crate) struct Engine {
     looked: AsyncMutex<u64>,
     /// Whether its first write is over.
     established: AtomicBool,
-    /// The clients that show this session.
-    watchers: Mutex<Vec<Weak<Context>>>,
 }
 
 type Running = Shared<BoxFuture<'static, Result<(), Error>>>;
@@ -94,7 +92,6 @@ struct State {
 pub(crate) struct Snapshot {
     pub(crate) record: Arc<Record>,
     pub(crate) claims: Option<Arc<IdTokenClaims>>,
-    pub(crate) persisted: bool,
     pub(crate) ended: Option<EndReason>,
 }
 
@@ -139,7 +136,6 @@ impl Engine {
             looks: AtomicU64::new(0),
             looked: AsyncMutex::default(),
             established: AtomicBool::new(persisted),
-            watchers: Mutex::default(),
         })
     }
 
@@ -159,12 +155,13 @@ impl Engine {
 
     pub(crate) fn snapshot(&self) -> Snapshot {
         let state = self.state();
-        Snapshot {
-            record: Arc::clone(&state.serving),
-            claims: state.claims.clone(),
-            persisted: state.persisted,
-            ended: state.ended,
-        }
+        Snapshot { record: Arc::clone(&state.serving), claims: state.claims.clone(), ended: state.ended }
+    }
+
+    /// Whether the set that is handed out is in the store.
+    pub(crate) fn is_persisted(&self) -> bool {
+        let state = self.state();
+        state.persisted || state.seen.is_some_and(|seen| seen.set == state.serving.set_hash())
     }
 
     /// Whether it was opened by this very client, so that it is in its store also if it could not be written yet.
@@ -180,25 +177,6 @@ impl Engine {
     /// Whether it may be handed out.
     pub(crate) fn is_there(&self) -> bool {
         self.established.load(Ordering::SeqCst)
-    }
-
-    /// Tells `context` from now on when the session ends.
-    pub(crate) fn watched_by(&self, context: &Arc<Context>) {
-        let mut watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
-        watchers.retain(|known| known.strong_count() > 0);
-        if !watchers.iter().any(|known| core::ptr::eq(known.as_ptr(), Arc::as_ptr(context))) {
-            watchers.push(Arc::downgrade(context));
-        }
-    }
-
-    /// The session has ended, so whoever shows it looks anew; `except` knows already.
-    pub(crate) fn tell_watchers(&self, except: Option<&Arc<Context>>) {
-        let watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for context in watchers.iter().filter_map(Weak::upgrade) {
-            if !except.is_some_and(|known| Arc::ptr_eq(known, &context)) {
-                accounts::read_again(&context);
-            }
-        }
     }
 
     /// Takes up a refresh that the death of an earlier process interrupted, while the server may still repeat its answer.

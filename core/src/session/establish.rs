@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::accounts::live_or;
+use super::accounts::{live_or, tell_others};
 use super::ending;
 use super::engine::Engine;
 use super::reading::{Survey, survey};
@@ -69,7 +69,7 @@ pub(crate) async fn establish(
     commit: impl FnOnce() -> bool + Send,
 ) -> Established {
     // One after another: of two sign-ins at once the later one replaces the earlier.
-    let _establishing = context.establishing.lock().await;
+    let _establishing = context.establishing().await;
     let mut writer = [0; 16];
     let id = context.random_id().filter(|_| context.env.randomness.fill(&mut writer));
     let Some(id) = id else { return Established::Failed(new.tokens, Kind::Internal) };
@@ -88,7 +88,6 @@ pub(crate) async fn establish(
     let record = Record { use_counter, writer, ..record_of(context, &id, &found, &new) };
     let engine = Engine::new(context, record, new.claims, false, writer);
     let engine = context.env.sessions.get_or_insert(id.as_str(), || engine);
-    engine.watched_by(context);
     context.auditor.record(trail, AuditKind::SessionStarted { session_id: id });
     let problem = engine.first_write().await;
     if problem.is_some() {
@@ -112,9 +111,7 @@ pub(crate) async fn establish(
         context.auditor.security(trail, SecurityEvent::NotReplaced);
     }
     context.publish(State::SignedIn(session.clone()), context.ticket());
-    for other in replaced.iter().filter(|other| other.alive().is_err()) {
-        other.tell_watchers(Some(context));
-    }
+    tell_others(context);
     Established::Session(session)
 }
 

@@ -46,7 +46,7 @@ async fn take_over(context: &Arc<Context>, id: &Code, token: Secret) -> Result<S
     };
     let hash = hash(&token);
     // One after another in this process, and with a lock on this device: the same token is not sent twice.
-    let _importing = context.env.sessions.writes("import").lock_owned().await;
+    let _importing = context.importing().await;
     let lock = Exclusion::acquire(context.gate.as_ref(), context.timing().lock).await;
     let _excluded = lock.map_err(|_| storage(StoreProblem::Transient))?;
     match known(context, &hash).await? {

@@ -86,7 +86,7 @@ impl Session {
 
     /// Whether the newest tokens are in the store. If not, they live in memory and are written again by later calls.
     pub fn is_persisted(&self) -> bool {
-        self.engine.snapshot().persisted
+        self.engine.is_persisted()
     }
 
     /// Whether the server gave a refresh token (`offline_access`).
@@ -204,8 +204,7 @@ impl Session {
                 accounts::end_others(&context, &engine).await;
             }
             // Another may be the default now, or, with one account, may have signed in meanwhile.
-            read_again(&context);
-            engine.tell_watchers(Some(&context));
+            accounts::tell_all(&context);
             result
         });
         done.await.unwrap_or_else(|| Err(Kind::Internal.into()))

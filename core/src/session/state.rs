@@ -126,6 +126,10 @@ impl Watch {
         !self.started.swap(true, Ordering::SeqCst)
     }
 
+    pub(crate) fn has_started(&self) -> bool {
+        self.started.load(Ordering::SeqCst)
+    }
+
     /// To be taken before the look whose result is published.
     pub(crate) fn ticket(&self) -> Ticket {
         let mut inner = self.lock();

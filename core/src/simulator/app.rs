@@ -11,8 +11,11 @@ use crate::error::{Error, Kind};
 use crate::secret::Secret;
 use crate::{Client, EnterCode, Session, SignOut, Step};
 
-/// No call takes longer, whatever one fault there is.
-const LONGEST_CALL: Duration = Duration::from_secs(240);
+/// No call takes longer, whatever one fault there is: two answers of 12 s or one of 30 s, or the lock that another has for
+/// 45 s, and a store call that is late.
+const LONGEST_CALL: Duration = Duration::from_secs(60);
+/// No request: two store calls that are late.
+const LONGEST_LOOK: Duration = Duration::from_secs(20);
 
 /// A process of the app with its client.
 #[derive(Clone)]
@@ -47,11 +50,15 @@ impl App {
         self.process.spawn(Box::pin(work));
     }
 
-    async fn timed<T>(&self, what: &str, call: impl Future<Output = T>) -> (Duration, T) {
+    async fn timed<T>(&self, what: &'static str, call: impl Future<Output = T>) -> (Duration, T) {
         let began = self.device.world.elapsed();
         let result = call.await;
         let took = self.device.world.elapsed() - began;
-        if took > LONGEST_CALL && !self.device.lock().history.was_suspended() {
+        if !self.device.lock().history.was_suspended() {
+            self.device.lock().history.took(what, took);
+        }
+        let longest = if what == "restore" { LONGEST_LOOK } else { LONGEST_CALL };
+        if took > longest && !self.device.lock().history.was_suspended() {
             self.device.lock().history.violated(format!("9: {what} took {} s", took.as_secs()));
         }
         (began, result)
@@ -114,7 +121,7 @@ impl App {
 
     async fn signs_in(
         &self,
-        what: &str,
+        what: &'static str,
         user: &'static str,
         call: impl Future<Output = Result<Step, Error>>,
     ) -> Result<Session, Error> {
@@ -133,7 +140,7 @@ impl App {
 
     /// Another library's refresh token is taken over.
     pub(super) async fn import(&self) -> Result<Session, Error> {
-        let token = self.device.lock().server.grant_to("ana", self.device.world.elapsed());
+        let token = self.device.lock().server.import_token();
         self.device.lock().history.signs_in();
         let (_, result) = self.timed("import_session", self.client.import_session(token)).await;
         let now = self.device.world.elapsed();
@@ -163,6 +170,21 @@ impl App {
             }),
             Act::SignIn(_, user) => self.spawn(async move {
                 let _ = app.sign_in(user).await;
+            }),
+            Act::Choose(_) => self.spawn(async move {
+                if let Ok(sessions) = app.client.sessions().await
+                    && let Some(last) = sessions.last().filter(|_| sessions.len() > 1)
+                {
+                    let _ = app.client.set_default(&last.id).await;
+                }
+            }),
+            Act::Discard(_) => self.spawn(async move {
+                let _ = app.client.discard_unreadable().await;
+            }),
+            Act::Import(_) => self.spawn(async move {
+                if app.device.lock().server.has_import() {
+                    let _ = app.import().await;
+                }
             }),
         }
     }

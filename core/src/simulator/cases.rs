@@ -1,6 +1,7 @@
 //! The cases: what the app does, what happens meanwhile, and what has to be true afterwards.
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::app::App;
@@ -11,7 +12,7 @@ use crate::config::{Accounts, Profile};
 use crate::env::Clock;
 use crate::error::{Error, Kind};
 use crate::session::test_access::foreign_record;
-use crate::{EnterCode, ServerSignOut, Session, Step};
+use crate::{EnterCode, ServerSignOut, Session, State, Step};
 
 /// What the app does while the events happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,10 @@ pub(super) enum Scenario {
     OneOfTwo,
     /// One of two accounts signs out.
     OneLeaves,
+    /// The one of two accounts that is not the default refreshes.
+    NotDefault,
+    /// The same, and the process before died during that refresh.
+    NotDefaultInterrupted,
     /// The other of two accounts becomes the default.
     Default,
     /// A refresh token is taken over.
@@ -50,7 +55,7 @@ pub(super) enum Scenario {
     HeldBack,
 }
 
-pub(super) const SCENARIOS: [Scenario; 16] = [
+pub(super) const SCENARIOS: [Scenario; 18] = [
     Scenario::Expired,
     Scenario::Early,
     Scenario::Twice,
@@ -63,11 +68,32 @@ pub(super) const SCENARIOS: [Scenario; 16] = [
     Scenario::SameUser,
     Scenario::OneOfTwo,
     Scenario::OneLeaves,
+    Scenario::NotDefault,
+    Scenario::NotDefaultInterrupted,
     Scenario::Default,
     Scenario::Import,
     Scenario::Foreground,
     Scenario::HeldBack,
 ];
+
+impl Scenario {
+    /// Whether there are two accounts.
+    fn has_two(self) -> bool {
+        matches!(
+            self,
+            Self::SameUser
+                | Self::OneOfTwo
+                | Self::OneLeaves
+                | Self::NotDefault
+                | Self::NotDefaultInterrupted
+                | Self::Default
+        )
+    }
+
+    fn is_interrupted(self) -> bool {
+        matches!(self, Self::Interrupted | Self::NotDefaultInterrupted)
+    }
+}
 
 /// How server and clients are set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,9 +124,7 @@ impl Case {
     }
 
     fn setup(&self) -> Setup {
-        let many =
-            matches!(self.scenario, Scenario::SameUser | Scenario::OneOfTwo | Scenario::OneLeaves | Scenario::Default);
-        let accounts = if many { Accounts::Many } else { Accounts::One };
+        let accounts = if self.scenario.has_two() { Accounts::Many } else { Accounts::One };
         let usual = setup(self.variant, accounts, self.leeway);
         let openid = usual.manner.openid || self.scenario == Scenario::HeldBack;
         Setup { manner: Manner { openid, ..usual.manner }, ..usual }
@@ -127,6 +151,7 @@ pub(super) fn setup(variant: Variant, accounts: Accounts, leeway: u64) -> Setup 
 pub(super) struct Outcome {
     pub(super) places: Vec<Place>,
     pub(super) violations: Vec<String>,
+    pub(super) longest: BTreeMap<&'static str, Duration>,
 }
 
 /// The record of another client stays as it is.
@@ -171,7 +196,8 @@ pub(super) fn play(case: &Case) -> Outcome {
     if untouched.iter().any(|(key, blob)| device.blobs().get(key) != Some(blob)) {
         violations.push("7: another session's record has changed".to_owned());
     }
-    Outcome { places, violations }
+    let longest = device.lock().history.longest.clone();
+    Outcome { places, violations, longest }
 }
 
 /// Ends early, without a result, when the caller has left.
@@ -194,6 +220,8 @@ struct Stage {
     session: Option<Session>,
     /// The other of two accounts.
     sibling: Option<Session>,
+    /// Of a session that an earlier process had.
+    id: Option<String>,
     /// The step of somebody who was sent a code.
     code: Option<Arc<EnterCode>>,
 }
@@ -205,39 +233,46 @@ impl Stage {
         let rest = |secs| device.world.rest(Duration::from_secs(secs));
         let mut session = None;
         let mut sibling = None;
+        let mut id = None;
         let mut code = None;
         let signs_in = |user| app.run(app.sign_in(user)).unwrap().unwrap();
         match case.scenario {
-            Scenario::Import => {}
-            Scenario::SameUser | Scenario::OneOfTwo | Scenario::OneLeaves | Scenario::Default => {
+            Scenario::Import => device.lock().server.grant_elsewhere("ana", device.world.elapsed()),
+            scenario if scenario.has_two() => {
                 sibling = Some(signs_in("ben"));
                 rest(60);
                 session = Some(signs_in("ana"));
                 // From here on they count anew.
                 device.lock().history.sign_ins_called = 1;
+                if matches!(case.scenario, Scenario::NotDefault | Scenario::NotDefaultInterrupted) {
+                    core::mem::swap(&mut session, &mut sibling);
+                }
             }
             _ => session = Some(signs_in("ana")),
         }
         match case.scenario {
-            Scenario::Expired | Scenario::Callers | Scenario::OneOfTwo | Scenario::HeldBack => rest(LIFE + 1),
+            Scenario::Expired | Scenario::Callers | Scenario::OneOfTwo | Scenario::NotDefault | Scenario::HeldBack => {
+                rest(LIFE + 1)
+            }
             Scenario::Early => rest(LIFE - 60),
-            Scenario::Restored | Scenario::Interrupted => {
+            Scenario::Restored | Scenario::Interrupted | Scenario::NotDefaultInterrupted => {
                 rest(LIFE + 1);
-                if case.scenario == Scenario::Interrupted {
+                id = session.as_ref().map(Session::id);
+                if case.scenario.is_interrupted() {
                     // The answer to its refresh was lost, and so was the process.
                     app.spawn({
                         let (app, session) = (app.clone(), session.clone().unwrap());
                         async move { drop(app.token(&session).await) }
                     });
-                    device.plan(app.process.pid, &[(usize::MAX, Event::SetClock(0))]);
-                    let sent = |device: &Device| device.places().contains(&Place::Answered);
-                    let mut steps = 0;
-                    while !sent(device) && steps < 50 {
-                        rest(0);
-                        steps += 1;
+                    // The server has acted, and its answer is on the way.
+                    let rotated = || device.lock().server.grants.iter().any(|grant| grant.newest() > 0);
+                    while !rotated() {
+                        device.world.rest(Duration::from_millis(10));
+                        assert!(device.world.elapsed() < Duration::from_secs(LIFE + 120), "it was never sent");
                     }
                 }
-                session = None;
+                (session, sibling) = (None, None);
+                device.lock().history.crashed(app.process.pid);
                 device.kill(app.process.pid);
                 app = App::start(device, true);
                 rest(3);
@@ -259,7 +294,7 @@ impl Stage {
             _ => rest(100),
         }
         let other = App::start(device, false);
-        Self { device: device.clone(), app, other, session, sibling, code }
+        Self { device: device.clone(), app, other, session, sibling, id, code }
     }
 
     /// Records that nothing in this case may change.
@@ -281,7 +316,7 @@ impl Stage {
                 app.token(&session).await?;
                 Ok(Some(session))
             }
-            Scenario::Expired | Scenario::Early | Scenario::OneOfTwo => {
+            Scenario::Expired | Scenario::Early | Scenario::OneOfTwo | Scenario::NotDefault => {
                 let session = session.unwrap();
                 app.token(&session).await?;
                 if scenario == Scenario::Early {
@@ -302,7 +337,8 @@ impl Stage {
             }
             Scenario::Callers => {
                 let session = session.unwrap();
-                let calls = [app.token(&session), app.token(&session), app.token(&session)];
+                // More than a store is given calls at once.
+                let calls = (0..40).map(|_| app.token(&session));
                 for result in futures_util::future::join_all(calls).await {
                     result?;
                 }
@@ -310,6 +346,14 @@ impl Stage {
             }
             Scenario::Restored | Scenario::Interrupted => {
                 let Some(session) = app.restore().await? else { return Ok(None) };
+                app.token(&session).await?;
+                Ok(Some(session))
+            }
+            Scenario::NotDefaultInterrupted => {
+                // The app shows the default account, and comes to this one much later.
+                app.restore().await?;
+                app.process.sleep(Duration::from_secs(60)).await;
+                let Some(session) = app.client.session(self.id.as_deref().unwrap()).await? else { return Ok(None) };
                 app.token(&session).await?;
                 Ok(Some(session))
             }
@@ -373,12 +417,17 @@ impl Stage {
             device.world.rest(Duration::from_secs(900));
             device.calm_down();
             device.world.rest(Duration::from_secs(8 * 3600));
+            let shown = app.client.state();
+            device.world.rest(Duration::from_secs(1));
             app.run(async {
-                if let Ok(Some(session)) = app.restore().await {
+                let found = app.restore().await;
+                let is_known = case.events.iter().all(|(_, event)| !event.is_of_another());
+                self.state_is_right(is_known, &shown, &found);
+                if let Ok(Some(session)) = found {
                     let _ = app.token(&session).await;
                 }
             });
-            drop(session);
+            drop((session, shown));
             device.kill(app.process.pid);
             device.lose();
         }
@@ -395,6 +444,22 @@ impl Stage {
             self.device.kill(self.other.process.pid);
         }
         self.device.pauses(pause, reboot);
+    }
+
+    /// 11: what the app shows is who is signed in.
+    fn state_is_right(&self, is_known: bool, shown: &State, found: &Result<Option<Session>, Error>) {
+        let is_right = match (shown, found) {
+            (State::Restoring, _) | (_, Err(_)) => true,
+            (State::SignedIn(shown), Ok(Some(found))) => shown.id() == found.id(),
+            (State::SignedOut, Ok(None)) => true,
+            // The store could not be read, and the app did not look again.
+            (State::Unavailable(_), _) => self.device.lock().history.has_store_fault(),
+            _ => false,
+        };
+        let mut inner = self.device.lock();
+        if is_known && !is_right && !inner.history.has_store_fault() {
+            inner.history.violated(format!("11: {shown:?} is shown, and {found:?} is there"));
+        }
     }
 
     fn expects(&self, case: &Case) -> Expects {
@@ -443,17 +508,24 @@ pub(super) fn judge(next: &App, expects_somebody: bool) {
         Err(error) if matches!(error.kind(), Kind::SessionEnded { .. }) && may_be_over(device) => None,
         Err(error) => Some(format!("{error:?}")),
     };
+    // Not only the default one.
+    let all = next.run(next.client.sessions()).unwrap().unwrap_or_default();
+    let others = all.iter().filter(|info| info.id != session.id());
+    let others = others.filter_map(|info| next.run(next.client.session(&info.id)).unwrap().ok().flatten());
+    let sessions: Vec<Session> = core::iter::once(session.clone()).chain(others).collect();
     // A mark may stand, so the first call may have to wait until the access token has expired.
-    let first = next.run(next.token(&session)).unwrap();
-    if let Ok(token) = first
-        && let Some(problem) = usable(Ok(token))
-    {
-        device.lock().history.violated(format!("10: the next process got {problem}"));
+    for session in &sessions {
+        if let Ok(token) = next.run(next.token(session)).unwrap()
+            && let Some(problem) = usable(Ok(token))
+        {
+            device.lock().history.violated(format!("10: the next process got {problem}"));
+        }
     }
     device.world.rest(Duration::from_secs(LIFE + 31));
-    let later = next.run(next.token(&session)).unwrap();
-    if let Some(problem) = usable(later) {
-        device.lock().history.violated(format!("10: the next process got {problem}"));
+    for session in &sessions {
+        if let Some(problem) = usable(next.run(next.token(session)).unwrap()) {
+            device.lock().history.violated(format!("10: the next process got {problem}"));
+        }
     }
 }
 

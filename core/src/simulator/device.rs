@@ -314,8 +314,14 @@ impl Seat {
             Some(StoreFault::Fails(reason)) => Err(reason.problem()),
             Some(StoreFault::Unavailable) => Err(StoreProblem::Locked),
             Some(StoreFault::FailsAfterEffect) => Err(StoreProblem::Transient),
+            Some(fault @ StoreFault::Slow) => {
+                // What it says is of then.
+                let found = look(&self.device.lock().blobs);
+                self.sleep(fault.seconds()).await;
+                Ok(found)
+            }
             Some(fault @ (StoreFault::Hangs | StoreFault::HangsLong)) => {
-                self.sleep(if fault == StoreFault::Hangs { 20 } else { 600 }).await;
+                self.sleep(fault.seconds()).await;
                 Ok(look(&self.device.lock().blobs))
             }
             Some(StoreFault::Stale) => Ok(stale(&self.device.lock())),
@@ -346,8 +352,8 @@ impl Seat {
                 Err(StoreProblem::Transient)
             }
             Some(StoreFault::Lies) => Ok(()),
-            Some(fault @ (StoreFault::Hangs | StoreFault::HangsLong)) => {
-                self.sleep(if fault == StoreFault::Hangs { 20 } else { 600 }).await;
+            Some(fault @ (StoreFault::Slow | StoreFault::Hangs | StoreFault::HangsLong)) => {
+                self.sleep(fault.seconds()).await;
                 self.put(key, bytes);
                 Ok(())
             }

@@ -32,6 +32,8 @@ pub(super) enum StoreFault {
     FailsAfterEffect,
     /// It says that it has, and has not.
     Lies,
+    /// It takes 8 s, which is not too long; a read says what was there when it began.
+    Slow,
     /// It takes 20 s, and has its effect then.
     Hangs,
     /// It takes ten minutes, and has its effect then.
@@ -44,6 +46,32 @@ pub(super) enum StoreFault {
     Torn,
     /// What was written is gone when a later process reads it.
     Gone,
+}
+
+impl Event {
+    pub(super) fn is_crash(self) -> bool {
+        matches!(self, Self::Crash { .. })
+    }
+
+    /// Whether another process does something, of which this one hears when it looks.
+    pub(super) fn is_of_another(self) -> bool {
+        match self {
+            Self::Act(act) => act.who() == Who::Other,
+            Self::Suspend { freed, .. } => freed,
+            _ => false,
+        }
+    }
+}
+
+impl StoreFault {
+    /// How long a call takes that is late.
+    pub(super) fn seconds(self) -> u64 {
+        match self {
+            Self::Slow => 8,
+            Self::Hangs => 20,
+            _ => 600,
+        }
+    }
 }
 
 /// The reasons of docs/sessions.md §3, in a form that can be compared.
@@ -122,6 +150,12 @@ pub(super) enum Act {
     Token(Who),
     SignOut(Who),
     SignIn(Who, &'static str),
+    /// The account that is not the default becomes it.
+    Choose(Who),
+    /// What can never be read is discarded.
+    Discard(Who),
+    /// The same refresh token is taken over as by the app.
+    Import(Who),
     Foreground,
 }
 
@@ -139,7 +173,12 @@ impl Act {
     pub(super) fn who(self) -> Who {
         match self {
             Self::Leave | Self::Cancel | Self::Foreground => Who::Same,
-            Self::Token(who) | Self::SignOut(who) | Self::SignIn(who, _) => who,
+            Self::Token(who)
+            | Self::SignOut(who)
+            | Self::SignIn(who, _)
+            | Self::Choose(who)
+            | Self::Discard(who)
+            | Self::Import(who) => who,
         }
     }
 }
@@ -176,6 +215,7 @@ pub(super) fn events_at(place: Place, variant: Variant, all: bool) -> Vec<Event>
         events.extend([Act::Token(who), Act::SignOut(who), Act::SignIn(who, "cleo")].map(Event::Act));
     }
     events.extend([Act::SignIn(Who::Same, "ana"), Act::Leave, Act::Cancel, Act::Foreground].map(Event::Act));
+    events.extend([Act::Discard(Who::Second), Act::Choose(Who::Same), Act::Import(Who::Second)].map(Event::Act));
     let reasons = REASONS.into_iter().filter(|reason| all || matches!(reason, Reason::Locked | Reason::KeyMissing));
     let fails = reasons.map(|reason| Event::Store(StoreFault::Fails(reason)));
     match place {
@@ -183,6 +223,7 @@ pub(super) fn events_at(place: Place, variant: Variant, all: bool) -> Vec<Event>
             events.extend(fails);
             let faults = [
                 StoreFault::FailsAfterEffect,
+                StoreFault::Slow,
                 StoreFault::Hangs,
                 StoreFault::HangsLong,
                 StoreFault::Stale,
@@ -195,6 +236,7 @@ pub(super) fn events_at(place: Place, variant: Variant, all: bool) -> Vec<Event>
             let faults = [
                 StoreFault::FailsAfterEffect,
                 StoreFault::Lies,
+                StoreFault::Slow,
                 StoreFault::Hangs,
                 StoreFault::HangsLong,
                 StoreFault::Unavailable,

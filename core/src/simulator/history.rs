@@ -93,6 +93,8 @@ pub(super) struct History {
     pub(super) sign_ins_called: usize,
     /// Who signed in last, and when that call returned.
     newest_user: Option<(&'static str, Duration)>,
+    /// The longest call of each kind.
+    pub(super) longest: BTreeMap<&'static str, Duration>,
     is_oidc: bool,
     leeway: u64,
     is_traced: bool,
@@ -115,6 +117,12 @@ impl History {
     pub(super) fn happened(&mut self, event: Event, now: Duration) {
         self.trace(|| format!("{now:?} {event:?}"));
         self.events.push((event, now));
+    }
+
+    /// A call of the app is over.
+    pub(super) fn took(&mut self, what: &'static str, time: Duration) {
+        let longest = self.longest.entry(what).or_default();
+        *longest = (*longest).max(time);
     }
 
     pub(super) fn restores(&mut self, now: Duration) {
@@ -420,12 +428,13 @@ impl History {
         if successor.is_some_and(|next| next.stored) {
             return Some(format!("{issue:?} was sent although its successor had been stored"));
         }
+        let has_died = self.has_died() || !self.crashed.is_empty();
         // Other providers are not asked twice.
-        if self.is_oidc && (self.unknown_first(issue).is_some() || self.has_died()) {
+        if self.is_oidc && (self.unknown_first(issue).is_some() || has_died) {
             return None;
         }
         // At leeway 0 any lost answer; and a set that was not written before its process died.
-        if self.leeway < 25 && (successor.is_none_or(|next| next.delivered.is_none()) || self.has_died()) {
+        if self.leeway < 25 && (successor.is_none_or(|next| next.delivered.is_none()) || has_died) {
             return None;
         }
         let first = self.first_send.get(&issue).or_else(|| self.unknown_first(issue))?;
@@ -439,7 +448,10 @@ impl History {
             let rebooted = |at: Duration| self.reboots.iter().any(|reboot| *reboot >= died && *reboot <= at);
             let asked = self.restores.iter().copied().filter(|at| !rebooted(*at));
             let in_time = woke.chain(asked).any(|at| at >= died && at < until);
-            let troubled = self.events.len() > 1;
+            // The death that the scenario begins with is a first trouble; what somebody does is none.
+            let troubles = self.events.iter().filter(|(event, _)| !matches!(event, Event::Act(_))).count();
+            let died_before = self.crashed.len() > self.events.iter().filter(|(event, _)| event.is_crash()).count();
+            let troubled = self.events.len() > 1 || (died_before && troubles > 0);
             return (in_time && !troubled).then(|| format!("{issue:?} could have been sent again in time"));
         }
         let lost = self.sends.iter().filter(|send| send.issue == issue && send.at < until).count();

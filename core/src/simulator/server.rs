@@ -89,6 +89,8 @@ pub(super) struct Server {
     pub(super) next: Option<Special>,
     /// Whether the keys are published.
     pub(super) has_keys: bool,
+    /// What another library has.
+    elsewhere: Option<Issue>,
     /// Who was sent a code.
     asked: String,
     /// When the second key is published.
@@ -125,7 +127,15 @@ pub(super) enum Did {
 
 impl Server {
     pub(super) fn new(manner: Manner) -> Self {
-        Self { manner, grants: Vec::new(), next: None, has_keys: true, asked: String::new(), new_key_from: None }
+        Self {
+            manner,
+            grants: Vec::new(),
+            next: None,
+            has_keys: true,
+            elsewhere: None,
+            asked: String::new(),
+            new_key_from: None,
+        }
     }
 
     pub(super) fn accepts(&self, token: &str, now: Duration) -> bool {
@@ -175,10 +185,19 @@ impl Server {
         }
     }
 
-    /// A grant that another library has; its refresh token.
-    pub(super) fn grant_to(&mut self, user: &str, now: Duration) -> String {
+    /// A grant that another library has.
+    pub(super) fn grant_elsewhere(&mut self, user: &str, now: Duration) {
         self.begin(user, now, wall(now));
-        Issue { grant: self.grants.len() - 1, number: 0 }.token("rt")
+        self.elsewhere = Some(Issue { grant: self.grants.len() - 1, number: 0 });
+    }
+
+    pub(super) fn has_import(&self) -> bool {
+        self.elsewhere.is_some()
+    }
+
+    /// The refresh token of the other library.
+    pub(super) fn import_token(&self) -> String {
+        self.elsewhere.unwrap().token("rt")
     }
 
     fn begin(&mut self, user: &str, now: Duration, wall: i64) -> (HttpResponse, Did) {

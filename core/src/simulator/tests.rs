@@ -37,9 +37,10 @@ fn each_planted_defect_is_found() {
     use Plant::*;
     use Scenario as S;
     use Variant::{Lock, Oidc, Usual};
-    let plants: [(Plant, &str, Variant, Scenario); 19] = [
+    let plants: [(Plant, &str, Variant, Scenario); 21] = [
         (NoRetry, "1", Usual, S::Expired),
         (EndsOnAnyRefusal, "1", Usual, S::Expired),
+        (ResumesOne, "1", Usual, S::NotDefaultInterrupted),
         (RetriesLate, "2", Oidc, S::Early),
         (IgnoresNewer, "2", Lock, S::Expired),
         (MixesSets, "3", Usual, S::Expired),
@@ -57,6 +58,7 @@ fn each_planted_defect_is_found() {
         (RefreshesTwice, "9", Usual, S::Callers),
         (WaitsForStore, "9", Usual, S::Expired),
         (ErrorIsAbsent, "10", Usual, S::Restored),
+        (TellsNobody, "11", Usual, S::SignOut),
     ];
     let missed = Mutex::new(Vec::new());
     let only = std::env::var("PLANT").ok();
@@ -90,16 +92,15 @@ fn each_planted_defect_is_found() {
 
 /// What a case violates.
 fn violations(case: &Case) -> Vec<String> {
-    let found = match run(case) {
+    named(case, run(case))
+}
+
+fn named(case: &Case, outcome: Result<Outcome, String>) -> Vec<String> {
+    let found = match outcome {
         Ok(outcome) => outcome.violations,
         Err(panic) => vec![panic],
     };
     found.into_iter().map(|violation| format!("{violation}\n    CASE='{case:?}'")).collect()
-}
-
-/// The first violation of a case.
-fn violation(case: &Case) -> Option<String> {
-    violations(case).into_iter().next()
 }
 
 /// Every single event at every point of one scenario; the number of points, and what `look` gives of each case.
@@ -139,9 +140,20 @@ struct Findings {
     cases: usize,
     points: usize,
     by_kind: BTreeMap<String, (usize, String)>,
+    /// The longest call of each kind, in seconds.
+    longest: BTreeMap<&'static str, u64>,
 }
 
 impl Findings {
+    fn played(&mut self, case: &Case, outcome: Result<Outcome, String>) {
+        self.cases += 1;
+        for (call, time) in outcome.iter().flat_map(|outcome| &outcome.longest) {
+            let longest = self.longest.entry(call).or_default();
+            *longest = (*longest).max(time.as_secs());
+        }
+        named(case, outcome).into_iter().take(1).for_each(|violation| self.add(violation));
+    }
+
     fn add(&mut self, violation: String) {
         let kind: String = violation.lines().next().unwrap().chars().filter(|c| !c.is_ascii_digit()).collect();
         let kind = format!("{}{kind}", violation.chars().next().unwrap());
@@ -151,6 +163,8 @@ impl Findings {
     fn report(&self, what: &str) {
         let violations: usize = self.by_kind.values().map(|(count, _)| count).sum();
         println!("{what}: {} cases at {} points, {violations} violations", self.cases, self.points);
+        let longest: Vec<String> = self.longest.iter().map(|(call, secs)| format!("{call} {secs} s")).collect();
+        println!("longest calls: {}", longest.join(", "));
         let lines: Vec<String> = self.by_kind.values().map(|(count, first)| format!("{count} times {first}")).collect();
         assert!(lines.is_empty(), "{violations} violations, the first of each kind:\n{}", lines.join("\n"));
     }
@@ -177,6 +191,7 @@ fn jobs() -> Vec<(Variant, Scenario)> {
                         | Scenario::Interrupted
                         | Scenario::SignOut
                         | Scenario::SignIn
+                        | Scenario::NotDefaultInterrupted
                         | Scenario::HeldBack
                 ),
                 Variant::Oidc => matches!(
@@ -200,10 +215,8 @@ fn no_single_event_at_any_point_breaks_an_invariant() {
             if only.as_ref().is_some_and(|only| *only != format!("{case:?}")) {
                 return;
             }
-            let violation = violation(case);
-            let mut findings = lock(&findings);
-            findings.cases += 1;
-            violation.into_iter().for_each(|violation| findings.add(violation));
+            let outcome = run(case);
+            lock(&findings).played(case, outcome);
         });
         lock(&findings).points += points;
     });
@@ -238,10 +251,8 @@ fn no_pair_of_events_breaks_an_invariant() {
                     if only.as_ref().is_some_and(|only| *only != format!("{case:?}")) {
                         continue;
                     }
-                    let violation = violation(&case);
-                    let mut findings = lock(&findings);
-                    findings.cases += 1;
-                    violation.into_iter().for_each(|violation| findings.add(violation));
+                    let outcome = run(&case);
+                    lock(&findings).played(&case, outcome);
                 }
             }
         }

@@ -181,6 +181,42 @@ fn an_older_look_does_not_undo_a_newer_state() {
 }
 
 #[test]
+fn a_sign_in_by_another_client_of_the_process_is_published() {
+    let device = Device::new();
+    let process = device.process();
+    let client = || device.builder(&process).build().expect("valid");
+    let (one, other) = (client(), client());
+    let mut states = one.states();
+    device.rest(Duration::ZERO);
+    assert_eq!(word(&device.run(states.next())), "SignedOut");
+    let session = device.signs_in(&other, BEN);
+    assert_eq!(word(&device.run(states.next())), BEN);
+    device.run(session.sign_out()).expect("signed out");
+    assert_eq!(word(&device.run(states.next())), "SignedOut");
+}
+
+#[test]
+fn a_state_that_may_become_known_by_itself_does() {
+    let device = Device::new();
+    device.left_signed_in(BEN);
+    for (problem, becomes) in [
+        (StoreProblem::Transient, BEN),
+        (StoreProblem::Locked, BEN),
+        (StoreProblem::NeedsUser, "NeedsUser"),
+        (StoreProblem::KeyMissing, "KeyMissing"),
+    ] {
+        device.store.fails(Fault::on(&[Call::List], Trouble::Says(problem)));
+        let client = device.start();
+        client.state();
+        device.rest(Duration::from_secs(300));
+        assert_eq!(word(&client.state()), format!("{problem:?}"));
+        device.store.heals();
+        device.rest(Duration::from_secs(61));
+        assert_eq!(word(&client.state()), becomes, "{problem:?}");
+    }
+}
+
+#[test]
 fn a_default_that_another_process_chose_is_the_default_here() {
     let device = Device::new();
     let (here, there) = (many(&device), many(&device));

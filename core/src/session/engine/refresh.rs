@@ -17,6 +17,7 @@ use crate::gate::Exclusion;
 use crate::jose::id_token::IdTokenClaims;
 use crate::jose::jwks::KeySet;
 use crate::secret::Secret;
+use crate::session::accounts::tell_all;
 use crate::session::ending::{self, newest};
 use crate::session::is_in_use;
 use crate::session::record::{Life, Mark, Record, Rotation, TokenSet, hash};
@@ -351,7 +352,7 @@ impl Engine {
             if let Some(token) = received {
                 self.received(token);
             }
-            self.tell_watchers(None);
+            tell_all(&self.context);
             ending::end_all(&self.context, vec![Arc::clone(self)], reason, true).await;
         }
         self.ended_elsewhere()
@@ -448,7 +449,7 @@ impl Engine {
         }
         let reason = if surely_unused { EndReason::RefreshTokenRefused } else { EndReason::RefreshInterrupted };
         self.end(reason);
-        self.tell_watchers(None);
+        tell_all(&self.context);
         let _ = self.delete(exclusion.keep()).await;
         Err(Error::from(Kind::SessionEnded { reason }).with(said))
     }

@@ -11,6 +11,7 @@ use crate::discovery::Discovery;
 use crate::error::{EndReason, Error, Kind, StoreProblem};
 use crate::gate::Exclusion;
 use crate::jose::id_token::IdTokenClaims;
+use crate::session::accounts::tell_all;
 use crate::session::queue::{self, Unknown};
 use crate::session::reading::{self, Found};
 use crate::session::record::{Record, TokenHash, hash};
@@ -167,7 +168,7 @@ impl Engine {
                 drop(state);
                 // By another process, or by whoever cleared the store: somebody may want to know who.
                 if self.end(reason) {
-                    self.tell_watchers(None);
+                    tell_all(&self.context);
                     if is_alone && !planted!(DropsReceived) {
                         self.settle(reason);
                     }
