@@ -12,12 +12,12 @@ use futures_util::future::{Either, select};
 use futures_util::lock::OwnedMutexGuard;
 use zeroize::Zeroizing;
 
-use crate::audit::{Auditor, SecurityEvent, Trail};
+use crate::audit::{Attempt, AuditKind, Auditor, SecurityEvent, Trail};
 use crate::config::{Config, RefreshPolicy, WhenStorageFails};
 use crate::discovery::Discovery;
 use crate::env::{
-    Blob, BoxFuture, Conversation, Environment, HeaderValue, HttpRequest, HttpResponse, Method, StorageKey, TokenStore,
-    TransportError,
+    Blob, BootInstant, BoxFuture, Conversation, Environment, HeaderValue, HttpRequest, HttpResponse, Method,
+    StorageKey, TokenStore, TransportError,
 };
 use crate::error::{Code, ConfigurationProblem, Kind, ResponseDefect, StoreProblem};
 use crate::gate::Gate;
@@ -59,6 +59,31 @@ pub(crate) struct Context {
     pub(crate) looks_later: AtomicBool,
     /// Who waits to work the queue.
     pub(crate) queue: Waiter,
+}
+
+/// How an attempt ended, as an audit event says it.
+pub(crate) struct Outcome {
+    name: &'static str,
+    status: Option<u16>,
+    /// The server's name of the request.
+    request_id: Option<Code>,
+}
+
+impl Outcome {
+    /// Of a success, the status and the name of the request.
+    pub(crate) fn of(result: Result<(u16, Option<Code>), &Failure>) -> Self {
+        match result {
+            Ok((status, request_id)) => Self { name: "Success", status: Some(status), request_id },
+            Err(failure) => {
+                Self { name: failure.why.name(), status: failure.status, request_id: failure.said.request_id.clone() }
+            }
+        }
+    }
+
+    /// By no answer.
+    pub(crate) fn named(name: &'static str) -> Self {
+        Self { name, status: None, request_id: None }
+    }
 }
 
 /// The headers of a request.
@@ -157,6 +182,21 @@ impl Context {
             _ => return,
         };
         self.auditor.security(trail, event);
+    }
+
+    /// Tells the app's log how an attempt ended that began at `began`.
+    pub(crate) fn attempt_finished(
+        &self,
+        trail: Trail<'_>,
+        attempt: Attempt,
+        began: BootInstant,
+        outcome: Outcome,
+        retries: u32,
+    ) {
+        let duration = self.env.clock.boot().since(began);
+        let Outcome { name: outcome, status, request_id } = outcome;
+        let finished = AuditKind::AttemptFinished { attempt, outcome, status, request_id, duration, retries };
+        self.auditor.record(trail, finished);
     }
 
     /// Whether work that nobody waits for should wait, because the server wants quiet.

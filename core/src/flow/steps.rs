@@ -12,6 +12,7 @@ use super::second_factor::MAX_ATTEMPTS;
 use super::transaction::{Transaction, Turn};
 use crate::audit::Attempt;
 use crate::config::Factor;
+use crate::context::Outcome;
 use crate::env::BootInstant;
 use crate::error::{Code, ConfigurationProblem, Error, Kind, ResponseDefect, Unsupported};
 use crate::secret::Secret;
@@ -362,7 +363,7 @@ impl ApproveOnDevice {
         let result = self.answer(&turn).await;
         if let Err(error) = &result {
             // Whatever ended the wait, if no answer did.
-            self.prompt.transaction.polls_end(error.kind().name(), None, None);
+            self.prompt.transaction.polls_end(Outcome::named(error.kind().name()));
         }
         result
     }

@@ -15,7 +15,7 @@ use super::second_factor::{SecondFactor, Verdict};
 use super::steps::{ChooseFactor, Step};
 use crate::audit::{Attempt, AuditKind, SecurityEvent, Trail};
 use crate::config::{Factor, WiderScopes};
-use crate::context::{Abandoned, Context, in_background};
+use crate::context::{Abandoned, Context, Outcome, in_background};
 use crate::discovery::Discovery;
 use crate::env::{BootInstant, Conversation, Method};
 use crate::error::{Code, Error, Kind, ResponseDefect, TokenCheck, Unsupported};
@@ -136,7 +136,7 @@ impl Transaction {
     /// Ends it: nothing new is sent, whoever waits hears of it, and the secrets are wiped.
     pub(super) fn cancel(&self) {
         self.cancellation.cancel();
-        self.polls_end("Cancelled", None, None);
+        self.polls_end(Outcome::named("Cancelled"));
         self.end();
     }
 
@@ -461,17 +461,11 @@ impl Transaction {
                 Err(Failure { why: Why::Pending | Why::SlowDown | Why::RateLimited(_) | Why::NoAnswer { .. }, .. })
             );
         if !goes_on {
-            let (outcome, status, request_id) = match &result {
-                Ok((_, request_id)) => ("Success", Some(200), request_id.clone()),
-                Err(failure) => (failure.why.name(), failure.status, failure.said.request_id.clone()),
-            };
+            let outcome = Outcome::of(result.as_ref().map(|(_, request_id)| (200, request_id.clone())));
             if attempt == Attempt::Approval {
-                self.polls_end(outcome, status, request_id);
+                self.polls_end(outcome);
             } else {
-                let duration = clock.boot().since(began);
-                let finished =
-                    AuditKind::AttemptFinished { attempt, outcome, status, request_id, duration, retries: 0 };
-                self.context.auditor.record(self.trail(), finished);
+                self.context.attempt_finished(self.trail(), attempt, began, outcome, 0);
             }
             if let Err(Failure { why: Why::Fatal(Kind::InvalidResponse { what: ResponseDefect::Redirect }), .. }) =
                 &result
@@ -502,12 +496,9 @@ impl Transaction {
     }
 
     /// A series of polls ends, if one was begun.
-    pub(super) fn polls_end(&self, outcome: &'static str, status: Option<u16>, request_id: Option<Code>) {
+    pub(super) fn polls_end(&self, outcome: Outcome) {
         let Some(Series { began, polls }) = self.series().take() else { return };
-        let duration = self.context.env.clock.boot().since(began);
-        let (attempt, retries) = (Attempt::Approval, polls.saturating_sub(1));
-        let finished = AuditKind::AttemptFinished { attempt, outcome, status, request_id, duration, retries };
-        self.context.auditor.record(self.trail(), finished);
+        self.context.attempt_finished(self.trail(), Attempt::Approval, began, outcome, polls.saturating_sub(1));
     }
 
     fn series(&self) -> MutexGuard<'_, Option<Series>> {

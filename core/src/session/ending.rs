@@ -13,7 +13,7 @@ use super::record::Record;
 use super::tombstone::Tombstone;
 use super::{DeviceSignOut, ServerSignOut, SignOut, queue};
 use crate::audit::{Attempt, AuditKind, Trail};
-use crate::context::{Context, in_background, storage};
+use crate::context::{Context, Outcome, in_background, storage};
 use crate::discovery::Discovery;
 use crate::error::{Code, EndReason, Error, StoreProblem};
 use crate::secret::Secret;
@@ -282,13 +282,8 @@ async fn revoke(context: &Arc<Context>, trail: Trail<'_>, token: &Secret, kind: 
             reply.private.add(trail.user);
             answer::read_empty(&reply, Leg::Elsewhere).map(|()| said::request_id(&reply.response, &reply.private))
         });
-        let (outcome, status, request_id) = match &result {
-            Ok(request_id) => ("Success", Some(200), request_id.clone()),
-            Err(failure) => (failure.why.name(), failure.status, failure.said.request_id.clone()),
-        };
-        let duration = context.env.clock.boot().since(began);
-        let finished = AuditKind::AttemptFinished { attempt, outcome, status, request_id, duration, retries: 0 };
-        context.auditor.record(trail, finished);
+        let outcome = Outcome::of(result.as_ref().map(|request_id| (200, request_id.clone())));
+        context.attempt_finished(trail, attempt, began, outcome, 0);
         result.as_ref().map_or_else(|failure| told(failure, delay), |_| Told::Revoked)
     });
     match select(revoked, context.env.clock.sleep(context.config.request_timeout)).await {

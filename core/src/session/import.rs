@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::accounts::{handle, live, open};
 use super::establish::{Established, NewSession, establish, prepare};
+use super::presenting::{self, Presented, is_lost, present};
 use super::reading::survey;
 use super::record::{Record, TokenHash, hash};
 use super::{Session, give_back, newest, queue};
@@ -15,12 +16,9 @@ use crate::env::Method;
 use crate::error::{Code, Error, Kind, StoreProblem, TokenCheck};
 use crate::gate::Exclusion;
 use crate::secret::Secret;
-use crate::session::is_in_use;
 use crate::validation::{self, Occasion};
-use crate::wire::answer::{Failure, Leg, Reply, Why};
-use crate::wire::requests;
-use crate::wire::said;
-use crate::wire::tokens::{TokenAnswer, parse_tokens};
+use crate::wire::answer::{Failure, Why};
+use crate::wire::tokens::TokenAnswer;
 
 /// Runs to its end whoever waits: a refresh token that was replaced half way would be lost.
 pub(crate) async fn import(context: &Arc<Context>, token: Secret) -> Result<Session, Error> {
@@ -47,35 +45,35 @@ async fn take_over(context: &Arc<Context>, id: &Code, token: Secret) -> Result<S
     let hash = hash(&token);
     // One after another in this process, and with a lock on this device: the same token is not sent twice.
     let _importing = context.importing().await;
-    let lock = Exclusion::acquire(context.gate.as_ref(), context.timing().lock).await;
-    let _excluded = lock.map_err(|_| storage(StoreProblem::Transient))?;
-    match known(context, &hash).await? {
-        Known::Here(session) => return Ok(session),
-        Known::Over => return Err(Kind::ReauthRequired { reason: Code::of("imported_before") }.into()),
-        Known::New => {}
+    if let Some(session) = known(context, &hash).await? {
+        return Ok(session);
     }
     let before = prepare(context, id).await?;
     let via = context.env.transport.background();
     let openid = context.config.scopes.contains("openid");
     let (metadata, keys) = Discovery::both(context, &via, openid).await.map_err(fail)?;
-    let (attempt, began) = (Attempt::Refresh, context.env.clock.boot());
-    context.auditor.record(trail, AuditKind::AttemptStarted { attempt });
-    let sent = context.now();
-    let mut retries = 0;
-    let mut result = send(context, metadata.token_endpoint.as_str(), &token).await;
-    let is_lost = matches!(result, Err(Failure { why: Why::NoAnswer { maybe_acted: true, .. }, .. }));
-    if is_lost && context.env.clock.boot().since(began) < context.timing().window {
-        retries = 1;
-        result = send(context, metadata.token_endpoint.as_str(), &token).await;
+    let url = metadata.token_endpoint.as_str();
+    let provided = context.provided_headers(Method::Post, url).await;
+    let lock = Exclusion::acquire(context.gate.as_ref(), context.timing().lock).await;
+    let excluded = lock.map_err(|_| storage(StoreProblem::Transient))?;
+    // Another process may have been quicker.
+    if let (true, Some(session)) = (context.gate.is_some(), known(context, &hash).await?) {
+        return Ok(session);
     }
-    let (outcome, status, request_id) = match &result {
-        Ok((_, reply)) => ("Success", Some(200), said::request_id(&reply.response, &reply.private)),
-        Err(failure) => (failure.why.name(), failure.status, failure.said.request_id.clone()),
-    };
-    let duration = context.env.clock.boot().since(began);
-    let finished = AuditKind::AttemptFinished { attempt, outcome, status, request_id, duration, retries };
-    context.auditor.record(trail, finished);
-    let (tokens, reply) = result.map_err(fail)?;
+    let sent = context.now();
+    context.auditor.record(trail, AuditKind::AttemptStarted { attempt: Attempt::Refresh });
+    // No scope: what was granted once (RFC 6749 §6).
+    let form = Presented { metadata: &metadata, token: &token, scope: "", own: None };
+    let mut retries = 0;
+    let mut answer = present(context, trail, &form, provided).await;
+    if is_lost(&answer) && context.env.clock.boot().since(sent.boot) < context.timing().window {
+        let provided = context.provided_headers(Method::Post, url).await;
+        retries = 1;
+        answer = present(context, trail, &form, provided).await;
+    }
+    let outcome = presenting::outcome(&answer);
+    context.attempt_finished(trail, Attempt::Refresh, sent.boot, outcome, retries);
+    let (tokens, reply) = answer.map_err(fail)?;
     let tokens = TokenAnswer { refresh_token: tokens.refresh_token.or(Some(token)), ..tokens };
     let occasion = Occasion {
         metadata: &metadata,
@@ -107,7 +105,9 @@ async fn take_over(context: &Arc<Context>, id: &Code, token: Secret) -> Result<S
         before,
         imported: Some(hash),
     };
-    match establish(context, new, || true).await {
+    let established = establish(context, new, || true).await;
+    drop(excluded);
+    match established {
         Established::Session(session) => Ok(session),
         Established::NotWanted(tokens) => {
             give_back(context, trail, newest(&tokens));
@@ -118,15 +118,8 @@ async fn take_over(context: &Arc<Context>, id: &Code, token: Secret) -> Result<S
     }
 }
 
-/// Whether a refresh token was imported before: sending it again could end the session that came of it.
-enum Known {
-    New,
-    Here(Session),
-    /// It was signed out, or replaced.
-    Over,
-}
-
-async fn known(context: &Arc<Context>, hash: &TokenHash) -> Result<Known, Error> {
+/// The session that a refresh token came to be when it was imported before: sending it again could end that.
+async fn known(context: &Arc<Context>, hash: &TokenHash) -> Result<Option<Session>, Error> {
     let found = survey(context).await.map_err(storage)?;
     // What cannot be read may be it.
     if let Some(problem) = found.problem() {
@@ -134,28 +127,16 @@ async fn known(context: &Arc<Context>, hash: &TokenHash) -> Result<Known, Error>
     }
     let is_it = |record: &Record| record.imported == Some(*hash) || record.refresh_hash() == Some(*hash);
     if let Some(record) = found.records.into_iter().find(|record| is_it(record)) {
-        return Ok(Known::Here(handle(context, open(context, record))));
+        return Ok(Some(handle(context, open(context, record))));
     }
     if let Some(engine) = live(context).into_iter().find(|engine| engine.alive().is_ok() && is_it(&engine.record())) {
-        return Ok(Known::Here(handle(context, engine)));
+        return Ok(Some(handle(context, engine)));
     }
+    // It was signed out, or replaced.
     let is_over =
         found.replaced.iter().any(is_it) || found.tombstones.iter().any(|tombstone| tombstone.imported == Some(*hash));
-    Ok(if is_over { Known::Over } else { Known::New })
-}
-
-async fn send(context: &Arc<Context>, url: &str, token: &Secret) -> Result<(TokenAnswer, Reply), Failure> {
-    let via = context.env.transport.background();
-    let provided = context.provided_headers(Method::Post, url).await;
-    // No scope: what was granted once (RFC 6749 §6). EXPOSE: written into the request body, which wipes itself.
-    let body = requests::refresh(&context.config.client_id, token.expose(), "");
-    let reply = context.post_with(&*via, url, provided, body, context.timing().answer).await;
-    let reply = reply.map_err(|error| Failure::from(error).lost_if_unusable())?;
-    let mut answer = context.read(&reply, Leg::Refresh).map_err(Failure::lost_if_unusable)?;
-    let tokens = parse_tokens(&mut answer).map_err(|kind| Failure::after(&reply, kind).lost())?;
-    if is_in_use(context, &tokens.access_token, None) {
-        let kind = Kind::TokenRejected { check: TokenCheck::AccessTokenReused };
-        return Err(Failure::after(&reply, kind));
+    if is_over {
+        return Err(Kind::ReauthRequired { reason: Code::of("imported_before") }.into());
     }
-    Ok((tokens, reply))
+    Ok(None)
 }

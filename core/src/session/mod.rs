@@ -10,6 +10,7 @@ mod import;
 #[cfg(test)]
 mod model;
 mod owed;
+mod presenting;
 pub(crate) mod queue;
 mod reading;
 mod record;

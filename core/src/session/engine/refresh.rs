@@ -19,30 +19,21 @@ use crate::jose::jwks::KeySet;
 use crate::secret::Secret;
 use crate::session::accounts::tell_all;
 use crate::session::ending::{self, newest};
-use crate::session::is_in_use;
+use crate::session::presenting::{self, Answer, Presented, is_lost, present};
 use crate::session::record::{Life, Mark, Record, Rotation, TokenSet, hash};
 use crate::session::rules::{self, Freshness, MaySend, Now};
 use crate::validation::{self, Occasion};
-use crate::wire::answer::{Failure, Leg, Reply, Why};
+use crate::wire::answer::{Failure, Why};
 use crate::wire::metadata::Metadata;
-use crate::wire::requests;
-use crate::wire::said;
-use crate::wire::tokens::{TokenAnswer, TokenKind, parse_tokens};
+use crate::wire::tokens::{TokenAnswer, TokenKind};
 
 /// The answer to a refresh token.
 struct Sent {
-    answer: Result<(TokenAnswer, Reply), Failure>,
+    answer: Answer,
     /// Whether the server may have acted on a send whose answer never came.
     unknown: bool,
     /// How often it was sent before the send that was answered.
     retries: u32,
-}
-
-/// What is sent.
-struct Presented<'a> {
-    metadata: &'a Metadata,
-    token: &'a Secret,
-    scope: &'a str,
 }
 
 /// The answer to a refresh and what it is validated with.
@@ -91,9 +82,11 @@ impl Engine {
         // 4
         let began = self.now();
         self.audit(id, AuditKind::AttemptStarted { attempt: Attempt::Refresh });
-        let form = Presented { metadata: &metadata, token, scope: &presented.scope };
+        let form = Presented { metadata: &metadata, token, scope: &presented.scope, own: Some(self) };
         let sent = self.send(id, &mut exclusion, &form, may_send, provided).await;
-        self.report(id, &sent, began.boot);
+        let trail = Trail { id, user: &presented.username };
+        let outcome = presenting::outcome(&sent.answer);
+        self.context.attempt_finished(trail, Attempt::Refresh, began.boot, outcome, sent.retries);
         // 5 to 7
         match sent.answer {
             Ok((tokens, reply)) => {
@@ -200,8 +193,10 @@ impl Engine {
         provided: Headers,
     ) -> Sent {
         let began = self.context.env.clock.boot();
-        let first = self.send_once(id, form, provided).await;
-        let unknown = matches!(first, Err(Failure { why: Why::NoAnswer { maybe_acted: true, .. }, .. }));
+        let record = self.record();
+        let trail = Trail { id, user: &record.username };
+        let first = present(&self.context, trail, form, provided).await;
+        let unknown = is_lost(&first);
         let window = self.context.timing().window;
         let is_late = || self.context.env.clock.boot().since(began) >= window || self.alive().is_err();
         if !unknown || may_send == MaySend::Again || is_late() || planted!(NoRetry) {
@@ -222,31 +217,7 @@ impl Engine {
             return Sent { answer: first, unknown, retries: 0 };
         }
         self.state().retried = Some(hash(form.token));
-        Sent { answer: self.send_once(id, form, provided).await, unknown, retries: 1 }
-    }
-
-    async fn send_once(
-        &self,
-        id: &Code,
-        form: &Presented<'_>,
-        provided: Headers,
-    ) -> Result<(TokenAnswer, Reply), Failure> {
-        let background = self.context.env.transport.background();
-        // EXPOSE: written into the request body, which wipes itself after its one send.
-        let body = requests::refresh(&self.context.config.client_id, form.token.expose(), form.scope);
-        let url = form.metadata.token_endpoint.as_str();
-        let reply = self.context.post_with(&*background, url, provided, body, self.context.timing().answer).await;
-        let mut reply = reply.map_err(|error| Failure::from(error).lost_if_unusable())?;
-        reply.private.add(&self.snapshot().record.username);
-        let mut answer = self.context.read(&reply, Leg::Refresh).map_err(Failure::lost_if_unusable)?;
-        let tokens = parse_tokens(&mut answer).map_err(|kind| Failure::after(&reply, kind).lost())?;
-        if is_in_use(&self.context, &tokens.access_token, Some(self)) {
-            // Meant for another session (row 100): nothing of it is ours, and our own answer is lost.
-            self.security(id, SecurityEvent::AccessTokenReused);
-            let kind = Kind::TokenRejected { check: TokenCheck::AccessTokenReused };
-            return Err(Failure::after(&reply, kind).lost());
-        }
-        Ok((tokens, reply))
+        Sent { answer: present(&self.context, trail, form, provided).await, unknown, retries: 1 }
     }
 
     /// 5 and 6: the answer belongs to a session that is still the same, or is given back. Nothing is fetched before the new
@@ -465,20 +436,6 @@ impl Engine {
 
     pub(super) fn security(&self, id: &Code, event: SecurityEvent) {
         self.audit(id, AuditKind::Security(event));
-    }
-
-    fn report(&self, id: &Code, sent: &Sent, began: BootInstant) {
-        let duration = self.context.env.clock.boot().since(began);
-        let retries = sent.retries;
-        let (outcome, status, request_id) = match &sent.answer {
-            Ok((_, reply)) => {
-                ("Success", Some(reply.response.status), said::request_id(&reply.response, &reply.private))
-            }
-            Err(failure) => (failure.why.name(), failure.status, failure.said.request_id.clone()),
-        };
-        let attempt = Attempt::Refresh;
-        let finished = AuditKind::AttemptFinished { attempt, outcome, status, request_id, duration, retries };
-        self.audit(id, finished);
     }
 }
 

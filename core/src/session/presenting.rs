@@ -1,0 +1,60 @@
+//! A refresh token on its way to the server, and the answer: of a refresh, and of an import. docs/sessions.md §5.4.
+
+use super::engine::Engine;
+use super::is_in_use;
+use crate::audit::{SecurityEvent, Trail};
+use crate::context::{Context, Headers, Outcome};
+use crate::error::{Kind, TokenCheck};
+use crate::secret::Secret;
+use crate::wire::answer::{Failure, Leg, Reply, Why};
+use crate::wire::metadata::Metadata;
+use crate::wire::requests;
+use crate::wire::said;
+use crate::wire::tokens::{TokenAnswer, parse_tokens};
+
+/// What is sent.
+pub(super) struct Presented<'a> {
+    pub(super) metadata: &'a Metadata,
+    pub(super) token: &'a Secret,
+    pub(super) scope: &'a str,
+    /// The session that it belongs to, if there is one already.
+    pub(super) own: Option<&'a Engine>,
+}
+
+pub(super) type Answer = Result<(TokenAnswer, Reply), Failure>;
+
+/// Sends it once. What came and cannot be used is a lost answer.
+pub(super) async fn present(
+    context: &Context,
+    trail: Trail<'_>,
+    presented: &Presented<'_>,
+    provided: Headers,
+) -> Answer {
+    let via = context.env.transport.background();
+    // EXPOSE: written into the request body, which wipes itself after its one send.
+    let body = requests::refresh(&context.config.client_id, presented.token.expose(), presented.scope);
+    let url = presented.metadata.token_endpoint.as_str();
+    let reply = context.post_with(&*via, url, provided, body, context.timing().answer).await;
+    let mut reply = reply.map_err(|error| Failure::from(error).lost_if_unusable())?;
+    reply.private.add(trail.user);
+    let mut answer = context.read(&reply, Leg::Refresh).map_err(Failure::lost_if_unusable)?;
+    let tokens = parse_tokens(&mut answer).map_err(|kind| Failure::after(&reply, kind).lost())?;
+    if is_in_use(context, &tokens.access_token, presented.own) {
+        // Meant for another session (row 100): nothing of it is ours, and our own answer is lost.
+        context.auditor.security(trail, SecurityEvent::AccessTokenReused);
+        let kind = Kind::TokenRejected { check: TokenCheck::AccessTokenReused };
+        return Err(Failure::after(&reply, kind).lost());
+    }
+    Ok((tokens, reply))
+}
+
+/// Whether the server may have acted, and nobody knows.
+pub(super) fn is_lost(answer: &Answer) -> bool {
+    matches!(answer, Err(Failure { why: Why::NoAnswer { maybe_acted: true, .. }, .. }))
+}
+
+/// What an audit event says of it.
+pub(super) fn outcome(answer: &Answer) -> Outcome {
+    let request_id = |reply: &Reply| said::request_id(&reply.response, &reply.private);
+    Outcome::of(answer.as_ref().map(|(_, reply)| (reply.response.status, request_id(reply))))
+}
