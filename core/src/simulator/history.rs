@@ -546,8 +546,9 @@ impl History {
     /// Who `restore` gave.
     pub(super) fn is_default(&mut self, user: Option<String>, began: Duration, facts: &Facts<'_>) {
         let Some((newest, at)) = self.newest_user else { return };
-        // Of two sign-ins at once either may be the later one.
+        // Of two sign-ins at once either may be the later one, and of a choice beside one.
         if self.sign_ins_called == 2
+            && !self.any(|event| matches!(event, Event::Act(Act::Choose(_))))
             && !self.crossed
             && self.signing_in == 0
             && at <= began

@@ -29,7 +29,7 @@ pub(super) struct HeldBack {
     sent: Now,
     /// Why it could not be validated.
     check: TokenCheck,
-    /// Then its access token is over.
+    /// Then it is given up.
     until: BootInstant,
 }
 
@@ -40,6 +40,8 @@ enum Look {
     NotYet(TokenCheck),
 }
 
+/// However long its access token lives.
+const LONGEST: Duration = Duration::from_secs(3600);
 const FIRST: Duration = Duration::from_secs(1);
 const LAST: Duration = Duration::from_secs(60);
 
@@ -52,7 +54,7 @@ impl HeldBack {
         sent: Now,
         check: TokenCheck,
     ) -> Self {
-        let life = Duration::from_secs(u64::try_from(tokens.lifetime_secs).unwrap_or(0));
+        let life = Duration::from_secs(u64::try_from(tokens.lifetime_secs).unwrap_or(0)).min(LONGEST);
         Self {
             metadata: Arc::clone(metadata),
             refresh: tokens.refresh_token.as_ref().map(hash),
