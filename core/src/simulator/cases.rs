@@ -272,8 +272,8 @@ impl Stage {
                     }
                 }
                 (session, sibling) = (None, None);
-                device.lock().history.crashed(app.process.pid);
-                device.kill(app.process.pid);
+                device.crash(app.process.pid);
+                device.lock().history.died_before = true;
                 app = App::start(device, true);
                 rest(3);
             }
@@ -443,7 +443,7 @@ impl Stage {
     /// The process is dead; the next one begins later, perhaps after a reboot.
     fn restart(&self, (pause, reboot): (u64, bool)) {
         if reboot {
-            self.device.kill(self.other.process.pid);
+            self.device.crash(self.other.process.pid);
         }
         self.device.pauses(pause, reboot);
     }

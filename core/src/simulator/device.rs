@@ -178,6 +178,13 @@ impl Device {
         }
     }
 
+    /// A process dies in the middle of something.
+    pub(super) fn crash(&self, pid: Pid) {
+        self.lock().history.crashed(pid);
+        self.kill(pid);
+    }
+
+    /// A process is gone.
     pub(super) fn kill(&self, pid: Pid) {
         self.world.kill(pid);
         let elapsed = self.world.elapsed();
@@ -221,8 +228,7 @@ impl Device {
         match event {
             Event::Crash { pause, reboot } => {
                 self.lock().crashed = Some((pause, reboot));
-                self.lock().history.crashed(process.pid);
-                self.kill(process.pid);
+                self.crash(process.pid);
             }
             // A call that has begun is not taken back; whoever takes the lock away waits for it.
             Event::Suspend { secs, freed } => {

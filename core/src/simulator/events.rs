@@ -49,10 +49,6 @@ pub(super) enum StoreFault {
 }
 
 impl Event {
-    pub(super) fn is_crash(self) -> bool {
-        matches!(self, Self::Crash { .. })
-    }
-
     /// Whether another process does something, of which this one hears when it looks.
     pub(super) fn is_of_another(self) -> bool {
         match self {

@@ -75,6 +75,8 @@ pub(super) struct History {
     gone: BTreeMap<Pid, (Duration, Option<u64>)>,
     /// The processes that died in the middle of something, not at the end of the case.
     crashed: BTreeSet<Pid>,
+    /// Whether the case begins with the death of a process.
+    pub(super) died_before: bool,
     /// The grants that the server refused to revoke.
     refused_revocations: BTreeSet<usize>,
     /// When a process was told to restore, and when the device was started anew.
@@ -450,8 +452,7 @@ impl History {
             let in_time = woke.chain(asked).any(|at| at >= died && at < until);
             // The death that the scenario begins with is a first trouble; what somebody does is none.
             let troubles = self.events.iter().filter(|(event, _)| !matches!(event, Event::Act(_))).count();
-            let died_before = self.crashed.len() > self.events.iter().filter(|(event, _)| event.is_crash()).count();
-            let troubled = self.events.len() > 1 || (died_before && troubles > 0);
+            let troubled = self.events.len() > 1 || (self.died_before && troubles > 0);
             return (in_time && !troubled).then(|| format!("{issue:?} could have been sent again in time"));
         }
         let lost = self.sends.iter().filter(|send| send.issue == issue && send.at < until).count();

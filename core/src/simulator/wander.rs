@@ -100,9 +100,8 @@ impl Wanderer {
             8 => app.client.notify_foreground(),
             9 => {
                 let (pause, reboot) = (*self.random.pick(&[0, 10, 29, 31, 8 * 3600]), self.random.once_in(3));
-                device.kill(app.process.pid);
+                device.crash(app.process.pid);
                 device.lock().history.happened(Event::Crash { pause, reboot }, device.world.elapsed());
-                device.lock().history.crashed(app.process.pid);
                 self.restart(pause, reboot);
             }
             10 => {
@@ -124,7 +123,7 @@ impl Wanderer {
         let device = self.device.clone();
         self.session = None;
         if reboot {
-            device.kill(self.other.process.pid);
+            device.crash(self.other.process.pid);
         }
         device.pauses(pause, reboot);
         if reboot {
