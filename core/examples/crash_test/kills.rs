@@ -1,5 +1,5 @@
-//! A process that refreshes, killed at a random moment and started again at once: with a leeway at the server, nothing is
-//! ever lost (docs/sessions.md §1).
+//! A process that refreshes, killed at a random moment and started again at once or within 24 s: with a leeway at the
+//! server, nothing is ever lost (docs/sessions.md §1).
 
 use core::fmt;
 use core::time::Duration;
@@ -11,6 +11,8 @@ use crate::report::{self, Trouble};
 
 /// Each so many kills one child comes to its end and is looked at from all sides.
 const WHOLE: usize = 10;
+/// After every other kill the next child comes so late at most, by the clocks of server and device, and comes to its end.
+const LATE: Duration = Duration::from_secs(24);
 
 pub(crate) fn run(world: &World, chance: &mut Chance, kills: usize, done: &mut usize) -> Result<(), Trouble> {
     let place = world.place("kills", Duration::from_secs(30));
@@ -23,6 +25,12 @@ pub(crate) fn run(world: &World, chance: &mut Chance, kills: usize, done: &mut u
         *done = number;
         lost(&said).map_err(|trouble| trouble.at(format_args!("kill {number}, at {:?} of {took:?}", said.took)))?;
         killed.push(said);
+        if number % 2 == 0 {
+            let late = chance.within(LATE);
+            place.wait(late);
+            let found = place.refresh(&id, 1..=1);
+            found.map_err(|trouble| trouble.at(format_args!("{late:.0?} after kill {number}")))?;
+        }
         if number % WHOLE == 0 || number == kills {
             let checked = place.refresh(&id, 1..=1).and_then(|_| place.is_in_order(1..=1));
             checked.map_err(|trouble| trouble.at(format_args!("the whole run after kill {number}")))?;
@@ -30,6 +38,9 @@ pub(crate) fn run(world: &World, chance: &mut Chance, kills: usize, done: &mut u
             killed.clear();
             place.tenant.clear_journal();
         }
+    }
+    if kills >= report::MANY && moments.lost == 0 {
+        return Err(Trouble::Wrong("no kill fell between an answer and its storage".to_owned()));
     }
     report::line(format_args!("kills during a refresh of {took:.0?}: {moments}"));
     Ok(())

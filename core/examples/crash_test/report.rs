@@ -3,6 +3,9 @@
 use core::fmt;
 use std::io::{IsTerminal, Write};
 
+/// So many kills meet every moment that counts, unless the experiment misses its target.
+pub(crate) const MANY: usize = 20;
+
 /// Why an experiment ended early.
 #[derive(Debug)]
 pub(crate) enum Trouble {
