@@ -12,11 +12,44 @@ type AnyEngine = dyn Any + Send + Sync;
 /// One engine for each session id, so that two clients of a process never refresh the same session at once.
 #[derive(Default)]
 pub struct SessionTable {
-    engines: Mutex<HashMap<String, Weak<AnyEngine>>>,
+    engines: Mutex<Weaks<AnyEngine>>,
     /// The clients, each of which shows who is signed in.
     clients: Mutex<Vec<Weak<AnyEngine>>>,
     /// One write under a key at a time, also when its engine is gone and a late store call is not.
-    writes: Mutex<HashMap<String, Weak<AsyncMutex<()>>>>,
+    writes: Mutex<Weaks<AsyncMutex<()>>>,
+}
+
+/// What lives elsewhere, by name.
+struct Weaks<T: ?Sized> {
+    all: HashMap<String, Weak<T>>,
+    /// When there are so many, the dead ones are removed: seldom enough that it costs each insertion little.
+    tidy_at: usize,
+}
+
+const FIRST_TIDY: usize = 64;
+
+impl<T: ?Sized> Default for Weaks<T> {
+    fn default() -> Self {
+        Self { all: HashMap::new(), tidy_at: FIRST_TIDY }
+    }
+}
+
+impl<T: ?Sized> Weaks<T> {
+    fn get(&self, name: &str) -> Option<Arc<T>> {
+        self.all.get(name).and_then(Weak::upgrade)
+    }
+
+    fn insert(&mut self, name: &str, weak: Weak<T>) {
+        if self.all.len() >= self.tidy_at {
+            self.all.retain(|_, known| known.strong_count() > 0);
+            self.tidy_at = self.all.len().saturating_mul(2).max(FIRST_TIDY);
+        }
+        self.all.insert(name.to_owned(), weak);
+    }
+
+    fn live(&self) -> impl Iterator<Item = Arc<T>> {
+        self.all.values().filter_map(Weak::upgrade)
+    }
 }
 
 impl SessionTable {
@@ -34,14 +67,12 @@ impl SessionTable {
     /// The live engine of `id`, or the one that `make` makes, which then is it.
     pub(crate) fn get_or_insert<T: Any + Send + Sync>(&self, id: &str, make: impl FnOnce() -> Arc<T>) -> Arc<T> {
         let mut engines = self.engines.lock().unwrap_or_else(PoisonError::into_inner);
-        let live = engines.get(id).and_then(Weak::upgrade).and_then(|engine| engine.downcast::<T>().ok());
-        if let Some(engine) = live {
+        if let Some(engine) = engines.get(id).and_then(|engine| engine.downcast::<T>().ok()) {
             return engine;
         }
-        engines.retain(|_, engine| engine.strong_count() > 0);
         let engine = make();
         let weak: Weak<T> = Arc::downgrade(&engine);
-        engines.insert(id.to_owned(), weak);
+        engines.insert(id, weak);
         engine
     }
 }
@@ -50,18 +81,17 @@ impl SessionTable {
     /// The live engine of `id`.
     pub(crate) fn get<T: Any + Send + Sync>(&self, id: &str) -> Option<Arc<T>> {
         let engines = self.engines.lock().unwrap_or_else(PoisonError::into_inner);
-        engines.get(id)?.upgrade()?.downcast().ok()
+        engines.get(id)?.downcast().ok()
     }
 
     /// The right to write under a key.
     pub(crate) fn writes(&self, key: &str) -> Arc<AsyncMutex<()>> {
         let mut writes = self.writes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = writes.get(key).and_then(Weak::upgrade) {
+        if let Some(known) = writes.get(key) {
             return known;
         }
-        writes.retain(|_, known| known.strong_count() > 0);
         let new = Arc::default();
-        writes.insert(key.to_owned(), Arc::downgrade(&new));
+        writes.insert(key, Arc::downgrade(&new));
         new
     }
 
@@ -82,7 +112,7 @@ impl SessionTable {
     /// All live engines.
     pub(crate) fn live<T: Any + Send + Sync>(&self) -> Vec<Arc<T>> {
         let engines = self.engines.lock().unwrap_or_else(PoisonError::into_inner);
-        engines.values().filter_map(|engine| engine.upgrade()?.downcast().ok()).collect()
+        engines.live().filter_map(|engine| engine.downcast().ok()).collect()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Who is signed in on this device: found, listed, chosen, signed out. docs/sessions.md §2, §3, §10.
 
 use core::time::Duration;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -93,11 +94,12 @@ async fn look_at_all(context: &Arc<Context>) -> All {
     };
     let Survey { records, replaced, ended, vanished, .. } = found;
     let mut engines: Vec<Arc<Engine>> = records.into_iter().map(|record| open(context, record)).collect();
+    let opened: HashSet<_> = engines.iter().map(Arc::as_ptr).collect();
     for engine in live {
         if ended.contains(engine.id()) {
             // Another process, or another client of this one, ended it.
             engine.end(EndReason::SignedOut);
-        } else if !engines.iter().any(|known| Arc::ptr_eq(known, &engine)) {
+        } else if !opened.contains(&Arc::as_ptr(&engine)) {
             engines.push(engine);
         }
     }
@@ -124,11 +126,8 @@ async fn look_at_all(context: &Arc<Context>) -> All {
 fn finish_replacing(context: &Arc<Context>, engines: &[Arc<Engine>], replaced: Vec<Record>) {
     let mut over: Vec<Arc<Engine>> = replaced.into_iter().map(|record| open(context, record)).collect();
     let records: Vec<_> = engines.iter().map(|engine| engine.record()).collect();
-    let is_replaced = |engine: &&Arc<Engine>| {
-        let record = engine.record();
-        records.iter().any(|by| rules::is_replaced(&record, by))
-    };
-    over.extend(engines.iter().filter(is_replaced).cloned());
+    let replaced = rules::replaced_among(&records.iter().map(AsRef::as_ref).collect::<Vec<_>>());
+    over.extend(engines.iter().zip(replaced).filter(|(_, replaced)| *replaced).map(|(engine, _)| Arc::clone(engine)));
     if over.is_empty() {
         return;
     }

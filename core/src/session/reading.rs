@@ -1,6 +1,7 @@
 //! What the store holds: of one session, or of all of this client. docs/sessions.md §2–§3.
 
 use core::fmt;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::owed::Owed;
@@ -90,9 +91,10 @@ pub(crate) async fn survey(context: &Arc<Context>) -> Result<Survey, StoreProble
     let keys = context.stored_keys().await?;
     let ended = keys.iter().filter_map(Tombstone::id_of).filter(|_| !planted!(IgnoresTombstones)).collect();
     let mut found = Survey { ended, ..Survey::default() };
+    let ended: HashSet<String> = found.ended.iter().map(|id| id.as_str().to_owned()).collect();
     let mut records = Vec::new();
     for key in &keys {
-        let Some(id) = Record::id_of(key).filter(|id| !found.ended.contains(id)) else { continue };
+        let Some(id) = Record::id_of(key).filter(|id| !ended.contains(id.as_str())) else { continue };
         match record(context, key).await {
             Ok(Some(record)) if record.id == id && is_ours(context, &record) => records.push(record),
             Ok(Some(_)) => {}
@@ -110,11 +112,15 @@ pub(crate) async fn survey(context: &Arc<Context>) -> Result<Survey, StoreProble
             _ => {}
         }
     }
-    let is_named = |record: &Record| found.tombstones.iter().any(|tombstone| tombstone.replaces.contains(&record.id));
-    let is_replaced = |record: &Record| is_named(record) || records.iter().any(|by| rules::is_replaced(record, by));
-    let replaced: Vec<bool> = records.iter().map(is_replaced).collect();
+    let named: HashSet<String> =
+        found.tombstones.iter().flat_map(|tombstone| &tombstone.replaces).map(|id| id.as_str().to_owned()).collect();
+    let replaced = rules::replaced_among(&records.iter().collect::<Vec<_>>());
     for (record, replaced) in records.into_iter().zip(replaced) {
-        if replaced { found.replaced.push(record) } else { found.records.push(record) }
+        if replaced || named.contains(record.id.as_str()) {
+            found.replaced.push(record)
+        } else {
+            found.records.push(record)
+        }
     }
     Ok(found)
 }

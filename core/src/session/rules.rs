@@ -2,6 +2,7 @@
 //! docs/sessions.md §4–§7.
 
 use core::time::Duration;
+use std::collections::HashMap;
 
 use super::reading::Found;
 use super::record::{Life, Mark, Record, TokenHash, TokenSet, Writer};
@@ -240,6 +241,24 @@ pub(crate) fn is_replaced(record: &Record, by: &Record) -> bool {
     same_client && (is_named || (is_earlier && !outranks))
 }
 
+/// Of each of these whether its place was taken by another of them. A session's place is taken by one that stands alone, or
+/// by one of the same user; of many accounts most pairs need no look.
+pub(crate) fn replaced_among(records: &[&Record]) -> Vec<bool> {
+    let alone: Vec<&Record> = records.iter().filter(|record| record.alone).copied().collect();
+    let mut of_user: HashMap<&str, Vec<&Record>> = HashMap::new();
+    for record in records {
+        if let Some(subject) = &record.subject {
+            of_user.entry(subject).or_default().push(record);
+        }
+    }
+    let is_replaced_by = |record: &Record, others: &[&Record]| others.iter().any(|by| is_replaced(record, by));
+    let same_user = |record: &Record| record.subject.as_deref().and_then(|subject| of_user.get(subject));
+    let is_over = |record: &&Record| {
+        is_replaced_by(record, &alone) || same_user(record).is_some_and(|others| is_replaced_by(record, others))
+    };
+    records.iter().map(is_over).collect()
+}
+
 /// Whether the tokens of a session that ended for this reason are revoked: at other servers than Okta's that could end the
 /// session too that took its place (docs/sessions.md §6).
 pub(crate) fn is_revoked(profile: Profile, reason: EndReason) -> bool {
@@ -442,6 +461,28 @@ mod tests {
         let raised = Record { use_counter: 30, ..old.duplicate() };
         assert!(is_replaced(&raised, &named), "also if it was made the default meanwhile");
         assert!(!is_replaced(&named, &named));
+    }
+
+    #[test]
+    fn who_is_replaced_among_many_is_who_any_other_replaces() {
+        let users = [None, Some("ana"), Some("ben")];
+        let record = |number: usize| Record {
+            use_counter: (number * 7 % 5) as i64,
+            subject: users[number % 3].map(Into::into),
+            alone: number.is_multiple_of(4),
+            replaces: if number.is_multiple_of(2) {
+                vec![Code::parse(&format!("r{}", (number + 3) % 12)).unwrap()]
+            } else {
+                vec![]
+            },
+            ..stored(&format!("r{number}"), 1, 1)
+        };
+        for among in 1..4096_usize {
+            let records: Vec<Record> = (0..12).filter(|number| among & (1 << number) != 0).map(record).collect();
+            let all: Vec<&Record> = records.iter().collect();
+            let expected: Vec<bool> = all.iter().map(|one| all.iter().any(|by| is_replaced(one, by))).collect();
+            assert_eq!(replaced_among(&all), expected, "{among:b}");
+        }
     }
 
     #[test]
