@@ -156,7 +156,11 @@ impl Engine {
                 } else {
                     let generation = seen.generation.max(state.record.generation).saturating_add(1);
                     let use_counter = found.use_counter.max(state.record.use_counter);
-                    Arc::new(Record { generation, use_counter, ..state.record.duplicate() })
+                    // Of one who died during a refresh with the same refresh token.
+                    let own = state.record.refresh_hash();
+                    let left = found.mark.filter(|mark| Some(mark.token) == own);
+                    let mark = state.record.mark.or(left);
+                    Arc::new(Record { generation, use_counter, mark, ..state.record.duplicate() })
                 };
                 state.seen = Some(seen);
             }
