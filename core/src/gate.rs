@@ -56,9 +56,14 @@ impl Gate {
             }
             return Ok(hold);
         }
-        if let Some(released) = slot.released.take() {
-            let _ = released.await;
+        if let Some(released) = &mut slot.released {
+            // What hangs there is not waited for without end; it is still waited for by the next one.
+            let limit = self.clock.sleep(left().saturating_add(GRACE));
+            if let Either::Right(_) = select(released, limit).await {
+                return Err(LockProblem::TimedOut);
+            }
         }
+        slot.released = None;
         self.take(left()).await?;
         let (sender, receiver) = oneshot::channel();
         let hold = Arc::new(Hold { gate: Arc::clone(self), lost: AtomicU64::new(0), released: Some(sender) });

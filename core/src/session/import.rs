@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::accounts::{handle, live, open};
+use super::accounts::{handle, open};
+use super::engine::Engine;
 use super::establish::{Established, NewSession, establish, prepare};
 use super::presenting::{self, Presented, is_lost, present};
-use super::reading::survey;
+use super::reading::{is_ours, survey};
 use super::record::{Record, TokenHash, hash};
 use super::{Session, give_back, newest, queue};
 use crate::audit::{Attempt, AuditKind, SecurityEvent, Trail};
@@ -129,7 +130,13 @@ async fn known(context: &Arc<Context>, hash: &TokenHash) -> Result<Option<Sessio
     if let Some(record) = found.records.into_iter().find(|record| is_it(record)) {
         return Ok(Some(handle(context, open(context, record))));
     }
-    if let Some(engine) = live(context).into_iter().find(|engine| engine.alive().is_ok() && is_it(&engine.record())) {
+    // Of whichever client of this process: perhaps it is not stored yet.
+    let mut live = context.env.sessions.live::<Engine>().into_iter();
+    let is_here = |engine: &Arc<Engine>| {
+        let record = engine.record();
+        engine.is_there() && engine.alive().is_ok() && is_ours(context, &record) && is_it(&record)
+    };
+    if let Some(engine) = live.find(is_here) {
         return Ok(Some(handle(context, engine)));
     }
     // It was signed out, or replaced.

@@ -295,6 +295,29 @@ fn a_token_that_is_imported_twice_at_once_is_sent_once() {
     assert_eq!(device.tenant.live_grants(), 1);
 }
 
+#[test]
+fn a_token_that_was_imported_and_could_not_be_stored_is_not_sent_again_by_another_client() {
+    let device = Device::new();
+    let elsewhere = {
+        let client = device.start();
+        device.signs_in(&client, BEN);
+        let [_, refresh, _] = device.tenant.last_tokens();
+        device.store.clear();
+        device.world.kill();
+        refresh
+    };
+    device.tenant.clear_journal();
+    let process = device.process();
+    let client = || device.builder(&process).build().expect("valid");
+    let (one, other) = (client(), client());
+    device.store.fails(Fault::on(&[Call::Store], Trouble::Says(StoreProblem::Transient)).of("session."));
+    let first = device.run(one.import_session(elsewhere.as_str())).expect("taken over");
+    assert!(!first.is_persisted());
+    let second = device.run(other.import_session(elsewhere.as_str())).expect("the same one");
+    assert_eq!(first.id(), second.id());
+    assert_eq!(device.count("token"), 1);
+}
+
 // --- the lock
 
 /// A lock that another process has.
@@ -360,6 +383,38 @@ fn waits_for_the_lock_do_not_add_up() {
     for token in tokens {
         assert_eq!(unavailable(token), StoreProblem::Transient);
     }
+    assert!(took <= 50, "{took} s");
+}
+
+/// A lock whose release never ends.
+#[derive(Clone, Default)]
+struct Stuck(Counting);
+
+impl CrossProcessLock for Stuck {
+    fn acquire(&self, timeout: Duration) -> BoxFuture<'_, Result<(), LockProblem>> {
+        self.0.acquire(timeout)
+    }
+
+    fn release(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+
+    fn still_held(&self) -> bool {
+        self.0.still_held()
+    }
+}
+
+#[test]
+fn a_release_that_hangs_holds_up_nobody_without_end() {
+    let device = Device::new();
+    let client = device.builder(&device.process()).cross_process_lock(Stuck::default()).build().expect("valid");
+    let session = device.signs_in(&client, BEN);
+    device.world.advance(EXPIRED);
+    let (took, token) = seconds(&device, session.access_token());
+    assert_eq!(unavailable(token), StoreProblem::Transient);
+    assert!(took <= 50, "{took} s");
+    let (took, out) = seconds(&device, session.sign_out());
+    out.expect("signed out");
     assert!(took <= 50, "{took} s");
 }
 
