@@ -307,23 +307,28 @@ async fn choose(context: &Arc<Context>, id: &str) -> Result<Session, Error> {
 }
 
 impl Engine {
-    /// Stores a higher use counter.
+    /// Stores a higher use counter. What another process writes meanwhile takes nothing of it away.
     async fn raise(self: &Arc<Self>, counter: i64) -> Result<(), Error> {
         let raise = |record: &Record| Record { use_counter: counter.max(record.use_counter), ..record.duplicate() };
-        match self.commit(self.record().refresh_hash(), raise) {
-            Committed::Yes => {}
-            Committed::Ended(reason) => return Err(Kind::SessionEnded { reason }.into()),
-            Committed::OtherToken => return Err(Kind::Busy.into()),
-        }
-        match self.persist_alone().await {
-            Written::Stored => Ok(()),
-            Written::Kept(problem) => {
-                self.rewrite_later();
-                Err(storage(problem).into())
+        let mut problem = StoreProblem::Transient;
+        for _ in 0..MAX_LOOKS {
+            match self.commit(self.record().refresh_hash(), raise) {
+                Committed::Yes => {}
+                Committed::Ended(reason) => return Err(Kind::SessionEnded { reason }.into()),
+                Committed::OtherToken => continue,
             }
-            Written::Ended(_) => Err(self.ended_elsewhere()),
-            Written::Superseded => Err(Kind::Busy.into()),
+            match self.persist_alone().await {
+                Written::Stored => return Ok(()),
+                Written::Superseded => {}
+                Written::Ended(_) => return Err(self.ended_elsewhere()),
+                Written::Kept(why) => {
+                    problem = why;
+                    break;
+                }
+            }
         }
+        self.rewrite_later();
+        Err(storage(problem).into())
     }
 }
 

@@ -61,16 +61,23 @@ async fn take_over(context: &Arc<Context>, id: &Code, token: Secret) -> Result<S
     if let (true, Some(session)) = (context.gate.is_some(), known(context, &hash).await?) {
         return Ok(session);
     }
+    if !excluded.is_whole() {
+        return Err(storage(StoreProblem::Transient).into());
+    }
     let sent = context.now();
     context.auditor.record(trail, AuditKind::AttemptStarted { attempt: Attempt::Refresh });
     // No scope: what was granted once (RFC 6749 §6).
     let form = Presented { metadata: &metadata, token: &token, scope: "", own: None };
     let mut retries = 0;
     let mut answer = present(context, trail, &form, provided).await;
-    if is_lost(&answer) && context.env.clock.boot().since(sent.boot) < context.timing().window {
+    if is_lost(&answer) {
         let provided = context.provided_headers(Method::Post, url).await;
-        retries = 1;
-        answer = present(context, trail, &form, provided).await;
+        // Who has lost the lock does not know who else has sent it, and what was rotated since.
+        let is_in_time = context.env.clock.boot().since(sent.boot) < context.timing().window;
+        if is_in_time && excluded.is_whole() {
+            retries = 1;
+            answer = present(context, trail, &form, provided).await;
+        }
     }
     let outcome = presenting::outcome(&answer);
     context.attempt_finished(trail, Attempt::Refresh, sent.boot, outcome, retries);

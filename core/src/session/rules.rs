@@ -222,6 +222,25 @@ pub(crate) fn compare(record: &Record, seen: Option<Seen>, own: &Writer, found: 
     }
 }
 
+/// What memory holds once another process's record was read that is *newer*, or *marked*; and whether that is what the store
+/// holds. Of memory stays what the store does not have yet: a set of its own, unless a newer one was found, and a choice of the
+/// default.
+pub(crate) fn taken_over(own: &Record, found: Record, verdict: Stored, writer: Writer) -> (Record, bool) {
+    let use_counter = own.use_counter.max(found.use_counter);
+    let has_its_set = verdict == Stored::Newer || own.set_hash() == found.set_hash();
+    if has_its_set && use_counter == found.use_counter {
+        return (found, true);
+    }
+    let generation = found.generation.max(own.generation).saturating_add(1);
+    if has_its_set {
+        return (Record { generation, writer, use_counter, ..found }, false);
+    }
+    // Of one who died during a refresh with the same refresh token.
+    let left = found.mark.filter(|mark| Some(mark.token) == own.refresh_hash());
+    let mark = own.mark.or(left);
+    (Record { generation, writer, use_counter, mark, ..own.duplicate() }, false)
+}
+
 /// Whether `record` is one whose place `by` took (docs/sessions.md §6): by its name, because `by` stands alone, or because
 /// both are the same user's.
 pub(crate) fn is_replaced(record: &Record, by: &Record) -> bool {
@@ -426,6 +445,40 @@ mod tests {
             (with_tokens("s", 2, 5, "at"), seen, Stored::Stale),
         ] {
             assert_eq!(compare(&memory, seen, &[1; 16], &found), expected, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn what_another_process_wrote_does_not_undo_what_only_memory_has() {
+        let record = |writer, generation, access: &str, use_counter, mark| {
+            let record = stored("s", writer, generation);
+            let set = TokenSet { access_token: Secret::from(access), ..record.set.duplicate() };
+            Record { set, use_counter, mark, ..record }
+        };
+        let own_token = stored("s", 1, 1).refresh_hash().expect("there is one");
+        let mark = |token, at| {
+            Some(Mark { first_wall: WallTime::from_millis(at), first_boot: BootInstant::from_millis(0), token })
+        };
+        let (mine, theirs) = (mark(own_token, 1), mark(own_token, 2));
+        for (own, found, verdict, expected) in [
+            // The set, its mark, and the counter; whether it is stored, and by whom it was written.
+            (("a", 5, None), ("b", 5, theirs), Stored::Newer, ("b", 5, theirs, true, 2)),
+            (("a", 5, mine), ("b", 9, None), Stored::Newer, ("b", 9, None, true, 2)),
+            (("a", 9, mine), ("b", 5, None), Stored::Newer, ("b", 9, None, false, 1)),
+            (("a", 5, mine), ("a", 5, theirs), Stored::Marked, ("a", 5, theirs, true, 2)),
+            (("a", 9, None), ("a", 5, theirs), Stored::Marked, ("a", 9, theirs, false, 1)),
+            (("a", 5, None), ("a", 9, None), Stored::Marked, ("a", 9, None, true, 2)),
+            (("n", 5, None), ("a", 9, theirs), Stored::Marked, ("n", 9, theirs, false, 1)),
+            (("n", 9, mine), ("a", 5, theirs), Stored::Marked, ("n", 9, mine, false, 1)),
+            (("n", 5, None), ("a", 5, mark([7; 32], 3)), Stored::Marked, ("n", 5, None, false, 1)),
+        ] {
+            let make = |writer, generation, (access, counter, mark)| record(writer, generation, access, counter, mark);
+            let (record, persisted) = taken_over(&make(1, 8, own), make(2, 6, found), verdict, [1; 16]);
+            // EXPOSE: made up here.
+            let access = record.set.access_token.expose();
+            let got = (access, record.use_counter, record.mark, persisted, record.writer[0]);
+            assert_eq!(got, expected, "{own:?}, {found:?}");
+            assert_eq!(record.generation, if persisted { 6 } else { 9 }, "above every other");
         }
     }
 

@@ -51,12 +51,16 @@ impl States {
     /// left out; the newest is always given.
     pub async fn next(&mut self) -> State {
         poll_fn(|context| {
-            let mut inner = self.watch.lock();
-            if inner.version > self.seen {
-                self.seen = inner.version;
-                return Poll::Ready(inner.state.clone());
-            }
-            inner.wakers.insert(self.number, context.waker().clone());
+            let earlier = {
+                let mut inner = self.watch.lock();
+                if inner.version > self.seen {
+                    self.seen = inner.version;
+                    return Poll::Ready(inner.state.clone());
+                }
+                inner.wakers.insert(self.number, context.waker().clone())
+            };
+            // Outside the lock: a task may go with its waker, and whatever that holds.
+            drop(earlier);
             Poll::Pending
         })
         .await

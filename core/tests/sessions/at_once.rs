@@ -461,6 +461,131 @@ impl CrossProcessLock for Counting {
     }
 }
 
+/// A lock that can be lost, as one process has it.
+#[derive(Clone)]
+struct Lease {
+    device: Arc<Device>,
+    holder: Arc<std::sync::Mutex<Option<u8>>>,
+    process: u8,
+}
+
+impl Lease {
+    fn client(device: &Arc<Device>, holder: &Arc<std::sync::Mutex<Option<u8>>>, process: u8) -> Client {
+        let lease = Self { device: Arc::clone(device), holder: Arc::clone(holder), process };
+        let builder = device.builder(&device.process()).accounts(Accounts::Many);
+        builder.cross_process_lock(lease).build().expect("valid")
+    }
+}
+
+impl CrossProcessLock for Lease {
+    fn acquire(&self, timeout: Duration) -> BoxFuture<'_, Result<(), LockProblem>> {
+        Box::pin(async move {
+            for _ in 0..timeout.as_secs().max(1) {
+                {
+                    let mut holder = self.holder.lock().expect("whole");
+                    if holder.is_none_or(|holder| holder == self.process) {
+                        *holder = Some(self.process);
+                        return Ok(());
+                    }
+                }
+                self.device.world.sleep(Duration::from_secs(1)).await;
+            }
+            Err(LockProblem::TimedOut)
+        })
+    }
+
+    fn release(&self) -> BoxFuture<'_, ()> {
+        let mut holder = self.holder.lock().expect("whole");
+        *holder = holder.filter(|holder| *holder != self.process);
+        Box::pin(std::future::ready(()))
+    }
+
+    fn still_held(&self) -> bool {
+        *self.holder.lock().expect("whole") == Some(self.process)
+    }
+}
+
+#[test]
+fn who_loses_the_lock_to_another_s_first_send_does_not_send_as_if_it_were_the_first() {
+    let device = Arc::new(Device::new());
+    device.left_signed_in(BEN);
+    let holder = Arc::default();
+    let (one, other) = (Lease::client(&device, &holder, 1), Lease::client(&device, &holder, 2));
+    let first = device.restored(&one).expect("signed in");
+    let second = device.restored(&other).expect("signed in");
+    device.world.advance(EXPIRED);
+    // The last look before the mark is written.
+    device
+        .store
+        .fails(Fault::on(&[Call::Load], Trouble::Hangs(Duration::from_secs(8))).of("session.").after(2).times(1));
+    let lost = NetFault::CloseAfterProcessing;
+    device.tenant.script(Rule::on("token").times(0).answer(Answer::fault(lost)));
+    let meanwhile = async {
+        device.world.sleep(Duration::from_secs(2)).await;
+        *holder.lock().expect("whole") = None;
+        second.access_token().await.expect_err("both answers are lost")
+    };
+    let (token, _) = device.run(join(first.access_token(), meanwhile));
+    token.expect_err("the other one has sent it");
+    assert_eq!(device.count("token"), 2, "first and once more");
+    device.tenant.clear_script();
+}
+
+#[test]
+fn an_import_that_loses_the_lock_does_not_send_the_token_again() {
+    let device = Arc::new(Device::new());
+    device.left_signed_in(BEN);
+    let [_, elsewhere, _] = device.tenant.last_tokens();
+    device.store.clear();
+    let holder: Arc<std::sync::Mutex<Option<u8>>> = Arc::default();
+    let client = Lease::client(&device, &holder, 1);
+    device.tenant.script(Rule::on("token").answer(Answer::fault(NetFault::CloseAfterProcessing)));
+    device.line.hold_next();
+    let meanwhile = async {
+        device.until(|| device.line.holds()).await;
+        *holder.lock().expect("whole") = None;
+        device.line.let_go();
+    };
+    let (imported, ()) = device.run(join(client.import_session(elsewhere.as_str()), meanwhile));
+    let error = imported.expect_err("no answer");
+    assert!(matches!(error.kind(), Kind::Network { maybe_sent: true, .. }), "{error:?}");
+    assert_eq!(device.count("token"), 1, "another process may have sent it since");
+}
+
+#[test]
+fn a_choice_that_is_not_stored_yet_outlives_what_another_process_writes() {
+    for deed in ["a refresh", "a mark"] {
+        let device = Arc::new(Device::new());
+        let earlier = many(&device);
+        let ben = device.signs_in(&earlier, BEN).id();
+        device.world.advance(Duration::from_secs(10));
+        device.signs_in(&earlier, ANA);
+        drop(earlier);
+        device.dies();
+        let holder = Arc::default();
+        let (one, other) = (Lease::client(&device, &holder, 1), Lease::client(&device, &holder, 2));
+        let theirs = device.run(other.session(&ben)).expect("readable").expect("there");
+        let _ours = device.run(one.session(&ben)).expect("readable").expect("there");
+        device.world.advance(EXPIRED);
+        let until = device.world.boot().since_boot() + Duration::from_secs(1);
+        let record = format!("session.{ben}");
+        device.store.fails(Fault::on(&[Call::Store], Trouble::Says(StoreProblem::Locked)).of(record).until(until));
+        assert_eq!(unavailable(device.run(one.set_default(&ben))), StoreProblem::Locked);
+        device.store.heals();
+        if deed == "a mark" {
+            device.tenant.script(Rule::on("token").times(0).answer(Answer::fault(NetFault::Close)));
+            device.token(&theirs).expect_err("no answer");
+            device.tenant.clear_script();
+        } else {
+            device.token(&theirs).expect("refreshed");
+        }
+        device.rest(Duration::from_secs(300));
+        assert_eq!(word(&one.state()), BEN, "{deed}");
+        assert_eq!(device.restored(&one).expect("somebody").id(), ben, "{deed}");
+        assert_eq!(device.restored(&other).expect("somebody").id(), ben, "{deed}");
+    }
+}
+
 // --- the queue
 
 #[test]

@@ -166,6 +166,8 @@ impl Engine {
             None
         } else {
             match self.persist(exclusion).await {
+                // Another one's took its place: who had lost the lock is not the first to send.
+                Written::Stored if self.record().mark != Some(mark) => return Err(superseded()),
                 Written::Stored => None,
                 Written::Kept(problem) => Some(storage(problem).into()),
                 Written::Ended(_) => return Err(self.ended_elsewhere()),

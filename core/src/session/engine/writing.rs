@@ -138,31 +138,22 @@ impl Engine {
         let mut state = self.state();
         let verdict = rules::compare(&state.record, state.seen, &self.writer, &found);
         match (verdict, found) {
-            (Stored::Newer, Found::Record(found)) => {
-                state.claims = claims_of(&found).map(Arc::new).or_else(|| state.claims.clone());
+            (Stored::Newer | Stored::Marked, Found::Record(found)) => {
                 state.seen = Some(Seen::of(&found));
-                state.record = Arc::from(found);
-                state.serving = Arc::clone(&state.record);
-                state.persisted = true;
-                state.held = None;
-                state.keeping = None;
-            }
-            (Stored::Marked, Found::Record(found)) => {
-                let seen = Seen::of(&found);
-                // What memory has beyond it is written at a higher generation.
-                state.persisted = state.record.set_hash() == seen.set;
-                state.record = if state.persisted {
-                    Arc::from(found)
-                } else {
-                    let generation = seen.generation.max(state.record.generation).saturating_add(1);
-                    let use_counter = found.use_counter.max(state.record.use_counter);
-                    // Of one who died during a refresh with the same refresh token.
-                    let own = state.record.refresh_hash();
-                    let left = found.mark.filter(|mark| Some(mark.token) == own);
-                    let mark = state.record.mark.or(left);
-                    Arc::new(Record { generation, use_counter, mark, ..state.record.duplicate() })
-                };
-                state.seen = Some(seen);
+                let claims = claims_of(&found);
+                let (record, persisted) = rules::taken_over(&state.record, *found, verdict, self.writer);
+                state.record = Arc::new(record);
+                state.persisted = persisted;
+                if verdict == Stored::Newer {
+                    state.claims = claims.map(Arc::new).or_else(|| state.claims.take());
+                    state.serving = Arc::clone(&state.record);
+                    state.held = None;
+                    state.keeping = None;
+                }
+                drop(state);
+                if !persisted {
+                    self.rewrite_later();
+                }
             }
             // Written again, but not by a process that may not write what others may be writing.
             (Stored::Stale, _) => state.persisted &= !self.context.may_write_others(),
