@@ -457,7 +457,11 @@ mod tests {
         };
         let own_token = stored("s", 1, 1).refresh_hash().expect("there is one");
         let mark = |token, at| {
-            Some(Mark { first_wall: WallTime::from_millis(at), first_boot: BootInstant::from_millis(0), token })
+            Some(Mark {
+                first_wall: WallTime::from_millis(at),
+                first_boot: BootInstant::from_boot(Duration::ZERO),
+                token,
+            })
         };
         let (mine, theirs) = (mark(own_token, 1), mark(own_token, 2));
         for (own, found, verdict, expected) in [
