@@ -170,38 +170,15 @@ impl Findings {
     }
 }
 
-/// Every scenario as Okta does it; of the other variants those in which they differ.
 /// The one scenario that `CASE` names.
 fn is_wanted(scenario: Scenario, variant: Variant, only: Option<&str>) -> bool {
     let name = format!("Case {{ scenario: {scenario:?}, variant: {variant:?},");
     only.is_none_or(|only| only.starts_with(&name))
 }
 
+/// Every scenario in every variant.
 fn jobs() -> Vec<(Variant, Scenario)> {
-    let all = VARIANTS.into_iter().flat_map(|variant| SCENARIOS.into_iter().map(move |scenario| (variant, scenario)));
-    all.filter(|(variant, scenario)| {
-        is_deep()
-            || match variant {
-                Variant::Usual => true,
-                Variant::Lock => matches!(
-                    scenario,
-                    Scenario::Expired
-                        | Scenario::Early
-                        | Scenario::Twice
-                        | Scenario::Interrupted
-                        | Scenario::SignOut
-                        | Scenario::SignIn
-                        | Scenario::NotDefaultInterrupted
-                        | Scenario::HeldBack
-                ),
-                Variant::Oidc => matches!(
-                    scenario,
-                    Scenario::Expired | Scenario::Early | Scenario::Interrupted | Scenario::SignIn | Scenario::Import
-                ),
-                Variant::Static => matches!(scenario, Scenario::Expired | Scenario::Twice | Scenario::Interrupted),
-            }
-    })
-    .collect()
+    VARIANTS.into_iter().flat_map(|variant| SCENARIOS.into_iter().map(move |scenario| (variant, scenario))).collect()
 }
 
 #[test]
