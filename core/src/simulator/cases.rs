@@ -459,7 +459,7 @@ impl Stage {
             _ => false,
         };
         let mut inner = self.device.lock();
-        if is_known && !is_right && !inner.history.has_store_fault() {
+        if is_known && !is_right && !inner.history.has_lost_data() && !inner.history.has_healed() {
             inner.history.violated(format!("11: {shown:?} is shown, and {found:?} is there"));
         }
     }

@@ -177,6 +177,11 @@ impl History {
         })
     }
 
+    /// What a store calls permanent is not waited for, and here it heals all the same.
+    pub(super) fn has_healed(&self) -> bool {
+        self.any(|event| matches!(event, Event::Store(StoreFault::Fails(reason)) if !reason.problem().is_temporary()))
+    }
+
     pub(super) fn has_torn(&self) -> bool {
         self.any(|event| matches!(event, Event::Store(StoreFault::Torn)))
     }
@@ -598,7 +603,7 @@ impl History {
         by_server
             || !self.sign_outs_called.is_empty()
             || self.has_lost_data()
-            || (self.has_store_fault() && self.has_died())
+            || (self.has_store_fault() && self.has_died() && self.sign_ins_called > 1)
             || self.any(|event| {
                 matches!(
                     event,
