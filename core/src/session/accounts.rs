@@ -301,9 +301,21 @@ async fn choose(context: &Arc<Context>, id: &str) -> Result<Session, Error> {
     }
     // Stored or not.
     let session = handle(context, chosen);
-    context.publish(State::SignedIn(session.clone()), context.ticket());
-    tell_others(context);
+    session.engine.alive()?;
+    show(context, &session);
     raised.map(|()| session)
+}
+
+/// Publishes who is signed in now, unless the session has ended meanwhile.
+pub(super) fn show(context: &Arc<Context>, session: &Session) {
+    // Before the look: whoever ends it later looks again later.
+    let ticket = context.ticket();
+    if session.engine.alive().is_ok() {
+        context.publish(State::SignedIn(session.clone()), ticket);
+        tell_others(context);
+    } else {
+        tell_all(context);
+    }
 }
 
 impl Engine {

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::accounts::{live_or, tell_others};
+use super::accounts::{live_or, show};
 use super::ending;
 use super::engine::Engine;
 use super::reading::{Survey, survey};
 use super::record::{Life, Record, Rotation, TokenHash, TokenSet};
 use super::rules::{self, Now};
-use super::{Session, State, counter};
+use super::{Session, counter};
 use crate::audit::{AuditKind, SecurityEvent, Trail};
 use crate::config::{Accounts, Scopes, WhenStorageFails};
 use crate::context::{Context, probe, storage};
@@ -110,8 +110,7 @@ pub(crate) async fn establish(
     if !problems.is_empty() || !all_read {
         context.auditor.security(trail, SecurityEvent::NotReplaced);
     }
-    context.publish(State::SignedIn(session.clone()), context.ticket());
-    tell_others(context);
+    show(context, &session);
     Established::Session(session)
 }
 

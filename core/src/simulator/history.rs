@@ -624,7 +624,8 @@ impl History {
         let is_lost = self.crashed.contains(&pid) || (self.has_store_fault() && has_net_fault);
         // Whose tombstone the store did not take, and who died before the server had heard.
         let mut signed_out = self.sign_outs_called.iter().filter_map(|id| self.sessions.get(id));
-        let is_cut_off = has_crashed && self.has_store_fault() && signed_out.any(|known| *known == grant);
+        let is_ended = signed_out.any(|known| *known == grant) || self.sign_ins_called > 1;
+        let is_cut_off = has_crashed && self.has_store_fault() && is_ended;
         (!known.stored && is_lost) || is_cut_off || self.has_lost_at_restart()
     }
 

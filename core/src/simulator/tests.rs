@@ -205,7 +205,16 @@ fn no_single_event_at_any_point_breaks_an_invariant() {
 fn no_pair_of_events_breaks_an_invariant() {
     let only = std::env::var("CASE").ok();
     let reach = if is_deep() { usize::MAX } else { 7 };
-    let mut jobs = vec![(Variant::Usual, Scenario::Expired), (Variant::Usual, Scenario::SignOut)];
+    let mut jobs = vec![
+        (Variant::Usual, Scenario::Expired),
+        (Variant::Usual, Scenario::SignOut),
+        (Variant::Usual, Scenario::SignIn),
+        (Variant::Usual, Scenario::Default),
+        (Variant::Usual, Scenario::HeldBack),
+        (Variant::Usual, Scenario::Import),
+        (Variant::Lock, Scenario::Expired),
+        (Variant::Lock, Scenario::Default),
+    ];
     if is_deep() {
         jobs = self::jobs();
     }

@@ -553,6 +553,30 @@ fn an_import_that_loses_the_lock_does_not_send_the_token_again() {
 }
 
 #[test]
+fn a_choice_of_one_who_signs_out_meanwhile_is_not_shown() {
+    let device = Device::new();
+    let client = many(&device);
+    let ben = device.signs_in(&client, BEN);
+    device.world.advance(Duration::from_secs(10));
+    device.signs_in(&client, ANA);
+    let hangs = Fault::on(&[Call::Load], Trouble::Hangs(Duration::from_secs(20)));
+    // The look for his tombstone after his record was written.
+    device.store.fails(hangs.of(format!("ended.{}", ben.id())).after(1).times(1));
+    let leave = async {
+        device.world.sleep(Duration::from_secs(1)).await;
+        ben.sign_out().await
+    };
+    let id = ben.id();
+    let (chosen, out) = device.run(join(client.set_default(&id), leave));
+    out.expect("signed out");
+    let error = chosen.expect_err("he is gone");
+    assert!(matches!(error.kind(), Kind::SessionEnded { .. }), "{error:?}");
+    device.rest(Duration::from_secs(60));
+    assert_eq!(word(&client.state()), ANA);
+    assert_eq!(device.restored(&client).expect("she is there").username(), ANA);
+}
+
+#[test]
 fn a_choice_that_is_not_stored_yet_outlives_what_another_process_writes() {
     for deed in ["a refresh", "a mark"] {
         let device = Arc::new(Device::new());
