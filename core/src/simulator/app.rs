@@ -89,7 +89,7 @@ impl App {
         let after = ids(self);
         let user = result.as_ref().ok().and_then(Option::as_ref).map(Session::username);
         self.device.note(|history, facts| {
-            let ended = |id: &String| history.sign_outs_called.contains(id);
+            let ended = |id: &String| history.sign_outs_called.contains(id) || history.has_lost_grant(id, facts);
             let is_there = before.iter().any(|id| after.contains(id) && !ended(id)) && history.sign_ins_called < 2;
             if matches!(result, Ok(None)) && is_there && !history.has_lost_data() {
                 history.violated("10: restore found nothing where there is something".to_owned());

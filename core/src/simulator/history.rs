@@ -634,6 +634,11 @@ impl History {
         self.any(|event| matches!(event, Event::Store(StoreFault::Gone | StoreFault::Torn)))
     }
 
+    /// Whether the server has ended what a session lives on.
+    pub(super) fn has_lost_grant(&self, id: &str, facts: &Facts<'_>) -> bool {
+        self.sessions.get(id).is_some_and(|grant| facts.server.grants[*grant].over.is_some())
+    }
+
     /// Whether the imported token came to be a session.
     pub(super) fn was_stored(&self, grant: usize) -> bool {
         self.sessions.values().any(|known| *known == grant)
