@@ -103,6 +103,8 @@ pub enum Attempt {
     Send(Factor),
     /// A received code.
     Code(Factor),
+    /// A passkey's assertion.
+    Passkey,
     /// The polls for a prompt: started with the first, finished with the last.
     Approval,
     /// A refresh.

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use crate::audit::{AuditSink, Auditor};
 use crate::config::{
-    Accounts, ClientId, Config, Factor, Issuer, Origin, Profile, RefreshPolicy, Scopes, WhenStorageFails, WiderScopes,
-    time_limit,
+    Accounts, ClientId, Config, Factor, Issuer, Origin, PasskeyStart, Profile, RefreshPolicy, Scopes, WhenStorageFails,
+    WiderScopes, relying_party, time_limit,
 };
 use crate::context::Context;
 use crate::discovery::Discovery;
 use crate::env::{CrossProcessLock, Environment, MemoryStore, NetworkOptions, Pin, Pins, Proxy, TokenStore, Trust};
 use crate::error::{ConfigurationProblem, Error, Kind};
-use crate::flow::{self, SignIn, SignIns};
+use crate::flow::{self, SignIn, SignIns, Step};
 use crate::gate::Gate;
 use crate::headers::{HeaderProvider, Provider};
 use crate::secret::Secret;
@@ -37,6 +37,8 @@ impl Client {
             scopes: vec!["openid".to_owned()],
             capabilities: Factor::ALL.to_vec(),
             resource_origins: Vec::new(),
+            relying_parties: Vec::new(),
+            passkey_start: PasskeyStart::default(),
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
             trust: Trust::default(),
@@ -61,6 +63,18 @@ impl Client {
     /// A user who is about to sign in. Sends nothing yet.
     pub fn sign_in(&self, username: &str) -> SignIn {
         SignIn::new(Arc::clone(&self.context), Arc::clone(&self.sign_ins), username)
+    }
+
+    /// A passkey that says itself whose it is (a discoverable credential): no username is typed. Gives
+    /// [`Step::UsePasskey`](crate::Step::UsePasskey).
+    ///
+    /// Sends `/primary-authenticate` with `challenge_hint=webauthn` and without a `login_hint` (protocol.md §1.10). The
+    /// session's username is what the ID token says (`preferred_username`), or empty.
+    ///
+    /// # Errors
+    /// As [`SignIn::passkey`]. [`Kind::Configuration`] with `invalid_request` also if the server wants a username.
+    pub async fn sign_in_with_passkey(&self) -> Result<Step, Error> {
+        SignIn::of_anybody(Arc::clone(&self.context), Arc::clone(&self.sign_ins)).passkey().await
     }
 
     /// Fetches metadata and keys and opens a connection for the next sign-in, while the user is still typing.
@@ -197,6 +211,8 @@ pub struct ClientBuilder {
     scopes: Vec<String>,
     capabilities: Vec<Factor>,
     resource_origins: Vec<String>,
+    relying_parties: Vec<String>,
+    passkey_start: PasskeyStart,
     connect_timeout: Duration,
     request_timeout: Duration,
     trust: Trust,
@@ -239,6 +255,20 @@ impl ClientBuilder {
     /// Where [`Session::authorize`] may send tokens besides the issuer's own origin, as `https://host[:port]`.
     pub fn resource_origins<I: IntoIterator<Item = S>, S: Into<String>>(mut self, origins: I) -> Self {
         self.resource_origins = origins.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Relying parties that a passkey challenge may be for, besides the issuer's own host: where passkeys were registered for
+    /// a domain above it, `acme.com` for the issuer `id.acme.com`. A challenge for any other is refused, because an app has no
+    /// browser around it that would refuse it.
+    pub fn relying_parties<I: IntoIterator<Item = S>, S: Into<String>>(mut self, ids: I) -> Self {
+        self.relying_parties = ids.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Where a passkey is asked for as the second factor; see [`PasskeyStart`].
+    pub fn passkey_start(mut self, start: PasskeyStart) -> Self {
+        self.passkey_start = start;
         self
     }
 
@@ -393,6 +423,7 @@ impl ClientBuilder {
         let issuer =
             Issuer::parse(&self.issuer).map_err(|problem| configuration(ConfigurationProblem::Issuer(problem)))?;
         let origins: Result<Vec<_>, _> = self.resource_origins.iter().map(|origin| Origin::parse(origin)).collect();
+        let parties: Result<Vec<_>, _> = self.relying_parties.iter().map(|id| relying_party(id)).collect();
         let mut capabilities = self.capabilities;
         capabilities.sort_unstable();
         capabilities.dedup();
@@ -402,6 +433,8 @@ impl ClientBuilder {
             scopes: Scopes::parse(&self.scopes).map_err(configuration)?,
             capabilities,
             resource_origins: origins.map_err(configuration)?,
+            relying_parties: parties.map_err(configuration)?,
+            passkey_start: self.passkey_start,
             request_timeout: time_limit(self.request_timeout).map_err(configuration)?,
             trim_usernames: self.trim_usernames,
             when_storage_fails: self.when_storage_fails,

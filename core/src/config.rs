@@ -57,6 +57,11 @@ impl Issuer {
         Origin::of(&self.url)
     }
 
+    /// The host, without a port.
+    pub(crate) fn host(&self) -> &str {
+        self.url.host_str().unwrap_or_default()
+    }
+
     /// The path of a URL of the issuer's origin; `None` for any other URL.
     pub(crate) fn path_of(&self, url: &str) -> Option<String> {
         let is_ours = Origin::of_request(url).is_some_and(|origin| origin == self.origin());
@@ -180,13 +185,15 @@ pub enum Factor {
     Voice,
     /// A code by e-mail.
     Email,
+    /// A passkey (WebAuthn).
+    Passkey,
 }
 
 impl Factor {
     /// All factors that this version can do.
-    pub const ALL: [Self; 5] = [Self::Otp, Self::Push, Self::Sms, Self::Voice, Self::Email];
+    pub const ALL: [Self; 6] = [Self::Otp, Self::Push, Self::Sms, Self::Voice, Self::Email, Self::Passkey];
 
-    /// A stable name: `otp`, `push`, `sms`, `voice`, `email`.
+    /// A stable name: `otp`, `push`, `sms`, `voice`, `email`, `passkey`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Otp => "otp",
@@ -194,6 +201,7 @@ impl Factor {
             Self::Sms => "sms",
             Self::Voice => "voice",
             Self::Email => "email",
+            Self::Passkey => "passkey",
         }
     }
 }
@@ -221,6 +229,8 @@ pub(crate) struct Config {
     pub(crate) scopes: Scopes,
     pub(crate) capabilities: Vec<Factor>,
     pub(crate) resource_origins: Vec<Origin>,
+    pub(crate) relying_parties: Vec<String>,
+    pub(crate) passkey_start: PasskeyStart,
     pub(crate) request_timeout: Duration,
     pub(crate) trim_usernames: bool,
     pub(crate) when_storage_fails: WhenStorageFails,
@@ -263,6 +273,17 @@ pub enum WiderScopes {
     Refuse,
 }
 
+/// Where a passkey is asked for as the second factor: Okta's two SDKs differ (protocol.md §1.16, X2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PasskeyStart {
+    /// At `/challenge`, as every other second factor.
+    #[default]
+    Challenge,
+    /// At `/primary-authenticate`, with the `mfa_token`.
+    PrimaryAuthenticate,
+}
+
 /// What kind of server it is, where servers differ in what the standards leave open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -303,6 +324,13 @@ pub enum RefreshPolicy {
     Never,
 }
 
+/// A relying party id (WebAuthn §5.1.2): a host name as a URL has it.
+pub(crate) fn relying_party(id: &str) -> Result<String, ConfigurationProblem> {
+    let url = Url::parse(&format!("https://{id}")).map_err(|_| ConfigurationProblem::RelyingParty)?;
+    let is_host = url.host_str() == Some(id) && url.port().is_none();
+    if is_host { Ok(id.to_owned()) } else { Err(ConfigurationProblem::RelyingParty) }
+}
+
 /// A time limit: more than nothing, and at most ten minutes.
 pub(crate) fn time_limit(limit: Duration) -> Result<Duration, ConfigurationProblem> {
     let sane = !limit.is_zero() && limit <= Duration::from_secs(600);
@@ -320,6 +348,8 @@ pub(crate) mod tests {
             scopes: Scopes::parse(["openid"]).unwrap(),
             capabilities: vec![],
             resource_origins: vec![Origin::parse("https://api.example:8443").unwrap()],
+            relying_parties: vec![],
+            passkey_start: PasskeyStart::Challenge,
             request_timeout: Duration::from_secs(1),
             trim_usernames: true,
             when_storage_fails: WhenStorageFails::Refuse,
@@ -422,6 +452,18 @@ pub(crate) mod tests {
         }
         for bad in ["http://a.example", "https://a.example/x", "https://u@a.example", "a.example"] {
             assert!(Origin::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn relying_parties_are_host_names() {
+        for good in ["acme.com", "id.acme.com", "localhost", "xn--mnchen-3ya.example"] {
+            assert_eq!(relying_party(good).as_deref(), Ok(good));
+        }
+        for bad in
+            ["", "https://acme.com", "acme.com:8443", "acme.com/", "ACME.com", "a b", "ana@acme.com", "münchen.example"]
+        {
+            assert!(relying_party(bad).is_err(), "{bad:?}");
         }
     }
 

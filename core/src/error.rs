@@ -293,6 +293,14 @@ pub enum Kind {
         what: Unsupported,
     },
 
+    /// What the platform's passkey ceremony gave cannot be an answer to this challenge; nothing was sent, the step stays
+    /// usable. Remedy: [`Remedy::ChooseAnother`].
+    #[error("the passkey cannot be used: {problem}")]
+    Passkey {
+        /// What is wrong with it.
+        problem: PasskeyProblem,
+    },
+
     /// The app cancelled the sign-in. Remedy: [`Remedy::Ignore`].
     #[error("cancelled")]
     Cancelled,
@@ -321,7 +329,9 @@ impl Kind {
     pub fn remedy(&self) -> Remedy {
         match self {
             Self::Rejected => Remedy::AskAgain,
-            Self::Declined | Self::NotAllowed { .. } | Self::Unsupported { .. } => Remedy::ChooseAnother,
+            Self::Declined | Self::NotAllowed { .. } | Self::Unsupported { .. } | Self::Passkey { .. } => {
+                Remedy::ChooseAnother
+            }
             Self::Expired | Self::TooManyAttempts => Remedy::StartOver,
             Self::RateLimited { retry_at } => Remedy::Wait(Some(*retry_at)),
             Self::BrowserRequired { .. } => Remedy::OpenBrowser,
@@ -357,6 +367,7 @@ impl Kind {
             Self::TokenRejected { .. } => "TokenRejected",
             Self::Configuration { .. } => "Configuration",
             Self::Unsupported { .. } => "Unsupported",
+            Self::Passkey { .. } => "Passkey",
             Self::Cancelled => "Cancelled",
             Self::Busy => "Busy",
             Self::Server { .. } => "Server",
@@ -739,6 +750,9 @@ pub enum ConfigurationProblem {
     /// The factor is not among the declared capabilities.
     #[error("this factor is not among the client's declared capabilities")]
     Capability,
+    /// A relying party id is not a host name in lower case.
+    #[error("a relying party id must be a host name in lower case, without scheme and port")]
+    RelyingParty,
     /// A pin is not the SHA-256 of a public key in one of the usual spellings.
     #[error("a pin must be a SHA-256 in base64 (44 characters, standard alphabet), bare or after \"sha256/\"")]
     Pin,
@@ -781,6 +795,25 @@ pub enum IssuerProblem {
     NotCanonical,
 }
 
+/// What is wrong with the platform's answer to a passkey challenge (WebAuthn Level 3 §5.1, §6.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PasskeyProblem {
+    /// It is no `AuthenticationResponseJSON` with `authenticatorData`, `clientDataJSON` and `signature` in base64url, not the
+    /// answer to a request for a sign-in, or no user was there.
+    #[error("the answer is malformed")]
+    Malformed,
+    /// It answers another challenge: each challenge needs a ceremony of its own.
+    #[error("it answers another challenge")]
+    OtherChallenge,
+    /// It is by a credential that the server did not ask for.
+    #[error("it is another credential than those that were asked for")]
+    OtherCredential,
+    /// It is for another relying party.
+    #[error("it is for another relying party")]
+    OtherRelyingParty,
+}
+
 /// Something that this version cannot do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -788,6 +821,9 @@ pub enum Unsupported {
     /// A second factor of none of the kinds that the app declared (row 149), or an unknown `challenge_type` (row 158).
     #[error("the second factor that the server asks for")]
     Challenge,
+    /// None of the credentials that the server asks for is a passkey (row 178).
+    #[error("the kind of credential that the server asks for")]
+    Credential,
     /// An unknown `binding_method` (row 117).
     #[error("the server's way of binding the request to the user")]
     BindingMethod,

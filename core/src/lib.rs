@@ -6,6 +6,7 @@
 //!
 //! ```no_run
 //! # async fn ask(_: &str) -> String { String::new() }
+//! # async fn platform_passkey(_: &str) -> String { String::new() }
 //! # fn show(_: Option<&str>) {}
 //! # async fn example(password: String) -> Result<(), directauth::Error> {
 //! use directauth::{Client, Step};
@@ -24,6 +25,7 @@
 //!             push.approved().await?
 //!         }
 //!         Step::EnterCode(code) => code.submit(ask("code").await).await?,
+//!         Step::UsePasskey(passkey) => passkey.answer(&platform_passkey(passkey.request_json()).await).await?,
 //!         other => return Err(other.into()),
 //!     }
 //! };
@@ -80,10 +82,10 @@ mod validation;
 mod wire;
 
 pub use client::{Client, ClientBuilder};
-pub use config::{Accounts, Factor, Issuer, Profile, RefreshPolicy, WhenStorageFails, WiderScopes};
+pub use config::{Accounts, Factor, Issuer, PasskeyStart, Profile, RefreshPolicy, WhenStorageFails, WiderScopes};
 pub use env::{CrossProcessLock, FileLock, FileStore, MemoryStore, Pin, Proxy, TokenStore, Trust};
 pub use error::{Error, Hint, Kind, Remedy, ServerText};
-pub use flow::{ApproveOnDevice, ChooseFactor, EnterCode, SignIn, Step};
+pub use flow::{ApproveOnDevice, ChooseFactor, EnrolledPasskey, EnterCode, SignIn, Step, UsePasskey};
 pub use headers::{HeaderProvider, HeaderProviderError, OutgoingRequest};
 pub use secret::Secret;
 pub use session::{

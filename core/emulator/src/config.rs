@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use data_encoding::BASE32_NOPAD;
+use data_encoding::{BASE32_NOPAD, BASE64URL_NOPAD};
 use serde::{Deserialize, Serialize};
 
 const DEMO: &str = include_str!("../demo.toml");
@@ -77,6 +77,10 @@ impl Config {
             {
                 return wrong(format!("totp_secret of {} is not base32 of at least 10 bytes", user.username));
             }
+            if let Some(passkey) = user.passkeys.iter().find(|passkey| passkey.point().is_none()) {
+                let reason = "is not a SubjectPublicKeyInfo on P-256 in base64url";
+                return wrong(format!("public_key of passkey {:?} of {} {reason}", passkey.id, user.username));
+            }
         }
         self.settings.check().map_err(|reason| ConfigError { line: None, reason })
     }
@@ -132,7 +136,43 @@ pub struct User {
     /// Whether the account may sign in.
     #[serde(default)]
     pub status: Status,
+    /// What `passkey` among the factors verifies.
+    #[serde(default)]
+    pub passkeys: Vec<Passkey>,
 }
+
+/// A passkey that a user has registered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Passkey {
+    /// The credential id, base64url.
+    pub id: String,
+    /// Its public key on P-256 as a SubjectPublicKeyInfo, base64url: what `getPublicKey()` gives at a registration.
+    pub public_key: String,
+    /// The user handle, base64url. A sign-in without a username finds the user by it.
+    #[serde(default)]
+    pub user_handle: Option<String>,
+    /// What the user calls it.
+    #[serde(default)]
+    pub name: String,
+    /// The signature counter of its last use.
+    #[serde(default)]
+    pub counter: u32,
+}
+
+impl Passkey {
+    /// The public key as an uncompressed point.
+    pub(crate) fn point(&self) -> Option<Vec<u8>> {
+        let der = BASE64URL_NOPAD.decode(self.public_key.as_bytes()).ok()?;
+        der.strip_prefix(&P256_SPKI).filter(|point| point.len() == 65 && point.first() == Some(&4)).map(<[u8]>::to_vec)
+    }
+}
+
+/// DER of a SubjectPublicKeyInfo for a key on P-256, up to the point (RFC 5480).
+const P256_SPKI: [u8; 26] = [
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
+    0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+];
 
 impl User {
     pub(crate) fn totp_key(&self) -> Option<Vec<u8>> {
@@ -169,9 +209,12 @@ pub enum Assurance {
     #[default]
     #[serde(rename = "1fa")]
     OneFactor,
-    /// Two different factors.
+    /// Two different factors, or a passkey that has verified its user.
     #[serde(rename = "2fa")]
     TwoFactors,
+    /// A passkey.
+    #[serde(rename = "phr")]
+    PhishingResistant,
 }
 
 /// An enrolled factor beside the password.
@@ -188,13 +231,15 @@ pub enum Factor {
     Voice,
     /// A code by e-mail.
     Email,
+    /// A passkey (WebAuthn).
+    Passkey,
 }
 
 impl Factor {
-    /// The value of `channel_hint` that asks for it; an authenticator app has none.
+    /// The value of `channel_hint` that asks for it; authenticator apps and passkeys have none.
     pub(crate) fn channel(self) -> Option<&'static str> {
         match self {
-            Self::Totp => None,
+            Self::Totp | Self::Passkey => None,
             Self::Push => Some("push"),
             Self::Sms => Some("sms"),
             Self::Voice => Some("voice"),
@@ -214,6 +259,7 @@ impl Factor {
             Self::Sms => "sms",
             Self::Voice => "tel",
             Self::Email => "email",
+            Self::Passkey => "hwk",
         }
     }
 }
@@ -327,6 +373,21 @@ pub struct Settings {
     pub keys_lag: u64,
     /// How often the keys are given without the new one after a rotation.
     pub keys_lag_fetches: u32,
+    /// `rpId` of a passkey challenge; empty for the host of the issuer.
+    pub passkey_rp_id: String,
+    /// Whether a passkey challenge says its `rpId`.
+    pub passkey_rp_id_in_answer: bool,
+    /// Origins that an assertion may come from, beside the issuer's own: of web pages, and of Android apps as
+    /// `android:apk-key-hash:` and the hash of the certificate.
+    pub passkey_origins: Vec<String>,
+    /// Whether a passkey has to verify its user.
+    pub passkey_user_verification: UserVerification,
+    /// Life of a passkey challenge in milliseconds; what its `timeout` says.
+    pub passkey_timeout_ms: u64,
+    /// Whether a passkey challenge lists the user's credentials.
+    pub passkey_lists_credentials: bool,
+    /// Where a passkey is asked for as the second factor.
+    pub passkey_second_factor_at: SecondFactorAt,
 }
 
 impl Default for Settings {
@@ -371,6 +432,13 @@ impl Default for Settings {
             keys_max_age: 3600,
             keys_lag: 0,
             keys_lag_fetches: 0,
+            passkey_rp_id: String::new(),
+            passkey_rp_id_in_answer: true,
+            passkey_origins: Vec::new(),
+            passkey_user_verification: UserVerification::Preferred,
+            passkey_timeout_ms: 60_000,
+            passkey_lists_credentials: true,
+            passkey_second_factor_at: SecondFactorAt::Both,
         }
     }
 }
@@ -416,6 +484,30 @@ pub enum Rotation {
     Rotate,
     /// The same refresh token until it ends.
     Static,
+}
+
+/// Whether a passkey has to verify its user, by PIN or biometrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UserVerification {
+    /// It does.
+    Required,
+    /// If it can.
+    Preferred,
+    /// It need not.
+    Discouraged,
+}
+
+/// Where Okta's two SDKs ask for a passkey as the second factor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SecondFactorAt {
+    /// Either place.
+    Both,
+    /// `/challenge` only.
+    Challenge,
+    /// `/primary-authenticate` with the `mfa_token` only.
+    PrimaryAuthenticate,
 }
 
 /// Which of Okta's two error bodies a 429 carries.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::config::Settings;
+use crate::config::{Passkey, Settings};
 use crate::emulator::Shared;
 use crate::script::Rule;
 use crate::server::{PushReaction, Reply, Request, Tap};
@@ -102,6 +102,7 @@ fn act(shared: &Shared, tenant: &Tenant, path: &[&str], body: &[u8]) -> Reply {
             tenant.lock_user(user, *action == "lock");
             done(true)
         }
+        ["users", user, "passkeys"] => reading(body, |passkey: Passkey| done(tenant.add_passkey(user, passkey))),
         ["keys", "rotate"] => {
             tenant.rotate_keys();
             done(true)

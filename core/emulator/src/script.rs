@@ -120,7 +120,7 @@ pub(crate) enum Kind {
     Fixed { status: u16, body: Body },
     Real(Edit),
     Error(String),
-    Tokens(TokenMutation),
+    Tokens(Box<TokenMutation>),
     Fault(Fault),
 }
 
@@ -170,7 +170,7 @@ impl Answer {
 
     /// Really signed tokens without any check of the request, then changed.
     pub fn tokens(mutation: TokenMutation) -> Self {
-        Self::new(Kind::Tokens(mutation))
+        Self::new(Kind::Tokens(Box::new(mutation)))
     }
 
     /// Something that breaks.
@@ -458,7 +458,7 @@ impl TryFrom<RawAnswer> for Answer {
         let takes_status = !kinds.is_empty();
         kinds.extend(raw.real.map(Kind::Real));
         kinds.extend(raw.error.map(Kind::Error));
-        kinds.extend(raw.tokens.map(Kind::Tokens));
+        kinds.extend(raw.tokens.map(|mutation| Kind::Tokens(Box::new(mutation))));
         kinds.extend(raw.fault.map(Kind::Fault));
         if kinds.len() > 1 {
             return Err("an answer is one of json, body, body_base64, real, error, tokens, fault".to_owned());

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::clock::Clock;
-use crate::config::{Config, Settings, Status};
+use crate::config::{Config, Factor, Passkey, Settings, Status};
 use crate::journal::Journal;
 use crate::script::Rule;
 use crate::server::{Call, Message, PendingPush, Place, Plan, PushReaction, Request, Server, State, Tap, Totp};
@@ -93,6 +93,18 @@ impl Tenant {
     /// What the user does with the next push that is started; further calls are for the pushes after it.
     pub fn on_next_push(&self, reaction: PushReaction) {
         self.state().expect_reaction(reaction);
+    }
+
+    /// Registers a passkey for a user, and the factor with it. False when there is no such user, or its public key is none
+    /// on P-256.
+    pub fn add_passkey(&self, username: &str, passkey: Passkey) -> bool {
+        let mut state = self.state();
+        let account = state.find_account(username).filter(|_| passkey.point().is_some());
+        let Some(account) = account.and_then(|account| state.accounts.get_mut(account)) else { return false };
+        account.user.factors.insert(Factor::Passkey);
+        account.user.passkeys.retain(|known| known.id != passkey.id);
+        account.user.passkeys.push(passkey);
+        true
     }
 
     /// The codes that were sent, oldest first.

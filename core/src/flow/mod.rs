@@ -5,6 +5,7 @@
 
 mod cancel;
 mod input;
+mod passkey;
 mod poll;
 mod registry;
 mod second_factor;
@@ -13,6 +14,7 @@ mod steps;
 mod throttle;
 mod transaction;
 
+pub use passkey::{EnrolledPasskey, UsePasskey};
 pub(crate) use registry::SignIns;
 pub use sign_in::SignIn;
 pub use steps::{ApproveOnDevice, ChooseFactor, EnterCode, Step};

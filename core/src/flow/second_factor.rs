@@ -5,7 +5,7 @@ use crate::env::BootInstant;
 use crate::error::{Kind, ResponseDefect};
 use crate::secret::Secret;
 use crate::wire::answer::{MoreAssurance, Why};
-use crate::wire::oob::{MFA_OOB, MFA_OTP};
+use crate::wire::requests::second_factor_grant;
 
 /// More than five factors in a row are a loop (row 151).
 const MAX_LEGS: u8 = 5;
@@ -61,7 +61,7 @@ impl SecondFactor {
     }
 
     fn hints_at(&self, factor: Factor) -> bool {
-        let grant = if factor == Factor::Otp { MFA_OTP } else { MFA_OOB };
+        let grant = second_factor_grant(factor);
         self.hint.as_ref().is_none_or(|hint| hint.iter().any(|known| known == grant))
     }
 
@@ -132,6 +132,7 @@ impl SecondFactor {
 mod tests {
     use super::*;
     use crate::error::Code;
+    use crate::wire::oob::{MFA_OOB, MFA_OTP, MFA_WEBAUTHN};
     use core::time::Duration;
 
     fn asked(hint: Option<&[&str]>) -> MoreAssurance {
@@ -161,12 +162,13 @@ mod tests {
     #[test]
     fn what_can_be_offered() {
         use Factor::*;
-        let all = [Otp, Push, Sms];
+        let all = [Otp, Push, Sms, Passkey];
         for (row, hint, capabilities, expected) in [
-            (146, None, &all[..], vec![Otp, Push, Sms]),
+            (146, None, &all[..], vec![Otp, Push, Sms, Passkey]),
             (149, Some(&[MFA_OTP, "urn:new:thing"][..]), &all[..], vec![Otp]),
             (149, Some(&[MFA_OOB][..]), &all[..], vec![Push, Sms]),
-            (149, Some(&["urn:new:thing"][..]), &all[..], vec![Otp, Push, Sms]),
+            (149, Some(&["urn:new:thing"][..]), &all[..], vec![Otp, Push, Sms, Passkey]),
+            (149, Some(&[MFA_WEBAUTHN][..]), &all[..], vec![Passkey]),
             (149, Some(&[MFA_OTP][..]), &[Sms][..], vec![Sms]),
             (149, None, &[][..], vec![]),
         ] {

@@ -30,12 +30,17 @@ use crate::wire::requests::{self, Common};
 pub struct SignIn {
     context: Arc<Context>,
     sign_ins: Arc<SignIns>,
-    username: String,
+    /// What was typed; `None` if a passkey says who it is.
+    username: Option<String>,
 }
 
 impl SignIn {
     pub(crate) fn new(context: Arc<Context>, sign_ins: Arc<SignIns>, username: &str) -> Self {
-        Self { context, sign_ins, username: username.to_owned() }
+        Self { context, sign_ins, username: Some(username.to_owned()) }
+    }
+
+    pub(crate) fn of_anybody(context: Arc<Context>, sign_ins: Arc<SignIns>) -> Self {
+        Self { context, sign_ins, username: None }
     }
 
     /// With the password.
@@ -104,6 +109,18 @@ impl SignIn {
         self.out_of_band(Factor::Email).await
     }
 
+    /// With a passkey.
+    ///
+    /// Sends `/primary-authenticate` with `challenge_hint=webauthn` (protocol.md §1.10). Gives [`Step::UsePasskey`].
+    ///
+    /// # Errors
+    /// [`Kind::Rejected`]: the server does not know the user. [`Kind::InvalidResponse`]: the challenge is for a relying party
+    /// that is neither the issuer nor configured ([`relying_parties`](crate::ClientBuilder::relying_parties)), or cannot be
+    /// used. [`Kind::Unsupported`]: the server wants another kind of credential.
+    pub async fn passkey(&self) -> Result<Step, Error> {
+        self.out_of_band(Factor::Passkey).await
+    }
+
     async fn entered(&self, attempt: Attempt, body: impl FnOnce(&Common, &str) -> Body) -> Result<Step, Error> {
         // Before the sign-in in hand is cancelled for nothing.
         self.sign_ins.may_try(&self.context, &self.username()?)?;
@@ -134,7 +151,9 @@ impl SignIn {
         Transaction::begin(&self.context, &self.sign_ins, self.username()?).await
     }
 
+    /// Empty if a passkey says who it is.
     fn username(&self) -> Result<String, Kind> {
-        input::username(&self.username, self.context.config.trim_usernames).ok_or(Kind::Rejected)
+        let Some(typed) = &self.username else { return Ok(String::new()) };
+        input::username(typed, self.context.config.trim_usernames).ok_or(Kind::Rejected)
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use super::input;
+use super::passkey::UsePasskey;
 use super::poll::{Move, Schedule};
 use super::second_factor::MAX_ATTEMPTS;
 use super::transaction::{Transaction, Turn};
@@ -33,6 +34,8 @@ pub enum Step {
     ApproveOnDevice(ApproveOnDevice),
     /// A code is on its way to the user.
     EnterCode(EnterCode),
+    /// The platform is to use a passkey.
+    UsePasskey(UsePasskey),
     /// The server wants something that this version or the declared capabilities cannot do.
     Unsupported(Unsupported),
 }
@@ -44,6 +47,7 @@ impl Step {
             Self::ChooseFactor(choice) => Some(choice.clone()),
             Self::ApproveOnDevice(step) => step.choice(),
             Self::EnterCode(step) => step.choice(),
+            Self::UsePasskey(step) => step.choice(),
             Self::SignedIn(_) | Self::Unsupported(_) => None,
         }
     }
@@ -128,6 +132,16 @@ impl ChooseFactor {
         self.out_of_band(Factor::Email).await
     }
 
+    /// A passkey; gives [`Step::UsePasskey`]. Sends `/challenge`, or what
+    /// [`passkey_start`](crate::ClientBuilder::passkey_start) says.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidResponse`]: the challenge is for a relying party that is neither the issuer nor configured, or cannot be
+    /// used. [`Kind::Unsupported`]: the server wants another kind of credential.
+    pub async fn passkey(&self) -> Result<Step, Error> {
+        self.out_of_band(Factor::Passkey).await
+    }
+
     /// Ends the sign-in: nothing more is sent, its secrets are wiped, and tokens that still arrive are revoked. If its
     /// session is being stored at this moment, it is signed in, and the call that waits gives the session.
     pub fn cancel(&self) {
@@ -176,7 +190,9 @@ pub(super) async fn start(
         .sign_ins
         .may_send(&transaction.context, &transaction.username, factor)
         .map_err(|k| transaction.error(k))?;
-    transaction.sign_ins.sends().remember(&transaction.username, factor, now);
+    if factor != Factor::Passkey {
+        transaction.sign_ins.sends().remember(&transaction.username, factor, now);
+    }
     let answer = transaction.send_prompt(turn, factor, leg.is_some()).await.map_err(|failure| {
         if failure.surely_nothing_sent() {
             transaction.sign_ins.sends().forget(&transaction.username, factor, now);
@@ -187,6 +203,10 @@ pub(super) async fn start(
         }
     })?;
     transaction.heard_from();
+    if factor == Factor::Passkey {
+        let challenge = transaction.passkey_challenge(answer).map_err(|kind| transaction.error(kind))?;
+        return Ok(Step::UsePasskey(UsePasskey::new(transaction, leg, challenge)));
+    }
     let challenge = match leg {
         Some(_) => parse_challenge(answer, factor),
         None => parse_oob(answer, factor).map(Challenge::Oob),
@@ -199,10 +219,12 @@ pub(super) async fn start(
         transaction.error(kind)
     })?;
     Ok(match challenge {
-        Challenge::Otp => Step::EnterCode(EnterCode { prompt: Prompt::new(transaction, Factor::Otp, leg, None) }),
+        Challenge::Otp => {
+            Step::EnterCode(EnterCode { prompt: Prompt::new(transaction, Factor::Otp, leg, None, OTP_LIFE) })
+        }
         Challenge::Oob(oob) => {
-            let binding = oob.binding.clone();
-            let prompt = Prompt::new(transaction, factor, leg, Some(oob));
+            let Oob { oob_code, binding, expires_in } = oob;
+            let prompt = Prompt::new(transaction, factor, leg, Some(oob_code), expires_in);
             match binding {
                 Binding::None { interval } => Step::ApproveOnDevice(ApproveOnDevice::new(prompt, None, interval)),
                 Binding::Transfer { number, interval } => {
@@ -214,15 +236,16 @@ pub(super) async fn start(
     })
 }
 
-/// What the two waiting steps have in common.
-struct Prompt {
-    transaction: Arc<Transaction>,
+/// What the waiting steps have in common.
+pub(super) struct Prompt {
+    pub(super) transaction: Arc<Transaction>,
     factor: Factor,
-    leg: Option<u8>,
-    /// The number under which the sign-in keeps its `oob_code`; `None` if an authenticator app's code is asked for.
+    pub(super) leg: Option<u8>,
+    /// The number under which the sign-in keeps its `oob_code`; `None` if there is none: an authenticator app's code or a
+    /// passkey is asked for.
     number: Option<u32>,
     deadline: BootInstant,
-    expires_at: SystemTime,
+    pub(super) expires_at: SystemTime,
     resend_at: SystemTime,
     spent: AtomicBool,
 }
@@ -231,16 +254,21 @@ struct Prompt {
 const OTP_LIFE: Duration = Duration::from_secs(300);
 
 impl Prompt {
-    fn new(transaction: &Arc<Transaction>, factor: Factor, leg: Option<u8>, oob: Option<Oob>) -> Self {
+    pub(super) fn new(
+        transaction: &Arc<Transaction>,
+        factor: Factor,
+        leg: Option<u8>,
+        oob_code: Option<Secret>,
+        life: Duration,
+    ) -> Self {
         let clock = &transaction.context.env.clock;
         let (now, wall) = (clock.boot(), clock.wall());
-        let life = oob.as_ref().map_or(OTP_LIFE, |oob| oob.expires_in);
         let resend = transaction.sign_ins.sends().allowed_at(&transaction.username, factor, now);
         Self {
             transaction: Arc::clone(transaction),
             factor,
             leg,
-            number: oob.map(|oob| transaction.keep_prompt(oob.oob_code, life)),
+            number: oob_code.map(|code| transaction.keep_prompt(code, life)),
             deadline: now.plus(life),
             expires_at: wall.plus(life).to_system_time(),
             resend_at: wall.plus(resend.since(now)).to_system_time(),
@@ -248,19 +276,25 @@ impl Prompt {
         }
     }
 
-    /// The right to act on this step, if it is neither spent nor over.
-    fn turn(&self) -> Result<Arc<Turn>, Error> {
-        let turn = self.transaction.turn()?;
-        if let Some(leg) = self.leg {
-            self.transaction.is_current(leg)?;
-        }
+    /// The right to act on this step, if it is not spent.
+    pub(super) fn turn(&self) -> Result<Arc<Turn>, Error> {
+        let turn = self.turn_anew()?;
         if self.spent.load(Ordering::SeqCst) {
             return Err(self.transaction.error(Kind::Busy));
         }
         Ok(turn)
     }
 
-    fn spend(&self) {
+    /// The right to begin what this step is about anew, spent or not.
+    pub(super) fn turn_anew(&self) -> Result<Arc<Turn>, Error> {
+        let turn = self.transaction.turn()?;
+        if let Some(leg) = self.leg {
+            self.transaction.is_current(leg)?;
+        }
+        Ok(turn)
+    }
+
+    pub(super) fn spend(&self) {
         self.spent.store(true, Ordering::SeqCst);
         self.forget();
     }
@@ -271,7 +305,7 @@ impl Prompt {
         }
     }
 
-    fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.transaction.context.env.clock.boot() >= self.deadline
     }
 
@@ -292,14 +326,14 @@ impl Prompt {
         self.transaction.exchange(turn, leg, attempt, body).await
     }
 
-    fn failed(&self, failure: Failure) -> Error {
+    pub(super) fn failed(&self, failure: Failure) -> Error {
         match self.leg {
             Some(_) => self.transaction.second_factor_failed(self.factor, false, failure),
             None => self.transaction.failed(failure),
         }
     }
 
-    fn choice(&self) -> Option<ChooseFactor> {
+    pub(super) fn choice(&self) -> Option<ChooseFactor> {
         self.leg.map(|leg| ChooseFactor::new(&self.transaction, leg))
     }
 

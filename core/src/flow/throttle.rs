@@ -25,7 +25,9 @@ const MAX_REMEMBERED: usize = 256;
 pub(crate) fn spacing(factor: Factor) -> Duration {
     match factor {
         Factor::Push => Duration::from_secs(5),
-        _ => Duration::from_secs(30),
+        // A challenge goes to the app, and disturbs nobody.
+        Factor::Passkey => Duration::ZERO,
+        Factor::Otp | Factor::Sms | Factor::Voice | Factor::Email => Duration::from_secs(30),
     }
 }
 

@@ -14,12 +14,12 @@ use super::registry::SignIns;
 use super::second_factor::{SecondFactor, Verdict};
 use super::steps::{ChooseFactor, Step};
 use crate::audit::{Attempt, AuditKind, SecurityEvent, Trail};
-use crate::config::{Factor, WiderScopes};
+use crate::config::{Factor, PasskeyStart, WiderScopes};
 use crate::context::{Abandoned, Context, Outcome, in_background};
 use crate::discovery::Discovery;
 use crate::env::{BootInstant, Conversation, Method};
 use crate::error::{Code, Error, Kind, ResponseDefect, TokenCheck, Unsupported};
-use crate::jose::id_token::SKEW;
+use crate::jose::id_token::{IdTokenClaims, SKEW};
 use crate::jose::jwks::KeySet;
 use crate::secret::Secret;
 use crate::session::rules::Now;
@@ -29,6 +29,7 @@ use crate::wire::answer::{Failure, Leg, MoreAssurance, Reply, Why};
 use crate::wire::form::Body;
 use crate::wire::json::Object;
 use crate::wire::metadata::Metadata;
+use crate::wire::passkey::{PasskeyChallenge, RelyingParties, parse_passkey};
 use crate::wire::requests::{self, Common};
 use crate::wire::said;
 use crate::wire::tokens::{TokenKind, parse_tokens, salvage};
@@ -219,13 +220,27 @@ impl Transaction {
         factor: Factor,
         second: bool,
     ) -> Result<Object, Failure> {
-        let (url, body) = if second {
-            let body = self.with_mfa_token(|token| requests::challenge(&self.common, token, factor))?;
-            (self.metadata.challenge.clone(), body)
-        } else {
-            let body = requests::primary_authenticate(&self.common, &self.username, factor);
-            (self.metadata.primary_authenticate.clone(), body)
+        let common = &self.common;
+        let at_primary = self.context.config.passkey_start == PasskeyStart::PrimaryAuthenticate;
+        let (url, body) = match (second, factor) {
+            (true, Factor::Passkey) if at_primary => {
+                let body = self.with_mfa_token(|token| requests::primary_passkey(common, None, Some(token)))?;
+                (&self.metadata.primary_authenticate, body)
+            }
+            (true, _) => {
+                let body = self.with_mfa_token(|token| requests::challenge(common, token, factor))?;
+                (&self.metadata.challenge, body)
+            }
+            (false, Factor::Passkey) => {
+                let username = Some(self.username.as_str()).filter(|name| !name.is_empty());
+                (&self.metadata.primary_authenticate, requests::primary_passkey(common, username, None))
+            }
+            (false, _) => {
+                let body = requests::primary_authenticate(common, &self.username, factor);
+                (&self.metadata.primary_authenticate, body)
+            }
         };
+        let url = url.clone();
         let transaction = Arc::clone(self);
         self.request(turn, Attempt::Send(factor), move |abandoned| async move {
             let reply = transaction.post(url.as_str(), body, &abandoned).await?;
@@ -233,6 +248,13 @@ impl Transaction {
             Ok((answer, said::request_id(&reply.response, &reply.private)))
         })
         .await
+    }
+
+    /// A passkey's challenge, if it is for a relying party that this client answers for.
+    pub(super) fn passkey_challenge(&self, answer: Object) -> Result<PasskeyChallenge, Kind> {
+        let config = &self.context.config;
+        let parties = RelyingParties { issuer_host: config.issuer.host(), configured: &config.relying_parties };
+        parse_passkey(answer, &parties)
     }
 
     /// Builds a body that carries the `mfa_token`, if there is one that is still good.
@@ -582,9 +604,9 @@ impl Transaction {
         self.end();
         self.conversation.close().await;
         let new = NewSession {
+            username: self.username_by(claims.as_ref()),
             tokens,
             claims,
-            username: self.username.clone(),
             requested: self.common.scopes.clone(),
             sent,
             transaction_id: self.id.clone(),
@@ -601,6 +623,14 @@ impl Transaction {
             }
             Established::Failed(tokens, kind) => Err(refuse(kind, Some(session::newest(&tokens)))),
         }
+    }
+
+    /// What was typed; if a passkey said who it is, what the server calls them.
+    fn username_by(&self, claims: Option<&IdTokenClaims>) -> String {
+        if !self.username.is_empty() {
+            return self.username.clone();
+        }
+        claims.and_then(|claims| claims.raw.str("preferred_username")).unwrap_or_default().to_owned()
     }
 
     /// Over: nothing is sent any more, and the secrets are wiped.

@@ -7,6 +7,7 @@ pub(crate) mod http_date;
 pub(crate) mod json;
 pub(crate) mod metadata;
 pub(crate) mod oob;
+pub(crate) mod passkey;
 pub(crate) mod private;
 pub(crate) mod rate_limit;
 pub(crate) mod requests;

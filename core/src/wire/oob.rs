@@ -40,6 +40,7 @@ pub(crate) enum Challenge {
 
 pub(crate) const MFA_OOB: &str = "http://auth0.com/oauth/grant-type/mfa-oob";
 pub(crate) const MFA_OTP: &str = "http://auth0.com/oauth/grant-type/mfa-otp";
+pub(crate) const MFA_WEBAUTHN: &str = "urn:okta:params:oauth:grant-type:mfa-webauthn";
 
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(5);
 const DEFAULT_LIFE: Duration = Duration::from_secs(300);

@@ -4,7 +4,8 @@
 //! keep away from it.
 
 use super::form::{Body, Form};
-use super::oob::{MFA_OOB, MFA_OTP};
+use super::oob::{MFA_OOB, MFA_OTP, MFA_WEBAUTHN};
+use super::passkey::{Assertion, WEBAUTHN};
 use crate::config::{ClientId, Factor, Scopes};
 
 const OOB: &str = "urn:okta:params:oauth:grant-type:oob";
@@ -31,9 +32,17 @@ impl Common {
 
     /// The second-factor grants that the declared capabilities need.
     pub(crate) fn second_factor_grants(&self) -> Vec<&'static str> {
-        let out_of_band = self.capabilities.iter().any(|factor| *factor != Factor::Otp);
-        let otp = self.capabilities.contains(&Factor::Otp);
-        [(out_of_band, MFA_OOB), (otp, MFA_OTP)].into_iter().filter(|(can, _)| *can).map(|(_, g)| g).collect()
+        let needs = |grant: &str| self.capabilities.iter().any(|factor| second_factor_grant(*factor) == grant);
+        [MFA_OOB, MFA_OTP, MFA_WEBAUTHN].into_iter().filter(|grant| needs(grant)).collect()
+    }
+}
+
+/// The grant that carries a factor as the second one.
+pub(crate) fn second_factor_grant(factor: Factor) -> &'static str {
+    match factor {
+        Factor::Otp => MFA_OTP,
+        Factor::Passkey => MFA_WEBAUTHN,
+        Factor::Push | Factor::Sms | Factor::Voice | Factor::Email => MFA_OOB,
     }
 }
 
@@ -73,12 +82,29 @@ pub(crate) fn primary_authenticate(common: &Common, username: &str, factor: Fact
     form.encode()
 }
 
+/// `/primary-authenticate` for a passkey (§1.10): of a user, of whoever it belongs to, or with an `mfa_token` as the second
+/// factor (X2).
+pub(crate) fn primary_passkey(common: &Common, username: Option<&str>, mfa_token: Option<&str>) -> Body {
+    let mut form = Form::new();
+    if let Some(username) = username {
+        form.private("login_hint", username);
+    }
+    if let Some(mfa_token) = mfa_token {
+        form.private("mfa_token", mfa_token);
+    }
+    form.push("challenge_hint", WEBAUTHN);
+    form.push("client_id", common.client_id.as_str());
+    form.encode()
+}
+
 /// `/challenge` (§1.11); no scope there.
 pub(crate) fn challenge(common: &Common, mfa_token: &str, factor: Factor) -> Body {
     let mut form = Form::new();
     form.private("mfa_token", mfa_token);
-    form.push("challenge_types_supported", MFA_OOB);
-    form.push("channel_hint", factor.name());
+    form.push("challenge_types_supported", second_factor_grant(factor));
+    if factor != Factor::Passkey {
+        form.push("channel_hint", factor.name());
+    }
     form.push("client_id", common.client_id.as_str());
     form.encode()
 }
@@ -110,6 +136,29 @@ pub(crate) fn mfa_otp(common: &Common, mfa_token: &str, code: &str) -> Body {
     form.private("mfa_token", mfa_token);
     form.private("otp", code);
     form.push("scope", common.scopes.as_str());
+    form.push("client_id", common.client_id.as_str());
+    form.encode()
+}
+
+/// `/token` for a passkey, first or second (§1.6). Its parameters are camelCase, unlike all others; no credential id.
+pub(crate) fn passkey(common: &Common, assertion: &Assertion, mfa_token: Option<&str>) -> Body {
+    let grants = common.grants(WEBAUTHN);
+    let mut form = Form::new();
+    form.push("grant_type", if mfa_token.is_some() { MFA_WEBAUTHN } else { WEBAUTHN });
+    if let Some(mfa_token) = mfa_token {
+        form.private("mfa_token", mfa_token);
+    }
+    // EXPOSE: written into the request body, which wipes itself after its one send.
+    form.private("authenticatorData", assertion.authenticator_data.expose());
+    form.private("clientDataJSON", assertion.client_data.expose());
+    form.private("signature", assertion.signature.expose());
+    if let Some(user_handle) = &assertion.user_handle {
+        form.private("userHandle", user_handle.expose());
+    }
+    form.push("scope", common.scopes.as_str());
+    if mfa_token.is_none() {
+        form.push("grant_types_supported", &grants);
+    }
     form.push("client_id", common.client_id.as_str());
     form.encode()
 }
@@ -154,7 +203,15 @@ mod tests {
     #[test]
     fn each_request_has_exactly_its_parameters() {
         let c = common();
-        let second = "http%3A%2F%2Fauth0.com%2Foauth%2Fgrant-type%2Fmfa-oob+http%3A%2F%2Fauth0.com%2Foauth%2Fgrant-type%2Fmfa-otp";
+        let second = "http%3A%2F%2Fauth0.com%2Foauth%2Fgrant-type%2Fmfa-oob+http%3A%2F%2Fauth0.com%2Foauth%2Fgrant-type%2Fmfa-otp+urn%3Aokta%3Aparams%3Aoauth%3Agrant-type%3Amfa-webauthn";
+        let assertion = |user_handle: Option<&str>| Assertion {
+            authenticator_data: "AA".into(),
+            client_data: "BB".into(),
+            signature: "CC".into(),
+            user_handle: user_handle.map(Into::into),
+        };
+        let webauthn = "urn%3Aokta%3Aparams%3Aoauth%3Agrant-type%3Awebauthn";
+        let mfa_webauthn = "urn%3Aokta%3Aparams%3Aoauth%3Agrant-type%3Amfa-webauthn";
         let scope = "scope=openid+offline_access";
         for (body, expected) in [
             (
@@ -192,6 +249,28 @@ mod tests {
                 ),
             ),
             (
+                primary_passkey(&c, Some("ana"), None),
+                format!("login_hint=ana&challenge_hint={webauthn}&client_id=0oa1"),
+            ),
+            (primary_passkey(&c, None, None), format!("challenge_hint={webauthn}&client_id=0oa1")),
+            (primary_passkey(&c, None, Some("m")), format!("mfa_token=m&challenge_hint={webauthn}&client_id=0oa1")),
+            (
+                challenge(&c, "m", Factor::Passkey),
+                format!("mfa_token=m&challenge_types_supported={mfa_webauthn}&client_id=0oa1"),
+            ),
+            (
+                passkey(&c, &assertion(Some("DD")), None),
+                format!(
+                    "grant_type={webauthn}&authenticatorData=AA&clientDataJSON=BB&signature=CC&userHandle=DD&{scope}&grant_types_supported={webauthn}+{second}&client_id=0oa1"
+                ),
+            ),
+            (
+                passkey(&c, &assertion(None), Some("m")),
+                format!(
+                    "grant_type={mfa_webauthn}&mfa_token=m&authenticatorData=AA&clientDataJSON=BB&signature=CC&{scope}&client_id=0oa1"
+                ),
+            ),
+            (
                 refresh(&c.client_id, "r", "openid"),
                 "grant_type=refresh_token&refresh_token=r&scope=openid&client_id=0oa1".to_owned(),
             ),
@@ -209,6 +288,7 @@ mod tests {
         let only = |capabilities: Vec<Factor>| Common { capabilities, ..common() }.second_factor_grants();
         assert_eq!(only(vec![Factor::Otp]), [MFA_OTP]);
         assert_eq!(only(vec![Factor::Sms]), [MFA_OOB]);
+        assert_eq!(only(vec![Factor::Passkey, Factor::Push]), [MFA_OOB, MFA_WEBAUTHN]);
         assert!(only(vec![]).is_empty());
     }
 }

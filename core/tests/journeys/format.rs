@@ -44,6 +44,9 @@ pub(crate) struct Configuration {
     pub(crate) accounts: Option<String>,
     /// `okta` or `oidc`.
     pub(crate) profile: Option<String>,
+    pub(crate) relying_parties: Vec<String>,
+    /// `challenge` or `primary_authenticate`.
+    pub(crate) passkey_start: Option<String>,
     /// `never` or `when_due`, by process.
     pub(crate) refresh_policy: BTreeMap<String, String>,
     /// Whether the processes have a lock that they share.

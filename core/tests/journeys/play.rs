@@ -13,6 +13,7 @@ use super::check::{Canaries, check, equal};
 use super::format::Vector;
 use super::processes::{Device, FIRST, Process};
 use super::store::Mood;
+use super::support::authenticator::Platform;
 use super::support::world::World;
 use super::support::{self};
 
@@ -32,6 +33,8 @@ pub(crate) struct Play<'a> {
     /// Refresh tokens by the names that the vector gave them.
     pub(super) noted: BTreeMap<String, String>,
     pub(super) canaries: Canaries,
+    /// The device's authenticator, once it has a passkey.
+    pub(super) platform: Option<Platform>,
 }
 
 pub(crate) fn play(vector: &Vector) -> Result<(), String> {
@@ -57,6 +60,7 @@ pub(crate) fn play(vector: &Vector) -> Result<(), String> {
         last_token: None,
         noted: BTreeMap::new(),
         canaries: Canaries::default(),
+        platform: None,
     };
     play.go_to(FIRST.to_owned());
     for (number, call) in vector.calls.iter().enumerate() {
@@ -336,6 +340,10 @@ impl Play<'_> {
             }
         } else if let Some(rule) = call.remove("script") {
             self.tenant.script(serde_json::from_value(rule).map_err(|error| error.to_string())?);
+        } else if let Some(username) = take_text(call, "registers_passkey") {
+            let mut platform = Platform::at(&origin_of(&self.tenant.issuer()));
+            platform.registers(&self.tenant, &username);
+            self.platform = Some(platform);
         } else if call.remove("clear_script").is_some() {
             self.tenant.clear_script();
         } else if let Some(expected) = call.remove("store_has") {
@@ -484,6 +492,12 @@ impl From<Result<Vec<SignOut>, Error>> for Outcome {
     }
 }
 
+/// The origin of an address.
+pub(super) fn origin_of(url: &str) -> String {
+    let rest = url.strip_prefix("https://").expect("https");
+    format!("https://{}", rest.split('/').next().expect("a host"))
+}
+
 pub(super) fn take_text(call: &mut Map<String, Value>, name: &str) -> Option<String> {
     match call.remove(name)? {
         Value::String(text) => Some(text),
@@ -496,6 +510,7 @@ pub(crate) fn fill(text: &str, tenant: &Tenant) -> String {
         .replace("{org_issuer}", &tenant.org_issuer())
         .replace("{client_id}", &tenant.client_id())
         .replace("{resource}", &tenant.resource_url())
+        .replace("{origin}", &origin_of(&tenant.issuer()))
 }
 
 fn step_name(step: &Step) -> &'static str {
@@ -504,6 +519,7 @@ fn step_name(step: &Step) -> &'static str {
         Step::ChooseFactor(_) => "ChooseFactor",
         Step::ApproveOnDevice(_) => "ApproveOnDevice",
         Step::EnterCode(_) => "EnterCode",
+        Step::UsePasskey(_) => "UsePasskey",
         Step::Unsupported(_) => "UnsupportedStep",
         _ => "another step",
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use directauth::env::{BootInstant, BoxFuture, Clock, Environment, HttpTransport, NetworkOptions, Spawner, WallTime};
 use directauth::{
-    Accounts, Client, Error, Factor, Profile, RefreshPolicy, Session, Step, WhenStorageFails, WiderScopes,
+    Accounts, Client, Error, Factor, PasskeyStart, Profile, RefreshPolicy, Session, Step, WhenStorageFails, WiderScopes,
 };
 use directauth_emulator::Tenant;
 use futures_util::future::{AbortHandle, abortable};
@@ -105,6 +105,12 @@ impl<'a> Device<'a> {
             None | Some("one") => builder,
             Some("many") => builder.accounts(Accounts::Many),
             Some(other) => panic!("unknown accounts {other}"),
+        };
+        builder = builder.relying_parties(config.relying_parties.clone());
+        builder = match config.passkey_start.as_deref() {
+            None | Some("challenge") => builder,
+            Some("primary_authenticate") => builder.passkey_start(PasskeyStart::PrimaryAuthenticate),
+            Some(other) => panic!("unknown place {other}"),
         };
         builder = match config.profile.as_deref() {
             None | Some("okta") => builder,

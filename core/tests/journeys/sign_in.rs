@@ -2,7 +2,8 @@
 
 use directauth::{SignIn, Step};
 use directauth_emulator::PushReaction;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use sha2::Digest;
 
 use super::check::equal;
 use super::play::{Outcome, Play, Request, take_text};
@@ -15,6 +16,30 @@ impl Play<'_> {
             self.canaries.typed(&self.username.clone());
             let sign_in = self.process().client().sign_in(&username);
             return self.first_factor(call, sign_in).map(Some);
+        }
+        if call.remove("sign_in_with_passkey").is_some() {
+            let client = self.process().client().clone();
+            return Ok(Some(Box::pin(async move { client.sign_in_with_passkey().await.into() })));
+        }
+        if let Some(answer) = take_text(call, "answer") {
+            let step = self.process().step.clone().ok_or("no step")?;
+            let Step::UsePasskey(passkey) = &*step else { return Err(format!("no passkey step, but {step:?}")) };
+            let answer = self.assertion(&answer, passkey.request_json())?;
+            return Ok(Some(Box::pin(async move {
+                match &*step {
+                    Step::UsePasskey(step) => step.answer(&answer).await.into(),
+                    other => panic!("{other:?}"),
+                }
+            })));
+        }
+        if call.remove("renew").is_some() {
+            let step = self.process().step.clone();
+            return Ok(Some(Box::pin(async move {
+                match step.as_deref() {
+                    Some(Step::UsePasskey(step)) => step.renew().await.into(),
+                    other => panic!("no passkey step, but {other:?}"),
+                }
+            })));
         }
         if let Some(factor) = take_text(call, "choose") {
             let choice = match self.step() {
@@ -29,6 +54,7 @@ impl Play<'_> {
                     "sms" => choice.sms().await,
                     "voice" => choice.voice().await,
                     "email" => choice.email().await,
+                    "passkey" => choice.passkey().await,
                     other => panic!("unknown factor {other}"),
                 };
                 step.into()
@@ -75,13 +101,14 @@ impl Play<'_> {
             let code = self.type_code(&code);
             return Ok(Box::pin(async move { sign_in.otp(code).await.into() }));
         }
-        for name in ["push", "sms", "voice", "email"] {
+        for name in ["push", "sms", "voice", "email", "passkey"] {
             if call.remove(name).is_some() {
                 return Ok(Box::pin(async move {
                     let step = match name {
                         "push" => sign_in.push().await,
                         "sms" => sign_in.sms().await,
                         "voice" => sign_in.voice().await,
+                        "passkey" => sign_in.passkey().await,
                         _ => sign_in.email().await,
                     };
                     step.into()
@@ -89,6 +116,17 @@ impl Play<'_> {
             }
         }
         Err("no first factor given".into())
+    }
+
+    /// What the platform makes of a request: a signed answer, one that nobody has signed, or none.
+    fn assertion(&mut self, kind: &str, request: &str) -> Result<String, String> {
+        match kind {
+            "signed" => self.platform.as_mut().ok_or("nobody has a passkey")?.asked(request),
+            "unsigned" => Ok(unsigned(request, None)),
+            "of_another_challenge" => Ok(unsigned(request, Some("QW5vdGhlciBjaGFsbGVuZ2U"))),
+            "nonsense" => Ok("{}".to_owned()),
+            other => Err(format!("unknown answer {other}")),
+        }
     }
 
     /// What is done with the step in hand, or seen of it, without a request; `None` if the call is about something else.
@@ -105,12 +143,24 @@ impl Play<'_> {
             let Some(Step::ChooseFactor(choice)) = self.step() else { return Err("no choice".into()) };
             let found: Vec<_> = choice.factors().into_iter().map(|f| Value::from(f.name())).collect();
             equal("factors", &Value::Array(found), &expected)?;
+        } else if let Some(expected) = call.remove("request") {
+            let Some(Step::UsePasskey(step)) = self.step() else { return Err("no passkey step".into()) };
+            let found: Map<String, Value> = serde_json::from_str(step.request_json()).map_err(|e| e.to_string())?;
+            let expected: Map<String, Value> = serde_json::from_value(expected).map_err(|e| e.to_string())?;
+            for (name, expected) in expected {
+                equal(&name, found.get(&name).unwrap_or(&Value::Null), &expected)?;
+            }
+        } else if let Some(expected) = call.remove("enrolled") {
+            let Some(Step::UsePasskey(step)) = self.step() else { return Err("no passkey step".into()) };
+            let found = step.enrolled().iter().map(|passkey| Value::from(passkey.name.as_str())).collect();
+            equal("enrolled", &Value::Array(found), &expected)?;
         } else if let Some(expected) = call.remove("number") {
             self.look_at_number(&expected)?;
         } else if let Some(expected) = call.remove("expires_in_s") {
             let at = match (self.step(), &self.process().session) {
                 (Some(Step::ApproveOnDevice(step)), _) => step.expires_at(),
                 (Some(Step::EnterCode(step)), _) => step.expires_at(),
+                (Some(Step::UsePasskey(step)), _) => step.expires_at(),
                 (None, Some(session)) => session.expires_at(),
                 other => return Err(format!("nothing expires: {other:?}")),
             };
@@ -158,6 +208,7 @@ impl Play<'_> {
         match self.step() {
             Some(Step::ApproveOnDevice(step)) => step.cancel(),
             Some(Step::EnterCode(step)) => step.cancel(),
+            Some(Step::UsePasskey(step)) => step.cancel(),
             Some(Step::ChooseFactor(step)) => step.cancel(),
             other => return Err(format!("nothing to cancel: {other:?}")),
         }
@@ -192,4 +243,22 @@ impl Play<'_> {
             other => other.to_owned(),
         }
     }
+}
+
+/// An answer to a request, or to another challenge, that nobody has signed.
+fn unsigned(request: &str, challenge: Option<&str>) -> String {
+    let base64url = |bytes: &[u8]| data_encoding::BASE64URL_NOPAD.encode(bytes);
+    let request: Value = serde_json::from_str(request).expect("JSON");
+    let asked = request["challenge"].as_str().expect("a challenge");
+    let client =
+        json!({"type": "webauthn.get", "challenge": challenge.unwrap_or(asked), "origin": "https://localhost"});
+    let mut data = sha2::Sha256::digest(request["rpId"].as_str().expect("a relying party")).to_vec();
+    data.extend([5, 0, 0, 0, 1]);
+    let id = request["allowCredentials"][0]["id"].as_str().unwrap_or("AQID");
+    let response = json!({
+        "clientDataJSON": base64url(client.to_string().as_bytes()),
+        "authenticatorData": base64url(&data),
+        "signature": base64url(b"nobody's"),
+    });
+    json!({"id": id, "rawId": id, "type": "public-key", "response": response}).to_string()
 }

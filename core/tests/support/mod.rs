@@ -3,6 +3,7 @@
 #![expect(unreachable_pub, reason = "shared by test binaries that each use their own part")]
 #![allow(dead_code, reason = "as above")]
 
+pub mod authenticator;
 pub mod line;
 pub mod net;
 pub mod proxy;

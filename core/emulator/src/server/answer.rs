@@ -44,7 +44,7 @@ impl Reply {
 #[derive(Debug)]
 pub(crate) enum Refusal {
     /// `error` and `error_description`, from the catalogue.
-    OAuth { row: &'static Row, fill: [String; 2], members: Map<String, Value>, status: Option<u16> },
+    OAuth { row: &'static Row, fill: [String; 2], members: Box<Map<String, Value>>, status: Option<u16> },
     /// `errorCode` and `errorSummary`, from the catalogue.
     Api { row: &'static ApiRow, fill: String },
     /// The same envelope with an OAuth code in it, which discovery answers for a client that it does not know.
@@ -65,7 +65,7 @@ impl Refusal {
 
     /// A row, its `{x}` and `{y}` filled in.
     pub(crate) fn changed(row: &'static Row, x: impl Into<String>, y: impl Into<String>) -> Self {
-        Self::OAuth { row, fill: [x.into(), y.into()], members: Map::new(), status: None }
+        Self::OAuth { row, fill: [x.into(), y.into()], members: Box::default(), status: None }
     }
 
     /// A row of envelope B, its `{0}` filled in.
@@ -84,7 +84,7 @@ impl Refusal {
 
     pub(crate) fn into_reply(self, settings: &Settings, operation: Operation) -> Reply {
         match self {
-            Self::OAuth { row, fill, members, status } => oauth(row, &fill, members, status, settings),
+            Self::OAuth { row, fill, members, status } => oauth(row, &fill, *members, status, settings),
             Self::Api { row, fill } => api(row, &fill),
             Self::UnknownClient { client } => {
                 let summary = format!("Invalid value for 'client_id' parameter: {client}.");

@@ -4,10 +4,10 @@
 use serde_json::json;
 
 use super::answer::{Refusal, Reply};
-use super::policy::{Bound, Leg};
+use super::policy::{Bound, Leg, Method};
 use super::request::Form;
 use super::{Answered, Call, GrantType, Operation, State, catalogue};
-use crate::config::{Factor, Status};
+use crate::config::{Factor, SecondFactorAt, Status};
 
 impl State {
     /// Starts an out-of-band prompt as the first factor.
@@ -16,6 +16,9 @@ impl State {
         self.refuse_scope(&mut leg)?;
         form.refuse_credentials_but(&["login_hint", "mfa_token"])?;
         let is_primary = call.place.operation == Operation::PrimaryAuthenticate;
+        if is_primary && form.value("challenge_hint") == Some(GrantType::WebAuthn.uri()) {
+            return self.primary_passkey(call, &leg, form);
+        }
         // Before the user is looked at: a passkey may be asked for without one.
         if let Some(hint) = form.value("challenge_hint").filter(|hint| is_primary && *hint != GrantType::Oob.uri()) {
             return Err(Refusal::of(catalogue::DIRECT_AUTH_INVALID_CHALLENGE_HINT, hint));
@@ -39,6 +42,49 @@ impl State {
         Ok(Reply::json(200, &prompt.into()))
     }
 
+    /// A passkey: as the first factor, also without a username, or with an `mfa_token` as the second (X2).
+    fn primary_passkey(&mut self, call: &Call<'_>, leg: &Leg, form: &Form) -> Answered {
+        if let Some(mfa_token) = form.value("mfa_token") {
+            if self.settings.passkey_second_factor_at == SecondFactorAt::Challenge {
+                return Err(Refusal::of(catalogue::DIRECT_AUTH_INVALID_CHALLENGE_HINT, GrantType::WebAuthn.uri()));
+            }
+            let (account, first) = self.transaction(call, leg, mfa_token)?;
+            return self.second_passkey(call, leg, mfa_token, account, first);
+        }
+        self.check_grant(GrantType::WebAuthn.uri())?;
+        self.check_first_leg(leg)?;
+        let account = match form.value("login_hint") {
+            None => None,
+            Some(username) => {
+                let account = self.find_account(username).ok_or(catalogue::DIRECT_AUTH_INVALID_LOGIN_HINT)?;
+                match self.account(account)?.user.status {
+                    Status::Locked => return Err(catalogue::DIRECT_AUTH_INVALID_LOGIN_HINT.into()),
+                    Status::Unassigned => return Err(catalogue::USER_NOT_ASSIGNED.into()),
+                    Status::Active | Status::PasswordExpired => {}
+                }
+                self.check_enrolled(account, Factor::Passkey)?;
+                Some(account)
+            }
+        };
+        let challenge = self.start_passkey(call, account, Bound::by(leg), None)?;
+        Ok(Reply::json(200, &challenge.into()))
+    }
+
+    fn second_passkey(
+        &mut self,
+        call: &Call<'_>,
+        leg: &Leg,
+        mfa_token: &str,
+        account: usize,
+        first: Method,
+    ) -> Answered {
+        self.check_second(account, Factor::Passkey, first)?;
+        self.check_grant(GrantType::MfaWebAuthn.uri())?;
+        let bound = self.bound_of(mfa_token, leg);
+        let challenge = self.start_passkey(call, Some(account), bound, Some(mfa_token.to_owned()))?;
+        Ok(Reply::json(200, &challenge.into()))
+    }
+
     /// Names, or starts, a second factor.
     pub(crate) fn challenge(&mut self, call: &Call<'_>, form: &Form) -> Answered {
         let mut leg = self.leg(call, form)?;
@@ -52,6 +98,7 @@ impl State {
                 self.check_grant(GrantType::MfaOtp.uri())?;
                 Ok(Reply::json(200, &json!({ "challenge_type": GrantType::MfaOtp.uri() })))
             }
+            GrantType::MfaWebAuthn => self.second_passkey(call, &leg, mfa_token, account, first),
             _ => {
                 let factor = self.channel(form)?;
                 self.check_second(account, factor, first)?;
@@ -79,6 +126,14 @@ impl State {
         }
         let has_totp = self.account(account)?.user.factors.contains(&Factor::Totp);
         let (otp, oob) = (types.contains(&GrantType::MfaOtp), types.contains(&GrantType::MfaOob));
+        let passkey = types.contains(&GrantType::MfaWebAuthn);
+        if passkey && self.settings.passkey_second_factor_at == SecondFactorAt::PrimaryAuthenticate {
+            return Err(self.unsupported_challenge_type(GrantType::MfaWebAuthn.uri()));
+        }
+        let has_passkey = self.account(account)?.user.factors.contains(&Factor::Passkey);
+        if passkey && form.value("channel_hint").is_none() && (types.len() == 1 || (has_passkey && !has_totp)) {
+            return Ok(GrantType::MfaWebAuthn);
+        }
         if oob && (form.value("channel_hint").is_some() || !(otp && has_totp)) {
             Ok(GrantType::MfaOob)
         } else if otp {

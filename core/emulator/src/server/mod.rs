@@ -11,6 +11,7 @@ mod limits;
 mod metadata;
 mod mint;
 mod oob;
+mod passkey;
 mod policy;
 mod remembered;
 mod request;

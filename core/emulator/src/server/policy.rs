@@ -19,6 +19,8 @@ const ONE_FACTOR: &str = "urn:okta:loa:1fa:any";
 const PASSWORD: &str = "urn:okta:loa:1fa:pwd";
 const TWO_FACTORS: &str = "urn:okta:loa:2fa:any";
 const TWO_FACTORS_IF_POSSIBLE: &str = "urn:okta:loa:2fa:any:ifpossible";
+const PHISHING_RESISTANT: &str = "phr";
+const PHISHING_RESISTANT_HARDWARE: &str = "phrh";
 
 /// What one request says about the sign-in that it belongs to.
 #[derive(Debug)]
@@ -59,11 +61,15 @@ impl Bound {
     /// or what was reached.
     pub(crate) fn acr_reached(&self, methods: &[Method]) -> Option<String> {
         let asked = self.acr_values.as_deref()?;
-        let reached: &[&str] = match methods {
-            [Method::Password] => &[ONE_FACTOR, PASSWORD, TWO_FACTORS_IF_POSSIBLE],
-            [_] => &[ONE_FACTOR, TWO_FACTORS_IF_POSSIBLE],
-            _ => &[TWO_FACTORS, TWO_FACTORS_IF_POSSIBLE, ONE_FACTOR],
+        let mut reached: Vec<&str> = match methods {
+            [Method::Password] => vec![ONE_FACTOR, PASSWORD, TWO_FACTORS_IF_POSSIBLE],
+            [Method::Passkey { is_verified: true }] => vec![TWO_FACTORS, TWO_FACTORS_IF_POSSIBLE, ONE_FACTOR],
+            [_] => vec![ONE_FACTOR, TWO_FACTORS_IF_POSSIBLE],
+            _ => vec![TWO_FACTORS, TWO_FACTORS_IF_POSSIBLE, ONE_FACTOR],
         };
+        if methods.iter().any(|method| matches!(method, Method::Passkey { .. })) {
+            reached.splice(0..0, [PHISHING_RESISTANT, PHISHING_RESISTANT_HARDWARE]);
+        }
         let first = asked.split(' ').find(|value| reached.contains(value)).or(reached.first().copied());
         first.map(str::to_owned)
     }
@@ -118,6 +124,7 @@ pub(crate) struct Transaction {
 pub(crate) enum Method {
     Password,
     Factor(Factor),
+    Passkey { is_verified: bool },
 }
 
 impl Method {
@@ -125,6 +132,15 @@ impl Method {
         match self {
             Self::Password => "pwd",
             Self::Factor(factor) => factor.amr(),
+            Self::Passkey { .. } => Factor::Passkey.amr(),
+        }
+    }
+
+    fn is(self, factor: Factor) -> bool {
+        match self {
+            Self::Password => false,
+            Self::Factor(known) => known == factor,
+            Self::Passkey { .. } => factor == Factor::Passkey,
         }
     }
 }
@@ -188,22 +204,19 @@ impl State {
             _ => {
                 let status = Some(self.settings.several_credentials_status);
                 let row = catalogue::MULTIPLE_CLIENT_CREDENTIALS;
-                return Err(Refusal::OAuth { row, fill: Default::default(), members: Map::new(), status });
+                return Err(Refusal::OAuth { row, fill: Default::default(), members: Box::default(), status });
             }
         }
         let client = client.ok_or(catalogue::MISSING_CLIENT_CREDENTIALS)?;
         if self.knows_client(client) { Ok(client.to_owned()) } else { Err(catalogue::INVALID_CLIENT_ID.into()) }
     }
 
-    /// Refuses on a first leg what would need recovery or a stronger factor than there is.
+    /// Refuses on a first leg what would need recovery.
     pub(crate) fn check_first_leg(&self, leg: &Leg) -> Result<(), Refusal> {
         match leg.intent.as_deref() {
             None => {}
             Some("recovery") => return Err(catalogue::DIRECT_AUTH_RECOVERY_NOT_ENABLED_FOR_USER.into()),
             Some(other) => return Err(Refusal::of(catalogue::DIRECT_AUTH_INVALID_INTENT, other)),
-        }
-        if leg.acr_values.iter().flat_map(|values| values.split(' ')).any(|value| value == "phr" || value == "phrh") {
-            return Err(catalogue::UNMET_AUTHENTICATION_REQUIREMENTS.into());
         }
         Ok(())
     }
@@ -249,13 +262,26 @@ impl State {
     /// The user showed one factor: tokens, or the demand for a second one.
     pub(crate) fn after_first_factor(&mut self, call: &Call<'_>, leg: &Leg, account: usize, first: Method) -> Answered {
         let user = &self.account(account)?.user;
-        let others: Vec<Factor> =
+        let mut others: Vec<Factor> =
             user.factors.iter().copied().filter(|factor| self.is_second(*factor, first)).collect();
         let acr = leg.acr_values.as_deref().unwrap_or_default();
-        let demanded = acr
-            .split(' ')
-            .any(|value| value == TWO_FACTORS || (value == TWO_FACTORS_IF_POSSIBLE && !others.is_empty()));
-        if user.assurance == Assurance::OneFactor && !demanded {
+        let asks = |wanted: &[&str]| acr.split(' ').any(|value| wanted.contains(&value));
+        let phishing_resistant =
+            user.assurance == Assurance::PhishingResistant || asks(&[PHISHING_RESISTANT, PHISHING_RESISTANT_HARDWARE]);
+        if phishing_resistant {
+            if matches!(first, Method::Passkey { .. }) {
+                return self.issue(call, &Bound::by(leg), account, &[first]);
+            }
+            others.retain(|factor| *factor == Factor::Passkey);
+            if others.is_empty() {
+                return Err(catalogue::UNMET_AUTHENTICATION_REQUIREMENTS.into());
+            }
+        }
+        let two = user.assurance == Assurance::TwoFactors
+            || asks(&[TWO_FACTORS])
+            || (asks(&[TWO_FACTORS_IF_POSSIBLE]) && !others.is_empty());
+        let is_enough = !phishing_resistant && (!two || first == Method::Passkey { is_verified: true });
+        if is_enough {
             return self.issue(call, &Bound::by(leg), account, &[first]);
         }
         if others.is_empty() {
@@ -284,7 +310,12 @@ impl State {
             members.insert("supported_challenge_types".to_owned(), types);
         }
         let status = Some(self.settings.mfa_required_status);
-        Err(Refusal::OAuth { row: catalogue::MFA_REQUIRED, fill: Default::default(), members, status })
+        Err(Refusal::OAuth {
+            row: catalogue::MFA_REQUIRED,
+            fill: Default::default(),
+            members: Box::new(members),
+            status,
+        })
     }
 
     /// The sign-in that an `mfa_token` names, if this leg may go on with it.
@@ -329,7 +360,7 @@ impl State {
     }
 
     fn is_second(&self, factor: Factor, first: Method) -> bool {
-        first != Method::Factor(factor) && (factor != Factor::Email || self.settings.email_channel)
+        !first.is(factor) && (factor != Factor::Email || self.settings.email_channel)
     }
 }
 
@@ -345,5 +376,6 @@ fn second_grant(factor: Factor) -> GrantType {
     match factor {
         Factor::Totp => GrantType::MfaOtp,
         Factor::Push | Factor::Sms | Factor::Voice | Factor::Email => GrantType::MfaOob,
+        Factor::Passkey => GrantType::MfaWebAuthn,
     }
 }

@@ -111,8 +111,20 @@ fn first_duplicate(pairs: &[(String, String)]) -> Option<&str> {
     pairs.iter().enumerate().find(|(index, (name, _))| is_repeated(*index, name)).map(|(_, (name, _))| name.as_str())
 }
 
-const CREDENTIALS: [&str; 8] =
-    ["username", "password", "login_hint", "otp", "oob_code", "binding_code", "mfa_token", "refresh_token"];
+const CREDENTIALS: [&str; 12] = [
+    "username",
+    "password",
+    "login_hint",
+    "otp",
+    "oob_code",
+    "binding_code",
+    "mfa_token",
+    "refresh_token",
+    "authenticatorData",
+    "clientDataJSON",
+    "signature",
+    "userHandle",
+];
 
 /// A decoded form.
 #[derive(Debug)]
@@ -327,8 +339,16 @@ pub(crate) enum GrantType {
 }
 
 impl GrantType {
-    pub(crate) const OFFERED: [Self; 6] =
-        [Self::Password, Self::Otp, Self::Oob, Self::MfaOtp, Self::MfaOob, Self::RefreshToken];
+    pub(crate) const OFFERED: [Self; 8] = [
+        Self::Password,
+        Self::Otp,
+        Self::Oob,
+        Self::MfaOtp,
+        Self::MfaOob,
+        Self::RefreshToken,
+        Self::WebAuthn,
+        Self::MfaWebAuthn,
+    ];
     const KNOWN: [(Self, &'static str, &'static str); 11] = [
         (Self::Password, "password", "password"),
         (Self::Otp, "otp", "urn:okta:params:oauth:grant-type:otp"),
@@ -352,6 +372,10 @@ impl GrantType {
             Self::MfaOtp => &["login_hint", "mfa_token", "otp"],
             Self::MfaOob => &["login_hint", "mfa_token", "oob_code", "binding_code"],
             Self::RefreshToken => &["refresh_token"],
+            Self::WebAuthn => &["login_hint", "authenticatorData", "clientDataJSON", "signature", "userHandle"],
+            Self::MfaWebAuthn => {
+                &["login_hint", "mfa_token", "authenticatorData", "clientDataJSON", "signature", "userHandle"]
+            }
             _ => &CREDENTIALS,
         }
     }

@@ -14,6 +14,7 @@ use super::keys::KeyRing;
 use super::limits::Counted;
 use super::mint::Previous;
 use super::oob::{Message, Prompt, PushReaction};
+use super::passkey::PasskeyChallenge;
 use super::policy::Transaction;
 use super::remembered::Remembered;
 use super::totp::Totp;
@@ -47,6 +48,8 @@ pub(crate) struct State {
     pub(crate) prompts: BTreeMap<u64, Prompt>,
     next_prompt: u64,
     pub(crate) reactions: VecDeque<PushReaction>,
+    /// By the challenge itself.
+    pub(crate) passkey_challenges: Remembered<PasskeyChallenge>,
     pub(crate) grants: Grants,
     pub(crate) previous: Previous,
     pub(crate) outbox: VecDeque<Message>,
@@ -81,6 +84,7 @@ impl State {
             prompts: BTreeMap::new(),
             next_prompt: 1,
             reactions: VecDeque::new(),
+            passkey_challenges: Remembered::at_most(PROMPTS),
             grants: Grants::default(),
             previous: Previous::default(),
             outbox: VecDeque::new(),

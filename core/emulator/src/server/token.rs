@@ -25,6 +25,8 @@ impl State {
             GrantType::MfaOtp => self.mfa_otp(call, &leg, form),
             GrantType::MfaOob => self.mfa_oob(call, &leg, form),
             GrantType::RefreshToken => self.refresh(call, &leg, form),
+            GrantType::WebAuthn => self.passkey(call, &leg, form),
+            GrantType::MfaWebAuthn => self.mfa_passkey(call, &leg, form),
             _ => Err(catalogue::UNSUPPORTED_GRANT_TYPE.into()),
         }
     }
@@ -98,6 +100,23 @@ impl State {
         self.count_token_request(account, call.now)?;
         let (_, factor) = self.redeem(call, leg, form, Some(&mfa_token))?;
         self.after_second_factor(call, &mfa_token, Method::Factor(factor))
+    }
+
+    fn passkey(&mut self, call: &Call<'_>, leg: &Leg, form: &Form) -> Answered {
+        let (account, method) = self.redeem_passkey(call, leg, form, None)?;
+        self.count_token_request(account, call.now)?;
+        if self.account(account)?.user.status == Status::Unassigned {
+            return Err(catalogue::USER_NOT_ASSIGNED.into());
+        }
+        self.after_first_factor(call, leg, account, method)
+    }
+
+    fn mfa_passkey(&mut self, call: &Call<'_>, leg: &Leg, form: &Form) -> Answered {
+        let mfa_token = form.required("mfa_token")?;
+        let (account, _) = self.transaction(call, leg, mfa_token)?;
+        self.count_token_request(account, call.now)?;
+        let (_, method) = self.redeem_passkey(call, leg, form, Some(mfa_token))?;
+        self.after_second_factor(call, mfa_token, method)
     }
 
     /// A code of the authenticator app, counted before it is looked at.

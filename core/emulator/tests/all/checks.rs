@@ -199,7 +199,7 @@ async fn the_grant_type_must_be_named_offered_and_allowed() {
     let bench = Bench::new();
     bench.post("token", &[]).await.refused(400, "invalid_request");
     assert_eq!(bench.outcome(), "token_request_missing_grant_type");
-    for grant in ["typo", "urn:okta:params:oauth:grant-type:webauthn", "urn:ietf:params:oauth:grant-type:device_code"] {
+    for grant in ["typo", "urn:ietf:params:oauth:grant-type:device_code"] {
         bench.token(grant, &[]).await.refused(400, "unsupported_grant_type");
     }
     bench.tenant.settings(|settings| settings.grants.retain(|grant| grant != "password" && grant != OOB));
@@ -354,7 +354,7 @@ async fn the_start_of_a_prompt_needs_valid_hints() {
         ("primary-authenticate", hint("password"), "direct_auth_invalid_challenge_hint"),
         (
             "primary-authenticate",
-            hint("urn:okta:params:oauth:grant-type:webauthn"),
+            hint("urn:okta:params:oauth:grant-type:mfa-webauthn"),
             "direct_auth_invalid_challenge_hint",
         ),
         ("oob-authenticate", vec![("login_hint", CLEO.0)], "missing_token_request_parameter"),
@@ -457,24 +457,62 @@ async fn passkeys_are_refused_with_the_servers_own_errors() {
     let webauthn = "urn:okta:params:oauth:grant-type:webauthn";
     let mfa_webauthn = "urn:okta:params:oauth:grant-type:mfa-webauthn";
     let mfa = bench.mfa_token(ANA).await;
+    let base64url = |text: &str| data_encoding::BASE64URL_NOPAD.encode(text.as_bytes());
+    let (no_challenge, unknown) = (base64url("{}"), base64url(r#"{"challenge":"unknown"}"#));
+    let assertion = |client: &'static str| {
+        vec![("scope", SCOPE), ("authenticatorData", "AA"), ("signature", "AA"), ("clientDataJSON", client)]
+    };
+    let leak = |text: &String| -> &'static str { text.clone().leak() };
+    let (no_challenge, unknown) = (leak(&no_challenge), leak(&unknown));
+    let token =
+        |grant: &'static str, form: Vec<(&'static str, &'static str)>| [vec![("grant_type", grant)], form].concat();
     for (endpoint, form, outcome) in [
-        ("primary-authenticate", vec![("challenge_hint", webauthn)], "direct_auth_invalid_challenge_hint"),
+        ("primary-authenticate", vec![("challenge_hint", webauthn)], "ok"),
+        (
+            "primary-authenticate",
+            vec![("challenge_hint", webauthn), ("login_hint", BEN.0)],
+            "direct_auth_factor_enrollment_required",
+        ),
+        (
+            "primary-authenticate",
+            vec![("challenge_hint", webauthn), ("login_hint", "who@example.com")],
+            "direct_auth_invalid_login_hint",
+        ),
         (
             "primary-authenticate",
             vec![("challenge_hint", webauthn), ("mfa_token", &mfa)],
-            "direct_auth_invalid_challenge_hint",
+            "direct_auth_factor_enrollment_required",
         ),
         (
             "challenge",
             vec![("mfa_token", mfa.as_str()), ("challenge_types_supported", mfa_webauthn)],
-            "direct_auth_invalid_challenge_type",
+            "direct_auth_factor_enrollment_required",
         ),
-        ("token", vec![("grant_type", webauthn), ("scope", SCOPE)], "unsupported_grant_type"),
-        ("token", vec![("grant_type", mfa_webauthn), ("scope", SCOPE), ("mfa_token", &mfa)], "unsupported_grant_type"),
+        ("token", token(webauthn, vec![("scope", SCOPE)]), "direct_auth_invalid_webauthn_request"),
+        ("token", token(webauthn, assertion("not base64!")), "direct_auth_invalid_webauthn_request"),
+        ("token", token(webauthn, assertion("AA==")), "direct_auth_invalid_webauthn_request"),
+        ("token", token(webauthn, assertion("AAAA")), "direct_auth_invalid_webauthn_challenge_data"),
+        ("token", token(webauthn, assertion(no_challenge)), "direct_auth_invalid_webauthn_challenge_data"),
+        ("token", token(webauthn, assertion(unknown)), "direct_auth_no_pending_challenge"),
+        (
+            "token",
+            vec![("grant_type", mfa_webauthn), ("scope", SCOPE), ("mfa_token", &mfa)],
+            "direct_auth_invalid_webauthn_request",
+        ),
     ] {
         bench.post(endpoint, &form).await;
         assert_eq!(bench.outcome(), outcome, "{endpoint} {form:?}");
     }
+    bench.tenant.settings(|settings| {
+        settings.passkey_second_factor_at = directauth_emulator::SecondFactorAt::PrimaryAuthenticate;
+    });
+    bench.post("challenge", &[("mfa_token", mfa.as_str()), ("challenge_types_supported", mfa_webauthn)]).await;
+    assert_eq!(bench.outcome(), "direct_auth_invalid_challenge_type");
+    bench.tenant.settings(|settings| {
+        settings.passkey_second_factor_at = directauth_emulator::SecondFactorAt::Challenge;
+    });
+    bench.post("primary-authenticate", &[("challenge_hint", webauthn), ("mfa_token", &mfa)]).await;
+    assert_eq!(bench.outcome(), "direct_auth_invalid_challenge_hint");
 }
 
 #[tokio::test]

@@ -77,6 +77,17 @@ async fn rules_settings_locks_keys_and_time_are_changed() {
     assert_eq!(desk.post("/script", rule).await, 204);
     assert_eq!(desk.post("/script", json!({"on": "token", "answer": {}})).await, 400);
     assert_eq!(desk.password(BEN).await.status, 503);
+    let point = [
+        &[0x30, 0x59, 0x30, 0x13, 6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 8][..],
+        &[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7, 3, 0x42, 0, 4],
+        &[7; 64],
+    ]
+    .concat();
+    let passkey = json!({"id": "AQID", "public_key": data_encoding::BASE64URL_NOPAD.encode(&point)});
+    assert_eq!(desk.post("/users/ben@example.com/passkeys", passkey.clone()).await, 204);
+    assert_eq!(desk.post("/users/who@example.com/passkeys", passkey).await, 409);
+    let no_key = json!({"id": "AQID", "public_key": "AAAA"});
+    assert_eq!(desk.post("/users/ben@example.com/passkeys", no_key).await, 409);
     assert_eq!(desk.post("/users/ben@example.com/lock", json!(null)).await, 204);
     desk.password(BEN).await.refused(400, "invalid_grant");
     assert_eq!(desk.post("/users/ben@example.com/unlock", json!(null)).await, 204);
