@@ -80,7 +80,7 @@ impl Screen for Lines {
         let names: Vec<&str> = offered.iter().map(|factor| factor.name()).collect();
         self.page.note(&format!("one of: {}", names.join(" ")));
         let line = self.next("the next factor").await?;
-        let factor = Factor::ALL.into_iter().find(|factor| factor.name() == line.trim());
+        let factor = crate::SCREENS.into_iter().find(|factor| factor.name() == line.trim());
         factor.ok_or(Stop::NoInput("the next factor", None))
     }
 

@@ -10,6 +10,8 @@
 //! `kept.rs` keeps it for the next run; `tour.rs` and `trouble.rs` show what can happen, call by call. The rest is the terminal.
 
 mod api;
+#[path = "../../tests/support/authenticator.rs"]
+mod authenticator;
 mod flow;
 mod kept;
 mod keyboard;
@@ -28,9 +30,13 @@ mod words;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
+use directauth::Factor;
 use options::Task;
 use page::Page;
 use stop::Stop;
+
+/// The factors that a terminal has a screen for: it has no platform that uses passkeys.
+pub(crate) const SCREENS: [Factor; 5] = [Factor::Otp, Factor::Push, Factor::Sms, Factor::Voice, Factor::Email];
 
 /// What the app asks for: who the user is, and a refresh token.
 pub(crate) const SCOPES: [&str; 3] = ["openid", "profile", "offline_access"];

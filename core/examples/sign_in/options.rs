@@ -157,7 +157,7 @@ fn factor(name: &str) -> Result<First, String> {
     if name == "password" {
         return Ok(First::Password);
     }
-    let factor = Factor::ALL.into_iter().find(|factor| factor.name() == name);
+    let factor = crate::SCREENS.into_iter().find(|factor| factor.name() == name);
     factor
         .map(First::Factor)
         .ok_or_else(|| format!("unknown factor {name:?}: otp, push, sms, voice, email or password"))

@@ -13,6 +13,7 @@ use directauth::{Client, Error, Factor, Remedy, ServerSignOut, Session, Step, Tr
 use directauth_emulator::{Emulator, PushReaction, Tenant};
 use futures_util::future::join_all;
 
+use crate::authenticator::Platform;
 use crate::page::{Page, since};
 use crate::requests::Requests;
 use crate::stop::Stop;
@@ -38,6 +39,7 @@ pub(crate) async fn play(page: Page) -> Result<(), Stop> {
     api_and_refresh(&mut tour, &session).await?;
     sign_out(&mut tour, session).await?;
     wrong_password(&mut tour).await?;
+    passkeys(&mut tour).await?;
     trouble::everything(&mut tour, &emulator).await?;
 
     page.line(&format!("\n{} steps, {} requests, {}.", tour.steps, tour.sent, since(start)));
@@ -170,6 +172,27 @@ async fn wrong_password(tour: &mut Tour) -> Result<(), Stop> {
     Ok(())
 }
 
+async fn passkeys(tour: &mut Tour) -> Result<(), Stop> {
+    tour.page.title("8  Passkeys: no password, and no name");
+    let client = tour.client()?;
+    // Somebody else's authenticator plays the platform, with a passkey of Ana's that the server knows.
+    let mut platform = Platform::at(&tour.origin());
+    platform.registers(&tour.tenant, ANA);
+    let step = client.sign_in(ANA).passkey().await?;
+    let Step::UsePasskey(passkey) = step else { return unexpected(&step) };
+    tour.tell("challenge for the platform");
+    tour.page.emulator("Ana touches the sensor of her phone");
+    let answer = platform.asked(passkey.request_json()).map_err(Stop::Failed)?;
+    let session = signed_in(passkey.answer(&answer).await?)?;
+    tour.tell(&format!("two factors in one touch: signed in as {}", words::name(&session)));
+    let step = client.sign_in_with_passkey().await?;
+    let Step::UsePasskey(passkey) = step else { return unexpected(&step) };
+    let answer = platform.asked(passkey.request_json()).map_err(Stop::Failed)?;
+    let session = signed_in(passkey.answer(&answer).await?)?;
+    tour.tell(&format!("without a name: the passkey says that it is {}", words::name(&session)));
+    Ok(())
+}
+
 /// What the scenes share, and the counts.
 pub(crate) struct Tour {
     pub(crate) page: Page,
@@ -193,6 +216,11 @@ impl Tour {
     fn client(&self) -> Result<Client, Stop> {
         let builder = Client::builder(self.tenant.issuer(), self.tenant.client_id());
         Ok(builder.scopes(SCOPES).environment(self.environment.clone()).build()?)
+    }
+
+    /// Where web pages of the server come from.
+    fn origin(&self) -> String {
+        self.tenant.org_issuer()
     }
 
     fn network(&self) -> Arc<dyn Transport> {

@@ -13,7 +13,7 @@ use crate::page::{Page, human};
 use crate::requests::Requests;
 use crate::stop::Stop;
 use crate::terminal::Terminal;
-use crate::{api, flow, kept};
+use crate::{SCREENS, api, flow, kept};
 
 /// Signs in and out again, with somebody in a terminal or with lines from standard input.
 pub(crate) async fn visit(page: Page, options: Options, interactive: bool) -> Result<(), Stop> {
@@ -31,7 +31,10 @@ pub(crate) async fn visit(page: Page, options: Options, interactive: bool) -> Re
     };
     let phone = emulator.as_ref().map(Emulator::root);
     let environment = requests.environment(trust);
-    let client = Client::builder(issuer, client_id).scopes(&options.scopes).environment(environment.clone());
+    let client = Client::builder(issuer, client_id)
+        .scopes(&options.scopes)
+        .capabilities(SCREENS)
+        .environment(environment.clone());
     let network = &*environment.transport;
 
     let Some(folder) = options.store.clone() else {

@@ -1,8 +1,14 @@
 //! A platform with passkeys: somebody else's WebAuthn client and software authenticator (passkey-rs), so that two independent
 //! implementations meet at the emulator.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::expect_used,
+    reason = "shared by tests and examples that use their own part"
+)]
 
 use directauth_emulator::{Passkey, Tenant};
-use futures_executor::block_on;
+use futures_util::FutureExt;
 use passkey::authenticator::{Authenticator, UiHint, UserCheck, UserValidationMethod};
 use passkey::client::{Client, DefaultClientData, Origin, UnverifiedAssetLink};
 use passkey::crypto::iana;
@@ -132,7 +138,8 @@ impl Platform {
         };
         let origin = self.caller.origin();
         let request = CredentialCreationOptions { public_key };
-        let made = block_on(self.client.register(origin, request, DefaultClientData)).expect("a passkey");
+        let made = self.client.register(origin, request, DefaultClientData).now_or_never();
+        let made = made.expect("it waits for nobody").expect("a passkey");
         let base64url = |bytes: &[u8]| data_encoding::BASE64URL_NOPAD.encode(bytes);
         Passkey {
             id: made.id,
@@ -148,8 +155,8 @@ impl Platform {
         let public_key = serde_json::from_str(request_json).map_err(|error| error.to_string())?;
         let origin = self.caller.origin();
         let request = CredentialRequestOptions { public_key };
-        let signed = block_on(self.client.authenticate(origin, request, DefaultClientData));
-        let signed = signed.map_err(|error| format!("{error:?}"))?;
+        let signed = self.client.authenticate(origin, request, DefaultClientData).now_or_never();
+        let signed = signed.expect("it waits for nobody").map_err(|error| format!("{error:?}"))?;
         serde_json::to_string(&signed).map_err(|error| error.to_string())
     }
 }
