@@ -139,6 +139,40 @@ impl Scopes {
     }
 }
 
+/// What a sign-in has to reach (OpenID Connect Core §3.1.2.1, RFC 9470): nothing in particular by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Assurance {
+    /// One of these, the most wanted first; all if empty.
+    pub(crate) acr_values: Vec<String>,
+    /// Seconds since the user was last asked, at most.
+    pub(crate) max_age: Option<i64>,
+}
+
+const MAX_ACR_VALUES: usize = 1024;
+
+impl Assurance {
+    /// Context classes are names without blanks.
+    pub(crate) fn parse(acr_values: &[String], max_age: Option<Duration>) -> Result<Self, ConfigurationProblem> {
+        let is_name = |value: &String| !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic());
+        let length: usize = acr_values.iter().map(|value| value.len().saturating_add(1)).sum();
+        if !acr_values.iter().all(is_name) || length > MAX_ACR_VALUES {
+            return Err(ConfigurationProblem::AcrValues);
+        }
+        let max_age = max_age.map(|age| i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
+        Ok(Self { acr_values: acr_values.to_vec(), max_age })
+    }
+
+    /// The parameter `acr_values`, if there is one.
+    pub(crate) fn acr_values(&self) -> Option<String> {
+        (!self.acr_values.is_empty()).then(|| self.acr_values.join(" "))
+    }
+
+    /// Whether it can be seen in an ID token only.
+    pub(crate) fn is_asked_for(&self) -> bool {
+        !self.acr_values.is_empty() || self.max_age.is_some()
+    }
+}
+
 /// `https://host[:port]`, the unit that decides where a token may go (protocol.md TOK-9).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Origin(String);

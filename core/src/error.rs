@@ -750,6 +750,12 @@ pub enum ConfigurationProblem {
     /// The factor is not among the declared capabilities.
     #[error("this factor is not among the client's declared capabilities")]
     Capability,
+    /// A context class is empty or has blanks or other characters than visible ASCII, all together are too long, or a sign-in
+    /// asks for one, or for a `max_age`, without the scope `openid`: only an ID token says what was reached.
+    #[error(
+        "context classes must be visible ASCII without blanks, at most 1,024 characters together, and need the scope openid"
+    )]
+    AcrValues,
     /// A relying party id is not a host name in lower case.
     #[error("a relying party id must be a host name in lower case, without scheme and port")]
     RelyingParty,

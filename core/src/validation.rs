@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::config::Assurance;
 use crate::context::{Context, ServerTime};
 use crate::discovery::Discovery;
 use crate::env::{BootInstant, Conversation};
@@ -28,6 +29,8 @@ pub(crate) struct Occasion<'a> {
     pub(crate) id_token_wanted: bool,
     /// The claims that a refresh must not change.
     pub(crate) previous: Option<&'a IdTokenClaims>,
+    /// What the sign-in had to reach.
+    pub(crate) assurance: &'a Assurance,
 }
 
 /// The validated claims, or `None` if the answer rightly has no ID token. Fetches the keys if they are not at hand.
@@ -102,8 +105,8 @@ fn examine(
         at_hash: AtHash::Required,
         now,
         nonce: None,
-        max_age: None,
-        acr_values: &[],
+        max_age: occasion.assurance.max_age,
+        acr_values: &occasion.assurance.acr_values,
         age: if occasion.previous.is_some() { Age::Refreshed } else { Age::Fresh },
         previous: occasion.previous,
     };

@@ -1,5 +1,6 @@
 //! The first factor.
 
+use core::time::Duration;
 use std::sync::Arc;
 
 use super::input;
@@ -7,7 +8,7 @@ use super::registry::SignIns;
 use super::steps::{self, Step};
 use super::transaction::Transaction;
 use crate::audit::Attempt;
-use crate::config::Factor;
+use crate::config::{Assurance, Factor};
 use crate::context::Context;
 use crate::error::{ConfigurationProblem, Error, Kind};
 use crate::secret::Secret;
@@ -32,15 +33,39 @@ pub struct SignIn {
     sign_ins: Arc<SignIns>,
     /// What was typed; `None` if a passkey says who it is.
     username: Option<String>,
+    acr_values: Vec<String>,
+    max_age: Option<Duration>,
 }
 
 impl SignIn {
     pub(crate) fn new(context: Arc<Context>, sign_ins: Arc<SignIns>, username: &str) -> Self {
-        Self { context, sign_ins, username: Some(username.to_owned()) }
+        Self { context, sign_ins, username: Some(username.to_owned()), acr_values: Vec::new(), max_age: None }
     }
 
     pub(crate) fn of_anybody(context: Arc<Context>, sign_ins: Arc<SignIns>) -> Self {
-        Self { context, sign_ins, username: None }
+        Self { context, sign_ins, username: None, acr_values: Vec::new(), max_age: None }
+    }
+
+    /// The context classes of which one has to be reached, the most wanted first, such as `phr` or `urn:okta:loa:2fa:any`
+    /// (protocol.md §6.5). Sent as `acr_values` on every leg; the ID token must say one of them as its `acr`, because a server
+    /// ignores classes that it does not know. Needs the scope `openid`.
+    ///
+    /// If it cannot be reached the methods below give [`Kind::NotAllowed`] with `unmet_authentication_requirements`, or
+    /// [`Kind::TokenRejected`] with [`TokenCheck::Acr`](crate::error::TokenCheck::Acr): the tokens are revoked.
+    #[must_use]
+    pub fn acr_values<I: IntoIterator<Item = S>, S: Into<String>>(mut self, values: I) -> Self {
+        self.acr_values = values.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// How long ago the user may have been asked: the ID token's `auth_time` must be that recent. It is not sent, for no
+    /// document of direct authentication has the parameter, and a sign-in asks the user anyway. Needs the scope `openid`.
+    ///
+    /// An older one gives [`Kind::TokenRejected`] with [`TokenCheck::AuthTime`](crate::error::TokenCheck::AuthTime).
+    #[must_use]
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(age);
+        self
     }
 
     /// With the password.
@@ -122,6 +147,7 @@ impl SignIn {
     }
 
     async fn entered(&self, attempt: Attempt, body: impl FnOnce(&Common, &str) -> Body) -> Result<Step, Error> {
+        self.assurance()?;
         // Before the sign-in in hand is cancelled for nothing.
         self.sign_ins.may_try(&self.context, &self.username()?)?;
         let transaction = self.begin().await?;
@@ -140,6 +166,7 @@ impl SignIn {
         if !self.context.config.capabilities.contains(&factor) {
             return Err(Kind::Configuration { what: ConfigurationProblem::Capability }.into());
         }
+        self.assurance()?;
         // Before the sign-in in hand, whose code is on its way, is cancelled for nothing.
         self.sign_ins.may_send(&self.context, &self.username()?, factor)?;
         let transaction = self.begin().await?;
@@ -148,7 +175,17 @@ impl SignIn {
     }
 
     async fn begin(&self) -> Result<Arc<Transaction>, Error> {
-        Transaction::begin(&self.context, &self.sign_ins, self.username()?).await
+        Transaction::begin(&self.context, &self.sign_ins, self.username()?, self.assurance()?).await
+    }
+
+    fn assurance(&self) -> Result<Assurance, Kind> {
+        let what = ConfigurationProblem::AcrValues;
+        let assurance =
+            Assurance::parse(&self.acr_values, self.max_age).map_err(|what| Kind::Configuration { what })?;
+        if assurance.is_asked_for() && !self.context.config.scopes.contains("openid") {
+            return Err(Kind::Configuration { what });
+        }
+        Ok(assurance)
     }
 
     /// Empty if a passkey says who it is.

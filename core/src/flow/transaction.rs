@@ -14,7 +14,7 @@ use super::registry::SignIns;
 use super::second_factor::{SecondFactor, Verdict};
 use super::steps::{ChooseFactor, Step};
 use crate::audit::{Attempt, AuditKind, SecurityEvent, Trail};
-use crate::config::{Factor, PasskeyStart, WiderScopes};
+use crate::config::{Assurance, Factor, PasskeyStart, WiderScopes};
 use crate::context::{Abandoned, Context, Outcome, in_background};
 use crate::discovery::Discovery;
 use crate::env::{BootInstant, Conversation, Method};
@@ -39,6 +39,8 @@ pub(super) struct Transaction {
     pub(super) sign_ins: Arc<SignIns>,
     pub(super) username: String,
     pub(super) common: Common,
+    /// What it has to reach.
+    assurance: Assurance,
     id: Code,
     metadata: Arc<Metadata>,
     keys: Option<Arc<KeySet>>,
@@ -92,6 +94,7 @@ impl Transaction {
         context: &Arc<Context>,
         sign_ins: &Arc<SignIns>,
         username: String,
+        assurance: Assurance,
     ) -> Result<Arc<Self>, Error> {
         session::queue::first_use(context);
         let id = context.random_id().ok_or(Kind::Internal)?;
@@ -111,7 +114,9 @@ impl Transaction {
                 client_id: context.config.client_id.clone(),
                 scopes: context.config.scopes.clone(),
                 capabilities: context.config.capabilities.clone(),
+                acr_values: assurance.acr_values(),
             },
+            assurance,
             context: Arc::clone(context),
             sign_ins: Arc::clone(sign_ins),
             username,
@@ -595,6 +600,7 @@ impl Transaction {
             id_token_required: openid,
             id_token_wanted: openid,
             previous: None,
+            assurance: &self.assurance,
         };
         let claims = match validation::validate(context, &self.conversation, &tokens, &occasion).await {
             Ok(claims) => claims,

@@ -10,7 +10,7 @@ use super::reading::{is_ours, survey};
 use super::record::{Record, TokenHash, hash};
 use super::{Session, give_back, newest, queue};
 use crate::audit::{Attempt, AuditKind, SecurityEvent, Trail};
-use crate::config::WiderScopes;
+use crate::config::{Assurance, WiderScopes};
 use crate::context::{Context, storage};
 use crate::discovery::Discovery;
 use crate::env::Method;
@@ -91,6 +91,7 @@ async fn take_over(context: &Arc<Context>, id: &Code, token: Secret) -> Result<S
         id_token_required: openid,
         id_token_wanted: openid,
         previous: None,
+        assurance: &Assurance::default(),
     };
     drop(reply);
     // Nothing is revoked if they are not good: the app still has the token, and perhaps uses it elsewhere.

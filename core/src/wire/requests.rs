@@ -17,9 +17,20 @@ pub(crate) struct Common {
     pub(crate) client_id: ClientId,
     pub(crate) scopes: Scopes,
     pub(crate) capabilities: Vec<Factor>,
+    /// The parameter `acr_values`: the same on every leg, or on none.
+    pub(crate) acr_values: Option<String>,
 }
 
 impl Common {
+    /// What ends the form of every leg.
+    fn end<'a>(&'a self, mut form: Form<'a>) -> Body {
+        if let Some(acr_values) = &self.acr_values {
+            form.push("acr_values", acr_values);
+        }
+        form.push("client_id", self.client_id.as_str());
+        form.encode()
+    }
+
     /// `grant_types_supported`: the grant of this leg, and the second factors that the app can do.
     fn grants(&self, primary: &str) -> String {
         let mut grants = primary.to_owned();
@@ -55,8 +66,7 @@ pub(crate) fn password(common: &Common, username: &str, password: &str) -> Body 
     form.private("password", password);
     form.push("scope", common.scopes.as_str());
     form.push("grant_types_supported", &grants);
-    form.push("client_id", common.client_id.as_str());
-    form.encode()
+    common.end(form)
 }
 
 /// `/token`, grant `otp` as the first factor (§1.3).
@@ -68,8 +78,7 @@ pub(crate) fn otp(common: &Common, username: &str, code: &str) -> Body {
     form.private("otp", code);
     form.push("scope", common.scopes.as_str());
     form.push("grant_types_supported", &grants);
-    form.push("client_id", common.client_id.as_str());
-    form.encode()
+    common.end(form)
 }
 
 /// `/primary-authenticate` (§1.10); no scope there.
@@ -78,8 +87,7 @@ pub(crate) fn primary_authenticate(common: &Common, username: &str, factor: Fact
     form.private("login_hint", username);
     form.push("challenge_hint", OOB);
     form.push("channel_hint", factor.name());
-    form.push("client_id", common.client_id.as_str());
-    form.encode()
+    common.end(form)
 }
 
 /// `/primary-authenticate` for a passkey (§1.10): of a user, of whoever it belongs to, or with an `mfa_token` as the second
@@ -93,8 +101,7 @@ pub(crate) fn primary_passkey(common: &Common, username: Option<&str>, mfa_token
         form.private("mfa_token", mfa_token);
     }
     form.push("challenge_hint", WEBAUTHN);
-    form.push("client_id", common.client_id.as_str());
-    form.encode()
+    common.end(form)
 }
 
 /// `/challenge` (§1.11); no scope there.
@@ -105,8 +112,7 @@ pub(crate) fn challenge(common: &Common, mfa_token: &str, factor: Factor) -> Bod
     if factor != Factor::Passkey {
         form.push("channel_hint", factor.name());
     }
-    form.push("client_id", common.client_id.as_str());
-    form.encode()
+    common.end(form)
 }
 
 /// `/token` for an out-of-band factor, first or second (§1.4, §1.5). `mfa_token` is always sent with a second (X4).
@@ -125,8 +131,7 @@ pub(crate) fn oob(common: &Common, oob_code: &str, binding_code: Option<&str>, m
     if mfa_token.is_none() {
         form.push("grant_types_supported", &grants);
     }
-    form.push("client_id", common.client_id.as_str());
-    form.encode()
+    common.end(form)
 }
 
 /// `/token` for a one-time code as second factor (§1.5).
@@ -136,8 +141,7 @@ pub(crate) fn mfa_otp(common: &Common, mfa_token: &str, code: &str) -> Body {
     form.private("mfa_token", mfa_token);
     form.private("otp", code);
     form.push("scope", common.scopes.as_str());
-    form.push("client_id", common.client_id.as_str());
-    form.encode()
+    common.end(form)
 }
 
 /// `/token` for a passkey, first or second (§1.6). Its parameters are camelCase, unlike all others; no credential id.
@@ -159,8 +163,7 @@ pub(crate) fn passkey(common: &Common, assertion: &Assertion, mfa_token: Option<
     if mfa_token.is_none() {
         form.push("grant_types_supported", &grants);
     }
-    form.push("client_id", common.client_id.as_str());
-    form.encode()
+    common.end(form)
 }
 
 /// `/token`, grant `refresh_token` (§1.7). The scope is what was granted: never wider, and `openid` for a new ID token.
@@ -193,6 +196,7 @@ mod tests {
             client_id: ClientId::parse("0oa1").unwrap(),
             scopes: Scopes::parse(["openid", "offline_access"]).unwrap(),
             capabilities: Factor::ALL.to_vec(),
+            acr_values: None,
         }
     }
 
@@ -281,6 +285,32 @@ mod tests {
         ] {
             assert_eq!(text(body), expected);
         }
+    }
+
+    #[test]
+    fn context_classes_are_on_every_leg_of_a_sign_in_and_not_on_a_refresh() {
+        let c = Common { acr_values: Some("phr urn:x".to_owned()), ..common() };
+        let assertion = Assertion {
+            authenticator_data: "AA".into(),
+            client_data: "BB".into(),
+            signature: "CC".into(),
+            user_handle: None,
+        };
+        for body in [
+            password(&c, "ana", "p"),
+            otp(&c, "ana", "1"),
+            primary_authenticate(&c, "ana", Factor::Sms),
+            primary_passkey(&c, None, Some("m")),
+            challenge(&c, "m", Factor::Push),
+            oob(&c, "o", None, None),
+            oob(&c, "o", Some("1"), Some("m")),
+            mfa_otp(&c, "m", "1"),
+            passkey(&c, &assertion, None),
+        ] {
+            let text = text(body);
+            assert!(text.ends_with("&acr_values=phr+urn%3Ax&client_id=0oa1"), "{text}");
+        }
+        assert!(!text(refresh(&c.client_id, "r", "openid")).contains("acr"));
     }
 
     #[test]

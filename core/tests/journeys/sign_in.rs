@@ -1,5 +1,7 @@
 //! What an app does with a sign-in, and what it can see of one.
 
+use std::time::Duration;
+
 use directauth::{SignIn, Step};
 use directauth_emulator::PushReaction;
 use serde_json::{Map, Value, json};
@@ -14,7 +16,14 @@ impl Play<'_> {
         if let Some(username) = take_text(call, "sign_in") {
             self.username = username.trim().to_owned();
             self.canaries.typed(&self.username.clone());
-            let sign_in = self.process().client().sign_in(&username);
+            let mut sign_in = self.process().client().sign_in(&username);
+            if let Some(values) = call.remove("acr_values") {
+                let values: Vec<String> = serde_json::from_value(values).map_err(|error| error.to_string())?;
+                sign_in = sign_in.acr_values(values);
+            }
+            if let Some(age) = call.remove("max_age_s") {
+                sign_in = sign_in.max_age(Duration::from_secs(age.as_u64().ok_or("seconds")?));
+            }
             return self.first_factor(call, sign_in).map(Some);
         }
         if call.remove("sign_in_with_passkey").is_some() {

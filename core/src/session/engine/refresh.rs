@@ -8,7 +8,7 @@ use super::Engine;
 use super::held::HeldBack;
 use super::writing::{Committed, Written};
 use crate::audit::{Attempt, AuditKind, SecurityEvent, Trail};
-use crate::config::WiderScopes;
+use crate::config::{Assurance, WiderScopes};
 use crate::context::{Headers, ServerTime, storage};
 use crate::discovery::Discovery;
 use crate::env::{BootInstant, Method};
@@ -26,6 +26,9 @@ use crate::validation::{self, Occasion};
 use crate::wire::answer::{Failure, Why};
 use crate::wire::metadata::Metadata;
 use crate::wire::tokens::{TokenAnswer, TokenKind};
+
+/// A refresh reaches nothing that the sign-in had not (protocol.md §6.5).
+static ANY: Assurance = Assurance { acr_values: Vec::new(), max_age: None };
 
 /// The answer to a refresh token.
 struct Sent {
@@ -297,6 +300,7 @@ impl Engine {
             id_token_required: false,
             id_token_wanted: self.wants_id_token(),
             previous,
+            assurance: &ANY,
         }
     }
 
