@@ -89,5 +89,5 @@ pub use flow::{ApproveOnDevice, ChooseFactor, EnrolledPasskey, EnterCode, SignIn
 pub use headers::{HeaderProvider, HeaderProviderError, OutgoingRequest};
 pub use secret::Secret;
 pub use session::{
-    AuthorizationHeaders, Claims, DeviceSignOut, ServerSignOut, Session, SessionInfo, SignOut, State, States,
+    Advice, AuthorizationHeaders, Claims, DeviceSignOut, ServerSignOut, Session, SessionInfo, SignOut, State, States,
 };

@@ -86,6 +86,8 @@ struct State {
     refused_write: Option<(BootInstant, StoreProblem)>,
     /// The refresh token whose one retry has been used.
     retried: Option<TokenHash>,
+    /// The access token of a refresh that a resource server's refusal caused: one for each refused token (row 277).
+    renewed: Option<TokenHash>,
 }
 
 /// What a session holds at one moment.
@@ -124,6 +126,7 @@ impl Engine {
             refreshes: 0,
             refused_write: None,
             retried: None,
+            renewed: None,
         };
         Arc::new(Self {
             context: Arc::clone(context),
@@ -261,6 +264,22 @@ impl Engine {
             Some(running) => running.await,
             None => Ok(()),
         }
+    }
+
+    /// Whether this access token is the one that is handed out.
+    pub(crate) fn serves(&self, token: &TokenHash) -> bool {
+        hash(&self.state().serving.set.access_token) == *token
+    }
+
+    /// Whether it came from a refresh that a resource server's refusal caused.
+    pub(crate) fn was_renewed(&self, token: &TokenHash) -> bool {
+        self.state().renewed.as_ref() == Some(token)
+    }
+
+    /// A resource server's refusal has caused a refresh, and this is what came of it.
+    pub(crate) fn is_renewed(&self) {
+        let mut state = self.state();
+        state.renewed = Some(hash(&state.serving.set.access_token));
     }
 
     pub(crate) fn can_refresh(&self) -> bool {

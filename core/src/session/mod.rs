@@ -1,6 +1,7 @@
 //! A signed-in user's session: its tokens, kept fresh, attached to requests, given up. docs/sessions.md.
 
 mod accounts;
+mod advice;
 mod claims;
 mod counter;
 mod ending;
@@ -28,11 +29,13 @@ pub use accounts::SessionInfo;
 pub(crate) use accounts::{
     discard_unreadable, notify_foreground, read_again, restore, session, sessions, set_default, sign_out_all,
 };
+pub use advice::Advice;
 pub use claims::Claims;
 pub(crate) use ending::{give_back, newest};
 use engine::Engine;
 pub(crate) use establish::{Before, Established, NewSession, establish, prepare};
 pub(crate) use import::import;
+use record::TokenHash;
 pub use state::{State, States};
 pub(crate) use state::{Ticket, Watch};
 
@@ -137,7 +140,7 @@ impl Session {
             return Err(Kind::Configuration { what: ConfigurationProblem::OriginNotAllowed }.into());
         }
         let token = self.engine.access_token().await?;
-        Ok(AuthorizationHeaders { authorization: bearer_header(&token) })
+        Ok(AuthorizationHeaders { authorization: bearer_header(&token), token: record::hash(&token) })
     }
 
     /// What the server's userinfo endpoint says of the user (OpenID Connect Core §5.3, protocol.md §1.14), as JSON text.
@@ -225,9 +228,15 @@ impl fmt::Debug for Session {
 /// The headers that authorize one request.
 pub struct AuthorizationHeaders {
     authorization: Secret,
+    /// Which token it is.
+    token: TokenHash,
 }
 
 impl AuthorizationHeaders {
+    pub(crate) fn used(&self) -> &TokenHash {
+        &self.token
+    }
+
     /// Names and values. Do not log the values.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
         // EXPOSE: the purpose of this type; the caller writes them into a request.

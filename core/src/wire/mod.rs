@@ -1,6 +1,7 @@
 //! The wire: what is sent, and what an answer means. Pure functions of bytes; protocol.md §1–§5.
 
 pub(crate) mod answer;
+pub(crate) mod challenges;
 pub(crate) mod extra_headers;
 pub(crate) mod form;
 pub(crate) mod http_date;

@@ -1,6 +1,6 @@
 //! What an app does with its sessions, and what it can see of them.
 
-use directauth::{Client, Error, SessionInfo, State};
+use directauth::{Advice, Client, Error, SessionInfo, State};
 use serde_json::{Map, Value};
 
 use super::check::equal;
@@ -44,6 +44,26 @@ impl Play<'_> {
                     assert!(bearer, "a bearer header");
                 };
                 session.authorize("GET", &url).await.map(is_bearer).into()
+            })));
+        }
+        if let Some(answer) = call.remove("advise") {
+            let status = answer["status"].as_u64().and_then(|status| u16::try_from(status).ok()).ok_or("a status")?;
+            let fields: Vec<String> = serde_json::from_value(answer["www_authenticate"].clone()).unwrap_or_default();
+            let url = self.tenant.resource_url();
+            return Ok(Some(Box::pin(async move {
+                let used = match session.authorize("GET", &url).await {
+                    Ok(used) => used,
+                    Err(error) => return Outcome::Error(error),
+                };
+                let headers = fields.iter().map(|value| ("WWW-Authenticate", value.as_str()));
+                match session.advise(&used, status, headers).await {
+                    Ok(Advice::StepUp { acr_values, max_age }) => {
+                        let age = max_age.map(|age| format!(", {} s", age.as_secs())).unwrap_or_default();
+                        Outcome::Value(format!("StepUp {}{age}", acr_values.join(" ")))
+                    }
+                    Ok(advice) => Outcome::Value(format!("{advice:?}")),
+                    Err(error) => Outcome::Error(error),
+                }
             })));
         }
         if call.remove("user_info").is_some() {

@@ -106,6 +106,7 @@ proptest! {
             client_id: ClientId::parse("0oa1").unwrap(),
             scopes: Scopes::parse(["openid", "offline_access"]).unwrap(),
             capabilities: Factor::ALL.to_vec(),
+            acr_values: None,
         };
         let (id, mfa_token) = (&common.client_id, second.then_some(token.as_str()));
         let requests: [(Body, &[(&str, &str)]); 8] = [
