@@ -322,10 +322,11 @@ impl Engine {
     /// Stores a higher use counter. What another process writes meanwhile takes nothing of it away.
     async fn raise(self: &Arc<Self>, counter: i64) -> Result<(), Error> {
         let raise = |record: &Record| Record { use_counter: counter.max(record.use_counter), ..record.duplicate() };
-        let mut problem = StoreProblem::Transient;
+        // Until memory has it.
+        let mut error: Error = Kind::Busy.into();
         for _ in 0..MAX_LOOKS {
             match self.commit(self.record().refresh_hash(), raise) {
-                Committed::Yes => {}
+                Committed::Yes => error = storage(StoreProblem::Transient).into(),
                 Committed::Ended(reason) => return Err(Kind::SessionEnded { reason }.into()),
                 Committed::OtherToken => continue,
             }
@@ -333,14 +334,14 @@ impl Engine {
                 Written::Stored => return Ok(()),
                 Written::Superseded => {}
                 Written::Ended(_) => return Err(self.ended_elsewhere()),
-                Written::Kept(why) => {
-                    problem = why;
+                Written::Kept(problem) => {
+                    error = storage(problem).into();
                     break;
                 }
             }
         }
         self.rewrite_later();
-        Err(storage(problem).into())
+        Err(error)
     }
 }
 

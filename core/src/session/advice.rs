@@ -53,6 +53,8 @@ struct Facts<'a> {
     /// Whether it came from a refresh that an answer like this one had caused.
     was_renewed: bool,
     can_refresh: bool,
+    /// Whether a sign-in of this client can show that it reached something: only an ID token says so.
+    can_step_up: bool,
 }
 
 /// Larger is no list of context classes (row 338).
@@ -68,7 +70,7 @@ fn verdict(status: u16, found: &[Challenge], facts: &Facts<'_>) -> Verdict {
     match error {
         Some((challenge, "insufficient_user_authentication")) => Verdict::Done(match demand(challenge) {
             // The session is what was asked for: another sign-in would come to the same (row 337).
-            Some((classes, age)) if !is_met(&classes, age, facts) => {
+            Some((classes, age)) if facts.can_step_up && !is_met(&classes, age, facts) => {
                 Advice::StepUp { acr_values: classes, max_age: age.map(Duration::from_secs) }
             }
             _ => Proceed,
@@ -166,6 +168,7 @@ impl Session {
             is_current: self.engine.serves(used.used()),
             is_mute: fields.is_empty(),
             was_renewed: self.engine.was_renewed(used.used()),
+            can_step_up: self.context.config.scopes.contains("openid"),
             can_refresh: self.engine.can_refresh() && self.context.config.refresh_policy == RefreshPolicy::WhenDue,
         };
         match verdict(status, &found, &facts) {
@@ -213,6 +216,7 @@ mod tests {
             is_mute: false,
             was_renewed: false,
             can_refresh: true,
+            can_step_up: true,
         };
         let long = "x".repeat(2000);
         let (proceed, retry) = (|| Verdict::Done(Advice::Proceed), || Verdict::Done(Advice::Retry));
@@ -253,6 +257,7 @@ mod tests {
             ),
             (337, 401, insufficient(", acr_values=\"phr urn:okta:loa:1fa:pwd\""), facts(), proceed()),
             (337, 401, insufficient(", max_age=600"), facts(), proceed()),
+            (337, 401, insufficient(", max_age=0"), Facts { can_step_up: false, claims: None, ..facts() }, proceed()),
             (337, 401, insufficient(", max_age=0"), Facts { since: 20, now: 999_999, ..facts() }, proceed()),
             (338, 401, insufficient(&format!(", acr_values=\"{long}\"")), facts(), proceed()),
             (338, 401, insufficient(", acr_values=\"p\u{e4}\""), facts(), proceed()),

@@ -56,6 +56,8 @@ struct State {
     record: Arc<Record>,
     /// The set that is handed out: it was read back equal, or could not be stored.
     serving: Arc<Record>,
+    /// How many writes have succeeded: what a look found that began earlier may be of the past.
+    written: u64,
     /// What was read, or written and read back, last; `None` while nothing of this session was ever stored, so that a refresh
     /// needs no mark.
     seen: Option<Seen>,
@@ -109,6 +111,7 @@ impl Engine {
         let record = Arc::new(record);
         let state = State {
             serving: Arc::clone(&record),
+            written: 0,
             seen: persisted.then(|| Seen::of(&record)),
             held: None,
             keeping: None,

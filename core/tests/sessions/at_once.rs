@@ -532,6 +532,95 @@ fn who_loses_the_lock_to_another_s_first_send_does_not_send_as_if_it_were_the_fi
 }
 
 #[test]
+fn who_sends_nothing_does_not_take_another_s_mark_away() {
+    let device = Arc::new(Device::new());
+    device.left_signed_in(BEN);
+    let holder = Arc::default();
+    let (one, other) = (Lease::client(&device, &holder, 1), Lease::client(&device, &holder, 2));
+    let first = device.restored(&one).expect("signed in");
+    let second = device.restored(&other).expect("signed in");
+    device.world.advance(DUE);
+    // The last look before its mark is written; then the write fails. The other one's mark was stored before.
+    device
+        .store
+        .fails(Fault::on(&[Call::Load], Trouble::Hangs(Duration::from_secs(8))).of("session.").after(1).times(1));
+    let refused = Fault::on(&[Call::Store], Trouble::Says(StoreProblem::Transient)).of("session.");
+    device.store.fails(refused.after(1).times(1));
+    device.tenant.script(Rule::on("token").times(0).answer(Answer::fault(NetFault::CloseAfterProcessing)));
+    let meanwhile = async {
+        device.world.sleep(Duration::from_secs(2)).await;
+        *holder.lock().expect("whole") = None;
+        second.refresh().await.expect_err("both answers are lost")
+    };
+    let (refreshed, _) = device.run(join(first.refresh(), meanwhile));
+    refreshed.expect_err("it could not be noted");
+    assert_eq!(device.count("token"), 2);
+    device.tenant.clear_script();
+    device.store.heals();
+    device.rest(Duration::from_secs(60));
+    let error = device.run(first.refresh()).expect_err("too late to be sent again, and the access token is good");
+    assert!(matches!(error.kind(), Kind::Network { maybe_sent: true, .. }), "{error:?}");
+    assert_eq!(device.count("token"), 2, "a spent token is not sent as if it were new");
+}
+
+#[test]
+fn a_mark_that_nothing_was_sent_under_does_not_stay() {
+    let device = Arc::new(Device::new());
+    device.left_signed_in(BEN);
+    let holder = Arc::default();
+    let (one, other) = (Lease::client(&device, &holder, 1), Lease::client(&device, &holder, 2));
+    let first = device.restored(&one).expect("signed in");
+    let second = device.restored(&other).expect("signed in");
+    device.world.advance(DUE);
+    device.store.fails(Fault::on(&[Call::Store], Trouble::Hangs(Duration::from_secs(8))).of("session.").times(1));
+    let meanwhile = async {
+        device.world.sleep(Duration::from_secs(2)).await;
+        *holder.lock().expect("whole") = None;
+    };
+    let (refreshed, ()) = device.run(join(first.refresh(), meanwhile));
+    refreshed.expect_err("the lock is lost");
+    assert_eq!(device.count("token"), 0);
+    device.rest(Duration::from_secs(60));
+    device.run(second.refresh()).expect("nothing was ever sent");
+}
+
+#[test]
+fn a_look_that_found_nothing_does_not_end_what_was_stored_meanwhile() {
+    let device = Device::new();
+    let client = device.builder(&device.process()).shared_store(true).build().expect("valid");
+    device.store.fails(Fault::on(&[Call::Store], Trouble::Says(StoreProblem::Transient)).of("session.").times(1));
+    let session = device.signs_in(&client, BEN);
+    assert!(!session.is_persisted());
+    // The look sees no record, then waits; the record is written a second later.
+    device.store.fails(Fault::on(&[Call::Load], Trouble::Hangs(Duration::from_secs(8))).of("ended.").times(1));
+    device.token(&session).expect("it lives");
+    assert!(session.is_persisted());
+    device.token(&session).expect("it lives");
+    assert_eq!(word(&client.state()), BEN);
+}
+
+#[test]
+fn a_record_that_is_certainly_there_gets_its_mark() {
+    let device = Device::new();
+    let client = device.start();
+    // It is written and read back, but whether it has a tombstone cannot be read.
+    let fails = Fault::on(&[Call::Load], Trouble::Says(StoreProblem::Transient)).of("ended.");
+    device.store.fails(fails.after(1).times(1));
+    let session = device.signs_in(&client, BEN);
+    assert_eq!(device.store.content("session.").len(), 1);
+    let before = device.tenant.last_tokens();
+    let rotated = || device.tenant.last_tokens() != before;
+    assert!(device.world.try_run(session.refresh(), rotated).is_none(), "the answer was read");
+    drop((session, client));
+    device.world.kill();
+    device.world.advance(Duration::from_secs(10));
+    let client = device.start();
+    let session = device.restored(&client).expect("signed in");
+    device.world.advance(EXPIRED);
+    device.token(&session).expect("the server repeated its answer in time");
+}
+
+#[test]
 fn an_import_that_loses_the_lock_does_not_send_the_token_again() {
     let device = Arc::new(Device::new());
     device.left_signed_in(BEN);

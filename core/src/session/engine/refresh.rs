@@ -81,7 +81,7 @@ impl Engine {
         // Limits are checked at the send: the network may have been slow, the process may have slept.
         let may_send = self.may_send(&presented, token)?;
         // 3: the mark, or no send
-        self.mark(&mut exclusion, &presented, token, may_send).await?;
+        let mark = self.mark(&mut exclusion, &presented, token, may_send).await?;
         // 4
         let began = self.now();
         self.audit(id, AuditKind::AttemptStarted { attempt: Attempt::Refresh });
@@ -107,8 +107,10 @@ impl Engine {
                 }
             }
             Err(failure) => {
-                let surely_unused = may_send == MaySend::First && presented.mark.is_none() && !sent.unknown;
-                self.refused(id, &mut exclusion, &presented, failure, surely_unused).await
+                let is_first = may_send == MaySend::First && presented.mark.is_none();
+                // Also nobody else has sent it since: a mark of one's own is not the first one any more.
+                let surely_unused = is_first && !sent.unknown && self.record().mark == mark;
+                self.refused(id, &mut exclusion, &presented, failure, surely_unused.then_some(mark)).await
             }
         }
     }
@@ -139,21 +141,23 @@ impl Engine {
     }
 
     /// Notes the first send of a refresh token, which bounds the second; in the store too, unless the token never changes
-    /// or nothing of this session is stored. What cannot be noted is not sent.
+    /// or nothing of this session is stored. What cannot be noted is not sent. Gives the mark that it is sent under, if it is
+    /// a new one.
     async fn mark(
         self: &Arc<Self>,
         exclusion: &mut Exclusion,
         presented: &Record,
         token: &Secret,
         may_send: MaySend,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Mark>, Error> {
         if may_send == MaySend::Again {
             self.alive()?;
-            if !exclusion.is_whole() {
+            // A newer one may have been taken over meanwhile.
+            if !exclusion.is_whole() || self.record().refresh_hash() != Some(hash(token)) {
                 return Err(superseded());
             }
             self.state().retried = Some(hash(token));
-            return Ok(());
+            return Ok(None);
         }
         let now = self.now();
         let mark = Mark { first_wall: now.wall, first_boot: now.boot, token: hash(token) };
@@ -179,10 +183,12 @@ impl Engine {
         };
         // Who has lost the lock meanwhile knows nothing of the record any more; the next refresh begins with a look.
         let problem = problem.or_else(|| (!exclusion.is_whole()).then(superseded));
-        let Some(problem) = problem else { return self.alive() };
-        // Nothing was sent under this mark.
-        self.commit(Some(mark.token), |record| record.with_mark(before));
+        let Some(problem) = problem else { return self.alive().map(|()| Some(mark)) };
+        // Nothing was sent under this mark. Another process's, if that took its place, stays.
+        let withdrawn = |record: &Record| if record.mark == Some(mark) { before } else { record.mark };
+        self.commit(Some(mark.token), |record| record.with_mark(withdrawn(record)));
         if !in_memory_only {
+            self.state().persisted = false;
             self.rewrite_later();
         }
         Err(problem)
@@ -382,15 +388,16 @@ impl Engine {
         }
     }
 
-    /// 7 and every other "no".
+    /// 7 and every other "no". `unused`: the mark that it was sent under, if the server surely has not acted on it.
     async fn refused(
         self: &Arc<Self>,
         id: &Code,
         exclusion: &mut Exclusion,
         presented: &Record,
         failure: Failure,
-        surely_unused: bool,
+        unused: Option<Option<Mark>>,
     ) -> Result<(), Error> {
+        let surely_unused = unused.is_some();
         self.report_oddity(id, &failure);
         let said = failure.said.clone();
         let is_refusal = matches!(failure.why, Why::Refused) || planted!(EndsOnAnyRefusal);
@@ -405,9 +412,10 @@ impl Engine {
                     self.rewrite_later();
                 }
             }
-            if surely_unused {
-                // The server did not act: the next refresh is like a first one.
-                self.commit(presented.refresh_hash(), |record| record.with_mark(None));
+            if let Some(mark) = unused {
+                // The server did not act: the next refresh is like a first one, unless another process has sent it since.
+                let withdrawn = |record: &Record| if record.mark == mark { None } else { record.mark };
+                self.commit(presented.refresh_hash(), |record| record.with_mark(withdrawn(record)));
                 if self.was_stored() && matches!(self.persist(exclusion).await, Written::Kept(_)) {
                     self.rewrite_later();
                 }

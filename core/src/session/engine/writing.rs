@@ -99,12 +99,13 @@ impl Engine {
 
     /// Reads the record again; `true` if another process had refreshed, and its set is ours now.
     pub(super) async fn adopt_newer(self: &Arc<Self>) -> Result<bool, Error> {
+        let written = self.state().written;
         let found = match reading::look(&self.context, &self.id).await {
             // Nothing of it was ever stored, as far as is known: what cannot be read hides nothing.
             Err(_) if !self.was_stored() => return Ok(false),
             found => found.map_err(storage)?,
         };
-        match self.compare(found) {
+        match self.compare(found, written) {
             Stored::Unchanged | Stored::Stale | Stored::Marked => Ok(false),
             Stored::Newer => Ok(true),
             Stored::Ended(_) => Err(self.ended_elsewhere()),
@@ -114,16 +115,16 @@ impl Engine {
     /// A look at the store in passing: what another process wrote since is taken over.
     pub(crate) fn learns(self: &Arc<Self>, found: Record) {
         let found = Found::Record(Box::new(found));
-        let verdict = {
+        let (verdict, written) = {
             let state = self.state();
             if state.ended.is_some() {
                 return;
             }
-            rules::compare(&state.record, state.seen, &self.writer, &found)
+            (rules::compare(&state.record, state.seen, &self.writer, &found), state.written)
         };
         // An older look says nothing.
         if matches!(verdict, Stored::Newer | Stored::Marked) {
-            self.compare(found);
+            self.compare(found, written);
         }
     }
 
@@ -133,10 +134,23 @@ impl Engine {
         Kind::SessionEnded { reason }.into()
     }
 
-    /// Holds what was read against memory, and takes over what is newer, or the end.
-    fn compare(self: &Arc<Self>, found: Found) -> Stored {
+    /// Holds what was read against memory, and takes over what is newer, or the end. `written`: how many writes had succeeded
+    /// when the look began.
+    fn compare(self: &Arc<Self>, found: Found, written: u64) -> Stored {
         let mut state = self.state();
+        if matches!(found, Found::Absent) && state.written != written {
+            // It looked before the record was there.
+            return Stored::Unchanged;
+        }
         let verdict = rules::compare(&state.record, state.seen, &self.writer, &found);
+        // A write of one's own that nobody had heard of.
+        if let Found::Record(found) = &found
+            && found.id == self.id
+            && found.writer == self.writer
+            && state.seen.is_none_or(|seen| found.generation > seen.generation)
+        {
+            state.seen = Some(Seen::of(found));
+        }
         match (verdict, found) {
             (Stored::Newer | Stored::Marked, Found::Record(found)) => {
                 state.seen = Some(Seen::of(&found));
@@ -223,7 +237,8 @@ impl Engine {
             if planted!(WritesBlindly) {
                 return self.write(exclusion, writing).await;
             }
-            match reading::look(&self.context, &self.id).await.map(|found| self.compare(found)) {
+            let written = self.state().written;
+            match reading::look(&self.context, &self.id).await.map(|found| self.compare(found, written)) {
                 Ok(Stored::Unchanged | Stored::Stale | Stored::Marked) => {}
                 Ok(Stored::Newer) => return Written::Superseded,
                 Ok(Stored::Ended(reason)) => return Written::Ended(reason),
@@ -249,10 +264,18 @@ impl Engine {
         // Both are kept until the last call has returned, however late.
         let kept = (writing, exclusion.keep());
         let stored = self.context.store_and_check(&self.key, record.encode(), kept).await;
+        if stored.is_ok() {
+            // Whatever becomes of the next look: it is there.
+            let mut state = self.state();
+            state.written = state.written.saturating_add(1);
+            if state.seen.is_none_or(|seen| record.generation > seen.generation) {
+                state.seen = Some(Seen::of(&record));
+            }
+        }
         // A sign-out in between has left its tombstone: the record is ended, stored or not.
         match reading::end_of(&self.context, &self.id).await {
             Ok(Some(reason)) => {
-                self.compare(Found::Ended(reason));
+                self.compare(Found::Ended(reason), 0);
                 return Written::Ended(reason);
             }
             Ok(None) => {}
@@ -261,11 +284,9 @@ impl Engine {
         match stored {
             Ok(()) => {
                 let mut state = self.state();
-                if state.seen.is_none_or(|seen| record.generation > seen.generation) {
-                    state.seen = Some(Seen::of(&record));
-                }
-                state.persisted = state.record.generation == record.generation;
-                if state.persisted {
+                let is_newest = (state.record.generation, state.record.writer) == (record.generation, record.writer);
+                state.persisted = is_newest;
+                if is_newest {
                     state.keeping = None;
                 }
                 drop(state);
