@@ -105,6 +105,8 @@ pub enum Attempt {
     Code(Factor),
     /// A passkey's assertion.
     Passkey,
+    /// A new password, in a recovery.
+    NewPassword,
     /// The polls for a prompt: started with the first, finished with the last.
     Approval,
     /// A refresh.
@@ -189,6 +191,7 @@ pub trait AuditSink: Send + Sync {
 pub struct SinkError;
 
 /// The bounded queue before the sink.
+#[derive(Clone)]
 pub(crate) struct Auditor {
     sink: Option<Arc<dyn AuditSink>>,
     salt: Option<hmac::Key>,
@@ -236,6 +239,11 @@ impl Auditor {
             spawner: Arc::clone(&env.spawner),
             queue: Arc::default(),
         }
+    }
+
+    /// The same log for a client at another issuer.
+    pub(crate) fn at(&self, config: &Config) -> Self {
+        Self { issuer: config.issuer.as_str().into(), ..self.clone() }
     }
 
     pub(crate) fn record(&self, trail: Trail<'_>, kind: AuditKind) {

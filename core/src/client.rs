@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use crate::audit::{AuditSink, Auditor};
 use crate::config::{
-    Accounts, ClientId, Config, Factor, Issuer, Origin, PasskeyStart, Profile, RefreshPolicy, Scopes, WhenStorageFails,
-    WiderScopes, relying_party, time_limit,
+    Accounts, ClientId, Config, Factor, Issuer, Origin, PasskeyStart, Profile, RecoveryRequest, RefreshPolicy, Scopes,
+    WhenStorageFails, WiderScopes, relying_party, time_limit,
 };
 use crate::context::Context;
 use crate::discovery::Discovery;
 use crate::env::{CrossProcessLock, Environment, MemoryStore, NetworkOptions, Pin, Pins, Proxy, TokenStore, Trust};
 use crate::error::{ConfigurationProblem, Error, Kind};
-use crate::flow::{self, SignIn, SignIns, Step};
+use crate::flow::{self, Organization, Recovery, SignIn, SignIns, Step};
 use crate::gate::Gate;
 use crate::headers::{HeaderProvider, Provider};
 use crate::secret::Secret;
@@ -25,6 +25,7 @@ pub struct Client {
     context: Arc<Context>,
     sign_ins: Arc<SignIns>,
     watch: Arc<Watch>,
+    organization: Arc<Organization>,
 }
 
 impl Client {
@@ -39,6 +40,7 @@ impl Client {
             resource_origins: Vec::new(),
             relying_parties: Vec::new(),
             passkey_start: PasskeyStart::default(),
+            recovery_request: RecoveryRequest::default(),
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
             trust: Trust::default(),
@@ -75,6 +77,11 @@ impl Client {
     /// As [`SignIn::passkey`]. [`Kind::Configuration`] with `invalid_request` also if the server wants a username.
     pub async fn sign_in_with_passkey(&self) -> Result<Step, Error> {
         SignIn::of_anybody(Arc::clone(&self.context), Arc::clone(&self.sign_ins)).passkey().await
+    }
+
+    /// A user who has forgotten the password: choose another factor to show who they are. Sends nothing yet. See [`Recovery`].
+    pub fn recover(&self, username: &str) -> Recovery {
+        Recovery::new(Arc::clone(&self.context), Arc::clone(&self.sign_ins), Arc::clone(&self.organization), username)
     }
 
     /// Fetches metadata and keys and opens a connection for the next sign-in, while the user is still typing.
@@ -213,6 +220,7 @@ pub struct ClientBuilder {
     resource_origins: Vec<String>,
     relying_parties: Vec<String>,
     passkey_start: PasskeyStart,
+    recovery_request: RecoveryRequest,
     connect_timeout: Duration,
     request_timeout: Duration,
     trust: Trust,
@@ -269,6 +277,12 @@ impl ClientBuilder {
     /// Where a passkey is asked for as the second factor; see [`PasskeyStart`].
     pub fn passkey_start(mut self, start: PasskeyStart) -> Self {
         self.passkey_start = start;
+        self
+    }
+
+    /// How a recovery is asked for; see [`RecoveryRequest`].
+    pub fn recovery_request(mut self, request: RecoveryRequest) -> Self {
+        self.recovery_request = request;
         self
     }
 
@@ -435,6 +449,7 @@ impl ClientBuilder {
             resource_origins: origins.map_err(configuration)?,
             relying_parties: parties.map_err(configuration)?,
             passkey_start: self.passkey_start,
+            recovery_request: self.recovery_request,
             request_timeout: time_limit(self.request_timeout).map_err(configuration)?,
             trim_usernames: self.trim_usernames,
             when_storage_fails: self.when_storage_fails,
@@ -470,6 +485,6 @@ impl ClientBuilder {
         };
         let context = Arc::new(context);
         context.env.sessions.joins(&context);
-        Ok(Client { context, sign_ins: Arc::default(), watch })
+        Ok(Client { context, sign_ins: Arc::default(), watch, organization: Arc::default() })
     }
 }

@@ -57,6 +57,14 @@ impl Issuer {
         Origin::of(&self.url)
     }
 
+    /// The issuer of the organisation's own server, which alone gives out tokens for Okta's APIs (protocol.md §1.0);
+    /// `None` if this one is not named as Okta names them.
+    pub(crate) fn organization(&self) -> Option<Self> {
+        let Some((organization, id)) = self.text.split_once("/oauth2/") else { return Some(self.clone()) };
+        let is_id = !id.is_empty() && !id.contains('/');
+        is_id.then(|| Self::parse(organization).ok()).flatten()
+    }
+
     /// The host, without a port.
     pub(crate) fn host(&self) -> &str {
         self.url.host_str().unwrap_or_default()
@@ -265,6 +273,7 @@ pub(crate) struct Config {
     pub(crate) resource_origins: Vec<Origin>,
     pub(crate) relying_parties: Vec<String>,
     pub(crate) passkey_start: PasskeyStart,
+    pub(crate) recovery_request: RecoveryRequest,
     pub(crate) request_timeout: Duration,
     pub(crate) trim_usernames: bool,
     pub(crate) when_storage_fails: WhenStorageFails,
@@ -316,6 +325,17 @@ pub enum PasskeyStart {
     Challenge,
     /// At `/primary-authenticate`, with the `mfa_token`.
     PrimaryAuthenticate,
+}
+
+/// How a recovery is asked for: Okta's two SDKs differ (protocol.md §1.16, X1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RecoveryRequest {
+    /// By `intent=recovery`.
+    #[default]
+    Intent,
+    /// By `prompt=recover_authenticator`.
+    Prompt,
 }
 
 /// What kind of server it is, where servers differ in what the standards leave open.
@@ -384,6 +404,7 @@ pub(crate) mod tests {
             resource_origins: vec![Origin::parse("https://api.example:8443").unwrap()],
             relying_parties: vec![],
             passkey_start: PasskeyStart::Challenge,
+            recovery_request: RecoveryRequest::Intent,
             request_timeout: Duration::from_secs(1),
             trim_usernames: true,
             when_storage_fails: WhenStorageFails::Refuse,

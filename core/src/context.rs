@@ -13,7 +13,7 @@ use futures_util::lock::OwnedMutexGuard;
 use zeroize::Zeroizing;
 
 use crate::audit::{Attempt, AuditKind, Auditor, SecurityEvent, Trail};
-use crate::config::{Config, RefreshPolicy, WhenStorageFails};
+use crate::config::{Config, Issuer, RefreshPolicy, WhenStorageFails};
 use crate::discovery::Discovery;
 use crate::env::{
     Blob, BootInstant, BoxFuture, Conversation, Environment, HeaderValue, HttpRequest, HttpResponse, Method,
@@ -30,6 +30,7 @@ use crate::wire::answer::{self, Failure, Leg, Reply, Why};
 use crate::wire::form::Body;
 use crate::wire::http_date::parse_http_date;
 use crate::wire::json::Object;
+use crate::wire::new_password;
 use crate::wire::private::Private;
 use crate::wire::rate_limit::{RateHeaders, Standing, Waits};
 
@@ -90,6 +91,26 @@ impl Outcome {
 pub(crate) type Headers = Vec<(Cow<'static, str>, HeaderValue)>;
 
 impl Context {
+    /// The same client at another issuer: its own documents and limits, and no sessions.
+    pub(crate) fn at(&self, issuer: Issuer) -> Self {
+        let config = Config { issuer, ..self.config.clone() };
+        Self {
+            auditor: self.auditor.at(&config),
+            config,
+            env: self.env.clone(),
+            store: Arc::clone(&self.store),
+            discovery: Discovery::default(),
+            late_calls: Arc::clone(&self.late_calls),
+            standing: Mutex::default(),
+            header_provider: self.header_provider.clone(),
+            gate: self.gate.clone(),
+            watch: Weak::new(),
+            is_used: AtomicBool::default(),
+            looks_later: AtomicBool::default(),
+            queue: Waiter::default(),
+        }
+    }
+
     /// Posts a form once.
     pub(crate) async fn post(
         &self,
@@ -111,21 +132,43 @@ impl Context {
         body: Body,
         deadline: Duration,
     ) -> Result<Reply, TransportError> {
+        let types = ["application/json", "application/x-www-form-urlencoded"];
+        self.send_body(via, Method::Post, url, provided, types, body, deadline).await
+    }
+
+    /// Puts a new password, by an access token for nothing else (protocol.md §1.14).
+    pub(crate) async fn put_password(
+        &self,
+        via: &dyn Conversation,
+        url: &str,
+        mut provided: Headers,
+        token: &Secret,
+        body: Body,
+    ) -> Result<Reply, TransportError> {
+        provided.push((Cow::Borrowed("authorization"), HeaderValue::Secret(bearer_header(token))));
+        let (types, deadline) = ([new_password::ACCEPT, "application/json"], self.config.request_timeout);
+        self.send_body(via, Method::Put, url, provided, types, body, deadline).await
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of a request")]
+    async fn send_body(
+        &self,
+        via: &dyn Conversation,
+        method: Method,
+        url: &str,
+        mut headers: Headers,
+        [accept, content_type]: [&'static str; 2],
+        body: Body,
+        deadline: Duration,
+    ) -> Result<Reply, TransportError> {
         let (body, mut private) = body.into_parts();
-        hide(&provided, &mut private);
-        let mut headers = provided;
+        hide(&headers, &mut private);
         headers.extend([
-            (Cow::Borrowed("accept"), HeaderValue::Plain("application/json")),
-            (Cow::Borrowed("content-type"), HeaderValue::Plain("application/x-www-form-urlencoded")),
+            (Cow::Borrowed("accept"), HeaderValue::Plain(accept)),
+            (Cow::Borrowed("content-type"), HeaderValue::Plain(content_type)),
         ]);
-        let request = HttpRequest {
-            method: Method::Post,
-            url: url.to_owned(),
-            headers,
-            body: Some(body),
-            max_response: MAX_ANSWER,
-            deadline,
-        };
+        let request =
+            HttpRequest { method, url: url.to_owned(), headers, body: Some(body), max_response: MAX_ANSWER, deadline };
         self.send(via, request, private, true).await
     }
 
@@ -282,7 +325,7 @@ impl Context {
         self.store.call_deadline().min(MAX_STORE_DEADLINE)
     }
 
-    fn waits(&self) -> Waits {
+    pub(crate) fn waits(&self) -> Waits {
         let mut spread = [0];
         // Without randomness nothing is added.
         let _ = self.env.randomness.fill(&mut spread);

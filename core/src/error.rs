@@ -133,6 +133,7 @@ pub struct ServerText {
     pub(crate) description: Option<String>,
     pub(crate) uri: Option<String>,
     pub(crate) second_code: Option<Code>,
+    pub(crate) causes: Vec<String>,
 }
 
 impl ServerText {
@@ -144,6 +145,12 @@ impl ServerText {
     /// `error_uri` (RFC 6749 §5.2), as text. Do not open it.
     pub fn uri(&self) -> Option<&str> {
         self.uri.as_deref()
+    }
+
+    /// Okta's `errorCauses`, a sentence each: such as the requirements that a new password does not meet (row 330). A user may
+    /// see these, as plain text that is plainly the server's.
+    pub fn causes(&self) -> &[String] {
+        &self.causes
     }
 
     /// Okta's `errorCode`, if it stood beside the `error` that decided.
@@ -836,6 +843,10 @@ pub enum Unsupported {
     /// The server wants a DPoP proof.
     #[error("sender-constrained tokens (DPoP)")]
     DPoP,
+    /// A password is recovered at Okta's servers only, by the organisation's own one, whose issuer this client's issuer does not
+    /// tell.
+    #[error("password recovery at this server")]
+    Recovery,
     /// The server has no userinfo endpoint.
     #[error("user information at this server")]
     UserInfo,

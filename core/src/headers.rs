@@ -74,6 +74,7 @@ const DEADLINE: Duration = Duration::from_secs(2);
 const MAX_CALLS: usize = 16;
 
 /// The app's provider, and how it is asked.
+#[derive(Clone)]
 pub(crate) struct Provider {
     hook: Arc<dyn HeaderProvider>,
     /// Counted by its clones: the calls that are under way.

@@ -82,10 +82,14 @@ mod validation;
 mod wire;
 
 pub use client::{Client, ClientBuilder};
-pub use config::{Accounts, Factor, Issuer, PasskeyStart, Profile, RefreshPolicy, WhenStorageFails, WiderScopes};
+pub use config::{
+    Accounts, Factor, Issuer, PasskeyStart, Profile, RecoveryRequest, RefreshPolicy, WhenStorageFails, WiderScopes,
+};
 pub use env::{CrossProcessLock, FileLock, FileStore, MemoryStore, Pin, Proxy, TokenStore, Trust};
 pub use error::{Error, Hint, Kind, Remedy, ServerText};
-pub use flow::{ApproveOnDevice, ChooseFactor, EnrolledPasskey, EnterCode, SignIn, Step, UsePasskey};
+pub use flow::{
+    ApproveOnDevice, ChooseFactor, EnrolledPasskey, EnterCode, Recovery, ResetPassword, SignIn, Step, UsePasskey,
+};
 pub use headers::{HeaderProvider, HeaderProviderError, OutgoingRequest};
 pub use secret::Secret;
 pub use session::{

@@ -236,6 +236,9 @@ pub enum Factor {
 }
 
 impl Factor {
+    /// All there are.
+    pub(crate) const ALL: [Self; 6] = [Self::Totp, Self::Push, Self::Sms, Self::Voice, Self::Email, Self::Passkey];
+
     /// The value of `channel_hint` that asks for it; authenticator apps and passkeys have none.
     pub(crate) fn channel(self) -> Option<&'static str> {
         match self {
@@ -388,6 +391,14 @@ pub struct Settings {
     pub passkey_lists_credentials: bool,
     /// Where a passkey is asked for as the second factor.
     pub passkey_second_factor_at: SecondFactorAt,
+    /// Whether a user may set a new password without the old one.
+    pub recovery: bool,
+    /// What may begin a recovery.
+    pub recovery_factors: BTreeSet<Factor>,
+    /// How a recovery is asked for.
+    pub recovery_request: RecoveryRequest,
+    /// The least length of a new password.
+    pub password_min_length: usize,
 }
 
 impl Default for Settings {
@@ -439,6 +450,10 @@ impl Default for Settings {
             passkey_timeout_ms: 60_000,
             passkey_lists_credentials: true,
             passkey_second_factor_at: SecondFactorAt::Both,
+            recovery: true,
+            recovery_factors: Factor::ALL.into(),
+            recovery_request: RecoveryRequest::Both,
+            password_min_length: 8,
         }
     }
 }
@@ -508,6 +523,18 @@ pub enum SecondFactorAt {
     Challenge,
     /// `/primary-authenticate` with the `mfa_token` only.
     PrimaryAuthenticate,
+}
+
+/// How Okta's two SDKs ask for a recovery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecoveryRequest {
+    /// Either way.
+    Both,
+    /// `intent=recovery` only.
+    Intent,
+    /// `prompt=recover_authenticator` only.
+    Prompt,
 }
 
 /// Which of Okta's two error bodies a 429 carries.

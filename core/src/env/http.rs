@@ -332,6 +332,7 @@ async fn attempt(client: &Client, request: HttpRequest) -> Result<HttpResponse, 
     let method = match request.method {
         Method::Get => reqwest::Method::GET,
         Method::Post => reqwest::Method::POST,
+        Method::Put => reqwest::Method::PUT,
     };
     let mut builder = client.http.request(method, &request.url);
     for (name, value) in &request.headers {

@@ -18,14 +18,17 @@ pub enum Method {
     Get,
     /// POST with a form body.
     Post,
+    /// PUT with a JSON body.
+    Put,
 }
 
 impl Method {
-    /// As it is written in a request: `GET` or `POST`.
+    /// As it is written in a request: `GET`, `POST` or `PUT`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Get => "GET",
             Self::Post => "POST",
+            Self::Put => "PUT",
         }
     }
 }
@@ -46,7 +49,7 @@ pub enum HeaderValue {
 
 /// One request.
 pub struct HttpRequest {
-    /// GET or POST.
+    /// GET, POST or PUT.
     pub method: Method,
     /// An absolute https URL.
     pub url: String,

@@ -7,6 +7,7 @@ mod cancel;
 mod input;
 mod passkey;
 mod poll;
+mod recovery;
 mod registry;
 mod second_factor;
 mod sign_in;
@@ -15,6 +16,8 @@ mod throttle;
 mod transaction;
 
 pub use passkey::{EnrolledPasskey, UsePasskey};
+pub(crate) use recovery::Organization;
+pub use recovery::{Recovery, ResetPassword};
 pub(crate) use registry::SignIns;
 pub use sign_in::SignIn;
 pub use steps::{ApproveOnDevice, ChooseFactor, EnterCode, Step};

@@ -95,9 +95,9 @@ impl UsePasskey {
             None => requests::passkey(&transaction.common, &assertion, None),
         };
         match transaction.exchange(&turn, Leg::Entered, Attempt::Passkey, body).await {
-            Ok(session) => {
+            Ok(step) => {
                 prompt.spend();
-                Ok(Step::SignedIn(session))
+                Ok(step)
             }
             Err(Failure { why: Why::MoreAssurance(asked), .. }) => {
                 prompt.spend();

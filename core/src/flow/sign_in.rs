@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::input;
 use super::registry::SignIns;
 use super::steps::{self, Step};
-use super::transaction::Transaction;
+use super::transaction::{Purpose, Start, Transaction};
 use crate::audit::Attempt;
 use crate::config::{Assurance, Factor};
 use crate::context::Context;
@@ -35,15 +35,26 @@ pub struct SignIn {
     username: Option<String>,
     acr_values: Vec<String>,
     max_age: Option<Duration>,
+    purpose: Purpose,
 }
 
 impl SignIn {
     pub(crate) fn new(context: Arc<Context>, sign_ins: Arc<SignIns>, username: &str) -> Self {
-        Self { context, sign_ins, username: Some(username.to_owned()), acr_values: Vec::new(), max_age: None }
+        Self::with(context, sign_ins, Some(username), Purpose::Session)
     }
 
     pub(crate) fn of_anybody(context: Arc<Context>, sign_ins: Arc<SignIns>) -> Self {
-        Self { context, sign_ins, username: None, acr_values: Vec::new(), max_age: None }
+        Self::with(context, sign_ins, None, Purpose::Session)
+    }
+
+    pub(super) fn with(
+        context: Arc<Context>,
+        sign_ins: Arc<SignIns>,
+        username: Option<&str>,
+        purpose: Purpose,
+    ) -> Self {
+        let username = username.map(str::to_owned);
+        Self { context, sign_ins, username, acr_values: Vec::new(), max_age: None, purpose }
     }
 
     /// The context classes of which one has to be reached, the most wanted first, such as `phr` or `urn:okta:loa:2fa:any`
@@ -156,7 +167,7 @@ impl SignIn {
         transaction.pace().await?;
         let body = body(&transaction.common, &transaction.username);
         match transaction.exchange(&turn, Leg::Entered, attempt, body).await {
-            Ok(session) => Ok(Step::SignedIn(session)),
+            Ok(step) => Ok(step),
             Err(Failure { why: Why::MoreAssurance(asked), .. }) => transaction.more_assurance(asked),
             Err(failure) => Err(transaction.failed(failure)),
         }
@@ -175,7 +186,8 @@ impl SignIn {
     }
 
     async fn begin(&self) -> Result<Arc<Transaction>, Error> {
-        Transaction::begin(&self.context, &self.sign_ins, self.username()?, self.assurance()?).await
+        let start = Start { username: self.username()?, assurance: self.assurance()?, purpose: self.purpose.clone() };
+        Transaction::begin(&self.context, &self.sign_ins, start).await
     }
 
     fn assurance(&self) -> Result<Assurance, Kind> {

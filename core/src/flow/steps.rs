@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use super::input;
 use super::passkey::UsePasskey;
 use super::poll::{Move, Schedule};
+use super::recovery::ResetPassword;
 use super::second_factor::MAX_ATTEMPTS;
 use super::transaction::{Transaction, Turn};
 use crate::audit::Attempt;
@@ -36,6 +37,10 @@ pub enum Step {
     EnterCode(EnterCode),
     /// The platform is to use a passkey.
     UsePasskey(UsePasskey),
+    /// The user may set a new password. Only after [`Client::recover`](crate::Client::recover).
+    ResetPassword(ResetPassword),
+    /// The new password is set, and the recovery is over: sign in with it. Nothing was signed in or out.
+    PasswordChanged,
     /// The server wants something that this version or the declared capabilities cannot do.
     Unsupported(Unsupported),
 }
@@ -48,7 +53,7 @@ impl Step {
             Self::ApproveOnDevice(step) => step.choice(),
             Self::EnterCode(step) => step.choice(),
             Self::UsePasskey(step) => step.choice(),
-            Self::SignedIn(_) | Self::Unsupported(_) => None,
+            Self::SignedIn(_) | Self::ResetPassword(_) | Self::PasswordChanged | Self::Unsupported(_) => None,
         }
     }
 }
@@ -172,7 +177,7 @@ async fn submit_otp(transaction: &Arc<Transaction>, turn: &Arc<Turn>, code: &Sec
     let body = body.map_err(|failure| transaction.failed(failure))?;
     transaction.count_otp()?;
     match transaction.exchange(turn, Leg::Entered, Attempt::SecondFactorOtp, body).await {
-        Ok(session) => Ok(Step::SignedIn(session)),
+        Ok(step) => Ok(step),
         Err(Failure { why: Why::MoreAssurance(asked), .. }) => transaction.more_assurance(asked),
         Err(failure) => Err(transaction.second_factor_failed(Factor::Otp, true, failure)),
     }
@@ -316,7 +321,7 @@ impl Prompt {
         leg: Leg,
         attempt: Attempt,
         binding_code: Option<&str>,
-    ) -> Result<Session, Failure> {
+    ) -> Result<Step, Failure> {
         let (transaction, common) = (&self.transaction, &self.transaction.common);
         let number = self.number.ok_or_else(|| Failure::local(Kind::Internal))?;
         let body = transaction.with_oob_code(number, |oob_code| match self.leg {
@@ -417,9 +422,9 @@ impl ApproveOnDevice {
             prompt.transaction.pace().await?;
             self.schedule().begin(clock.boot());
             let failure = match prompt.exchange(turn, Leg::Poll, Attempt::Approval, None).await {
-                Ok(session) => {
+                Ok(step) => {
                     prompt.spend();
-                    return Ok(Step::SignedIn(session));
+                    return Ok(step);
                 }
                 Err(failure) => failure,
             };
@@ -532,9 +537,9 @@ impl EnterCode {
         prompt.transaction.codes.fetch_add(1, Ordering::SeqCst);
         // EXPOSE: written into the request body, which wipes itself after its one send.
         match prompt.exchange(&turn, Leg::Entered, attempt, Some(code.expose())).await {
-            Ok(session) => {
+            Ok(step) => {
                 prompt.spend();
-                Ok(Step::SignedIn(session))
+                Ok(step)
             }
             Err(Failure { why: Why::MoreAssurance(asked), .. }) => {
                 prompt.spend();

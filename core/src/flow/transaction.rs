@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures_util::future::{Either, select};
 
 use super::cancel::Cancellation;
+use super::recovery::{self, ResetPassword};
 use super::registry::SignIns;
 use super::second_factor::{SecondFactor, Verdict};
 use super::steps::{ChooseFactor, Step};
@@ -23,24 +24,48 @@ use crate::jose::id_token::{IdTokenClaims, SKEW};
 use crate::jose::jwks::KeySet;
 use crate::secret::Secret;
 use crate::session::rules::Now;
-use crate::session::{self, Before, Established, NewSession, Session};
+use crate::session::{self, Before, Established, NewSession};
 use crate::validation::{self, Occasion};
 use crate::wire::answer::{Failure, Leg, MoreAssurance, Reply, Why};
 use crate::wire::form::Body;
 use crate::wire::json::Object;
 use crate::wire::metadata::Metadata;
+use crate::wire::new_password;
 use crate::wire::passkey::{PasskeyChallenge, RelyingParties, parse_passkey};
 use crate::wire::requests::{self, Common};
 use crate::wire::said;
-use crate::wire::tokens::{TokenKind, parse_tokens, salvage};
+use crate::wire::tokens::{TokenAnswer, TokenKind, parse_tokens, salvage};
+
+/// What the tokens at the end of it are for.
+#[derive(Clone)]
+pub(super) enum Purpose {
+    /// A new session.
+    Session,
+    /// A new password, and nothing else.
+    Recovery,
+}
+
+/// What a sign-in begins with.
+pub(super) struct Start {
+    pub(super) username: String,
+    /// What it has to reach.
+    pub(super) assurance: Assurance,
+    pub(super) purpose: Purpose,
+}
+
+/// The access token of a recovery, and what has to be revoked after it.
+struct Recovered {
+    access_token: Secret,
+    owed: (Secret, TokenKind),
+}
 
 pub(super) struct Transaction {
     pub(super) context: Arc<Context>,
     pub(super) sign_ins: Arc<SignIns>,
     pub(super) username: String,
     pub(super) common: Common,
-    /// What it has to reach.
     assurance: Assurance,
+    purpose: Purpose,
     id: Code,
     metadata: Arc<Metadata>,
     keys: Option<Arc<KeySet>>,
@@ -58,6 +83,7 @@ pub(super) struct Transaction {
     prompts: Mutex<Prompts>,
     /// What the store held when it began.
     before: Mutex<Before>,
+    recovered: Mutex<Option<Recovered>>,
 }
 
 #[derive(Default)]
@@ -70,6 +96,8 @@ struct Prompts {
 const MAX_LIFE: Duration = Duration::from_secs(1800);
 /// An `mfa_token` is forgotten after this long (protocol.md Q3).
 const MFA_LIFE: Duration = Duration::from_secs(600);
+/// A user gets this long to think of a new password.
+const RECOVERY_LIFE: Duration = Duration::from_secs(900);
 
 /// The polls of one wait, from the first that was sent.
 struct Series {
@@ -93,18 +121,27 @@ impl Transaction {
     pub(super) async fn begin(
         context: &Arc<Context>,
         sign_ins: &Arc<SignIns>,
-        username: String,
-        assurance: Assurance,
+        Start { username, assurance, purpose }: Start,
     ) -> Result<Arc<Self>, Error> {
-        session::queue::first_use(context);
         let id = context.random_id().ok_or(Kind::Internal)?;
         let fail = |error: Error| error.with_transaction_id(&id);
-        let before = session::prepare(context, &id).await.map_err(|kind| fail(kind.into()))?;
+        let (scopes, intent, before) = match &purpose {
+            Purpose::Session => {
+                session::queue::first_use(context);
+                let before = session::prepare(context, &id).await.map_err(|kind| fail(kind.into()))?;
+                (context.config.scopes.clone(), None, before)
+            }
+            // Nothing of it is stored.
+            Purpose::Recovery => {
+                let intent = recovery::asked(context.config.recovery_request);
+                (recovery::scopes()?, Some(intent), Before::default())
+            }
+        };
         let conversation = match sign_ins.take_warm(context.env.clock.boot()) {
             Some(warm) => warm,
             None => Arc::from(context.env.transport.conversation().map_err(|error| fail(Kind::from(error).into()))?),
         };
-        let discovered = Discovery::both(context, &conversation, context.config.scopes.contains("openid")).await;
+        let discovered = Discovery::both(context, &conversation, scopes.contains("openid")).await;
         let (metadata, keys) = discovered.map_err(|failure| {
             context.report_oddity(Trail { id: &id, user: &username }, &failure);
             fail(failure.into_error(context.env.clock.wall()))
@@ -112,11 +149,13 @@ impl Transaction {
         let transaction = Arc::new(Self {
             common: Common {
                 client_id: context.config.client_id.clone(),
-                scopes: context.config.scopes.clone(),
+                scopes,
                 capabilities: context.config.capabilities.clone(),
                 acr_values: assurance.acr_values(),
+                intent,
             },
             assurance,
+            purpose,
             context: Arc::clone(context),
             sign_ins: Arc::clone(sign_ins),
             username,
@@ -134,6 +173,7 @@ impl Transaction {
             second_factor: Mutex::new(None),
             prompts: Mutex::default(),
             before: Mutex::new(before),
+            recovered: Mutex::default(),
         });
         sign_ins.enter(&transaction).map_err(|kind| transaction.error(kind))?;
         Ok(transaction)
@@ -178,7 +218,7 @@ impl Transaction {
         leg: Leg,
         attempt: Attempt,
         body: Body,
-    ) -> Result<Session, Failure> {
+    ) -> Result<Step, Failure> {
         let transaction = Arc::clone(self);
         self.request(turn, attempt, move |abandoned| async move {
             let context = &transaction.context;
@@ -548,14 +588,53 @@ impl Transaction {
         Ok(reply)
     }
 
+    /// Puts a new password by the recovery's token, once, and ends the recovery when that is done, whoever is still waiting.
+    pub(super) async fn put_password(self: &Arc<Self>, turn: &Arc<Turn>, body: Body) -> Result<(), Failure> {
+        let transaction = Arc::clone(self);
+        self.request(turn, Attempt::NewPassword, move |abandoned| async move {
+            let context = &transaction.context;
+            let url = format!("{}{}", context.config.issuer.as_str().trim_end_matches('/'), new_password::PATH);
+            let provided = context.provided_headers(Method::Put, &url).await;
+            if transaction.cancellation.is_cancelled() || abandoned.is_abandoned() {
+                return Err(Failure::local(Kind::Cancelled));
+            }
+            let token = transaction.recovered().as_ref().map(|recovered| recovered.access_token.duplicate());
+            let token = token.ok_or_else(|| Failure::local(Kind::Expired))?;
+            let mut reply = context.put_password(&*transaction.conversation, &url, provided, &token, body).await?;
+            reply.private.add(&transaction.username);
+            new_password::read(&reply).map_err(|failure| failure.waiting(context.waits()))?;
+            transaction.end();
+            transaction.conversation.close().await;
+            Ok(((), said::request_id(&reply.response, &reply.private)))
+        })
+        .await
+    }
+
+    /// Keeps the access token of a recovery, for as long as it lives and a user may need.
+    fn recovered_by(self: &Arc<Self>, tokens: TokenAnswer) -> ResetPassword {
+        let lifetime = Duration::from_secs(u64::try_from(tokens.lifetime_secs).unwrap_or_default());
+        let life = lifetime.min(RECOVERY_LIFE);
+        let expires_at = self.context.env.clock.wall().plus(life).to_system_time();
+        let owed = session::newest(&tokens);
+        *self.recovered() = Some(Recovered { access_token: tokens.access_token, owed });
+        self.second_factor().take();
+        self.prompts().codes.clear();
+        self.end_after(life);
+        ResetPassword::new(self, expires_at)
+    }
+
+    fn recovered(&self) -> MutexGuard<'_, Option<Recovered>> {
+        self.recovered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Tokens came: validated they become a session, otherwise they are given back. Either way the sign-in is over.
     async fn accept(
-        &self,
+        self: &Arc<Self>,
         mut answer: Object,
         reply: Reply,
         sent: Now,
         abandoned: &Abandoned,
-    ) -> Result<Session, Failure> {
+    ) -> Result<Step, Failure> {
         let context = &self.context;
         let (said, status) = (said::said(&reply.response, None, &reply.private), Some(reply.response.status));
         let server = context.server_time(&reply.response);
@@ -565,8 +644,10 @@ impl Transaction {
             if let Kind::TokenRejected { check } = kind {
                 context.auditor.security(self.trail(), SecurityEvent::TokenRejected { check });
             }
-            if let Some(token) = token {
-                session::give_back(context, self.trail(), token);
+            match (token, &self.purpose) {
+                (Some(token), Purpose::Recovery) => session::revoke_once(context, self.trail(), token),
+                (Some(token), Purpose::Session) => session::give_back(context, self.trail(), token),
+                (None, _) => {}
             }
             self.end();
             Failure { why: Why::Fatal(kind), said: said.clone(), status }
@@ -587,6 +668,18 @@ impl Transaction {
                 let check = TokenCheck::Scope;
                 return Err(refuse(Kind::TokenRejected { check }, Some(session::newest(&tokens))));
             }
+        }
+        if let Purpose::Recovery = self.purpose {
+            let serves = tokens.scope.as_ref().is_none_or(|scope| scope.iter().any(|one| one == new_password::SCOPE));
+            if !serves {
+                let check = TokenCheck::Scope;
+                return Err(refuse(Kind::TokenRejected { check }, Some(session::newest(&tokens))));
+            }
+            if abandoned.is_abandoned() || self.cancellation.is_cancelled() {
+                context.auditor.security(self.trail(), SecurityEvent::LateTokensRevoked);
+                return Err(refuse(Kind::Cancelled, Some(session::newest(&tokens))));
+            }
+            return Ok(Step::ResetPassword(self.recovered_by(tokens)));
         }
         if server.ahead.abs() > SKEW {
             context.auditor.security(self.trail(), SecurityEvent::ClockOffset { seconds: server.ahead });
@@ -622,7 +715,7 @@ impl Transaction {
         // The start of the store call: cancelled or dropped before it means given back, after it means signed in.
         let commit = || !abandoned.is_abandoned() && self.cancellation.commit();
         match session::establish(context, new, commit).await {
-            Established::Session(session) => Ok(session),
+            Established::Session(session) => Ok(Step::SignedIn(session)),
             Established::NotWanted(tokens) => {
                 context.auditor.security(self.trail(), SecurityEvent::LateTokensRevoked);
                 Err(refuse(Kind::Cancelled, Some(session::newest(&tokens))))
@@ -644,6 +737,9 @@ impl Transaction {
         self.finished.store(true, Ordering::SeqCst);
         self.second_factor().take();
         self.prompts().codes.clear();
+        if let Some(recovered) = self.recovered().take() {
+            session::revoke_once(&self.context, self.trail(), recovered.owed);
+        }
         self.sign_ins.leave(self);
         // A request that is on the wire ends first; nothing new is taken.
         drop(self.conversation.close());

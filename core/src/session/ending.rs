@@ -216,6 +216,16 @@ pub(crate) fn give_back(context: &Arc<Context>, trail: Trail<'_>, (token, kind):
     });
 }
 
+/// Revokes, in the background and once, a token that must not be stored, not even to be revoked later.
+pub(crate) fn revoke_once(context: &Arc<Context>, trail: Trail<'_>, (token, kind): (Secret, TokenKind)) {
+    let background = Arc::clone(context);
+    let (transaction, user) = (trail.id.clone(), trail.user.to_owned());
+    in_background(&context.env, async move {
+        let trail = Trail { id: &transaction, user: &user };
+        revoke(&background, trail, &token, kind).await;
+    });
+}
+
 /// The token whose revocation ends the grant: the refresh token, which takes its access token along (row 304).
 pub(crate) fn newest(tokens: &TokenAnswer) -> (Secret, TokenKind) {
     match &tokens.refresh_token {

@@ -31,7 +31,7 @@ pub(crate) use accounts::{
 };
 pub use advice::Advice;
 pub use claims::Claims;
-pub(crate) use ending::{give_back, newest};
+pub(crate) use ending::{give_back, newest, revoke_once};
 use engine::Engine;
 pub(crate) use establish::{Before, Established, NewSession, establish, prepare};
 pub(crate) use import::import;

@@ -63,6 +63,11 @@ pub(crate) struct Body {
 }
 
 impl Body {
+    /// A body that is no form, and what of it must not show in the answer.
+    pub(super) fn of(body: Zeroizing<Vec<u8>>, private: Private) -> Self {
+        Self { body, private }
+    }
+
     /// What is sent, and what of it must not show in the answer.
     pub(crate) fn into_parts(self) -> (Zeroizing<Vec<u8>>, Private) {
         (self.body, self.private)

@@ -7,6 +7,7 @@ pub(crate) mod form;
 pub(crate) mod http_date;
 pub(crate) mod json;
 pub(crate) mod metadata;
+pub(crate) mod new_password;
 pub(crate) mod oob;
 pub(crate) mod passkey;
 pub(crate) mod private;

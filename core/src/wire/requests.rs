@@ -19,6 +19,8 @@ pub(crate) struct Common {
     pub(crate) capabilities: Vec<Factor>,
     /// The parameter `acr_values`: the same on every leg, or on none.
     pub(crate) acr_values: Option<String>,
+    /// A parameter that says what the sign-in is for, if it is not for a session: the same on every leg.
+    pub(crate) intent: Option<(&'static str, &'static str)>,
 }
 
 impl Common {
@@ -26,6 +28,9 @@ impl Common {
     fn end<'a>(&'a self, mut form: Form<'a>) -> Body {
         if let Some(acr_values) = &self.acr_values {
             form.push("acr_values", acr_values);
+        }
+        if let Some((name, value)) = self.intent {
+            form.push(name, value);
         }
         form.push("client_id", self.client_id.as_str());
         form.encode()
@@ -197,6 +202,7 @@ mod tests {
             scopes: Scopes::parse(["openid", "offline_access"]).unwrap(),
             capabilities: Factor::ALL.to_vec(),
             acr_values: None,
+            intent: None,
         }
     }
 
@@ -288,8 +294,9 @@ mod tests {
     }
 
     #[test]
-    fn context_classes_are_on_every_leg_of_a_sign_in_and_not_on_a_refresh() {
-        let c = Common { acr_values: Some("phr urn:x".to_owned()), ..common() };
+    fn context_classes_and_intent_are_on_every_leg_of_a_sign_in_and_not_on_a_refresh() {
+        let intent = Some(("intent", "recovery"));
+        let c = Common { acr_values: Some("phr urn:x".to_owned()), intent, ..common() };
         let assertion = Assertion {
             authenticator_data: "AA".into(),
             client_data: "BB".into(),
@@ -308,7 +315,7 @@ mod tests {
             passkey(&c, &assertion, None),
         ] {
             let text = text(body);
-            assert!(text.ends_with("&acr_values=phr+urn%3Ax&client_id=0oa1"), "{text}");
+            assert!(text.ends_with("&acr_values=phr+urn%3Ax&intent=recovery&client_id=0oa1"), "{text}");
         }
         assert!(!text(refresh(&c.client_id, "r", "openid")).contains("acr"));
     }

@@ -7,13 +7,15 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::json::Object;
+use super::json::{Object, Value};
 use super::private::{MASK, Private};
 use crate::env::HttpResponse;
 use crate::error::{Code, Hint, Said, ServerText};
 
 /// Longest text that is kept, in bytes (row 42).
 const MAX_TEXT: usize = 1024;
+/// Causes that are kept.
+const MAX_CAUSES: usize = 16;
 /// Longest text that is looked at: masking compares it with everything that was sent.
 const MAX_LOOKED_AT: usize = 4096;
 /// What is cut off at the end of a text that was longer: it may be a part of a value that was cut in two.
@@ -46,9 +48,21 @@ fn text(envelope: &Object, private: &Private) -> Option<ServerText> {
         description: words("error_description").or_else(|| words("errorSummary")),
         uri: words("error_uri"),
         second_code,
+        causes: causes(envelope, private),
     };
-    let is_empty = text.description.is_none() && text.uri.is_none() && text.second_code.is_none();
+    let is_empty =
+        text.description.is_none() && text.uri.is_none() && text.second_code.is_none() && text.causes.is_empty();
     (!is_empty).then_some(text)
+}
+
+/// `errorCauses[].errorSummary`.
+fn causes(envelope: &Object, private: &Private) -> Vec<String> {
+    let Some(Value::Array(causes)) = envelope.get("errorCauses") else { return Vec::new() };
+    let summaries = causes.iter().take(MAX_CAUSES).filter_map(|cause| match cause {
+        Value::Object(cause) => cause.str("errorSummary"),
+        _ => None,
+    });
+    summaries.map(|text| readable(text, private)).filter(|text| !text.is_empty()).collect()
 }
 
 /// Masked, cleaned, then cut: in this order no part of a value can come through.

@@ -59,7 +59,8 @@ impl Canaries {
     pub(crate) fn check_error(&self, error: &Error) -> Result<(), String> {
         let text = error.server_text();
         let words = [text.and_then(|text| text.description()), text.and_then(|text| text.uri())];
-        let shown = format!("{error} {error:?} {words:?} {:?}", error.request_id());
+        let causes = text.map(|text| text.causes());
+        let shown = format!("{error} {error:?} {words:?} {causes:?} {:?}", error.request_id());
         self.check("an error", &shown)
     }
 

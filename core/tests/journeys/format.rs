@@ -47,6 +47,7 @@ pub(crate) struct Configuration {
     pub(crate) relying_parties: Vec<String>,
     /// `challenge` or `primary_authenticate`.
     pub(crate) passkey_start: Option<String>,
+    pub(crate) recovery_request: Option<String>,
     /// `never` or `when_due`, by process.
     pub(crate) refresh_policy: BTreeMap<String, String>,
     /// Whether the processes have a lock that they share.

@@ -117,6 +117,7 @@ impl Play<'_> {
         let says = call.remove("says").map(|v| v.as_str().expect("text").to_owned());
         let server_says = call.remove("server_says");
         let hint = call.remove("hint");
+        let causes = call.remove("causes");
         let maybe_sent = call.remove("maybe_sent");
         let second_code = call.remove("second_code");
         let device = call.remove("device").map(|v| v.as_str().expect("text").to_owned());
@@ -141,7 +142,7 @@ impl Play<'_> {
         let is_about_an_error = remedy.is_some()
             || says.is_some()
             || retry_in_s.is_some()
-            || [&server_says, &hint, &maybe_sent, &second_code].iter().any(|key| key.is_some());
+            || [&causes, &server_says, &hint, &maybe_sent, &second_code].iter().any(|key| key.is_some());
         if error.is_none() && is_about_an_error {
             return Err(format!("{word} is no error that could say something"));
         }
@@ -168,6 +169,10 @@ impl Play<'_> {
             if let Some(wanted) = server_says {
                 let found = error.server_text().and_then(|text| text.description());
                 equal("the server says", &Value::from(found), &wanted)?;
+            }
+            if let Some(wanted) = causes {
+                let found = error.server_text().map(|text| Value::from(text.causes()));
+                equal("the causes", &found, &Some(wanted))?;
             }
             if let Some(wanted) = second_code {
                 let found = error.server_text().and_then(|text| text.second_code());
@@ -520,6 +525,8 @@ fn step_name(step: &Step) -> &'static str {
         Step::ApproveOnDevice(_) => "ApproveOnDevice",
         Step::EnterCode(_) => "EnterCode",
         Step::UsePasskey(_) => "UsePasskey",
+        Step::ResetPassword(_) => "ResetPassword",
+        Step::PasswordChanged => "PasswordChanged",
         Step::Unsupported(_) => "UnsupportedStep",
         _ => "another step",
     }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use directauth::env::{BootInstant, BoxFuture, Clock, Environment, HttpTransport, NetworkOptions, Spawner, WallTime};
 use directauth::{
-    Accounts, Client, Error, Factor, PasskeyStart, Profile, RefreshPolicy, Session, Step, WhenStorageFails, WiderScopes,
+    Accounts, Client, Error, Factor, PasskeyStart, Profile, RecoveryRequest, RefreshPolicy, Session, Step,
+    WhenStorageFails, WiderScopes,
 };
 use directauth_emulator::Tenant;
 use futures_util::future::{AbortHandle, abortable};
@@ -111,6 +112,11 @@ impl<'a> Device<'a> {
             None | Some("challenge") => builder,
             Some("primary_authenticate") => builder.passkey_start(PasskeyStart::PrimaryAuthenticate),
             Some(other) => panic!("unknown place {other}"),
+        };
+        builder = match config.recovery_request.as_deref() {
+            None | Some("intent") => builder,
+            Some("prompt") => builder.recovery_request(RecoveryRequest::Prompt),
+            Some(other) => panic!("unknown request {other}"),
         };
         builder = match config.profile.as_deref() {
             None | Some("okta") => builder,

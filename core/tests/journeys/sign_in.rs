@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use directauth::{SignIn, Step};
+use directauth::{Recovery, SignIn, Step};
 use directauth_emulator::PushReaction;
 use serde_json::{Map, Value, json};
 use sha2::Digest;
@@ -25,6 +25,22 @@ impl Play<'_> {
                 sign_in = sign_in.max_age(Duration::from_secs(age.as_u64().ok_or("seconds")?));
             }
             return self.first_factor(call, sign_in).map(Some);
+        }
+        if let Some(username) = take_text(call, "recover") {
+            self.username = username.trim().to_owned();
+            self.canaries.typed(&self.username.clone());
+            let recovery = self.process().client().recover(&username);
+            return self.recovery_factor(call, recovery).map(Some);
+        }
+        if let Some(password) = take_text(call, "set_password") {
+            self.canaries.never_stored(&password);
+            let step = self.process().step.clone();
+            return Ok(Some(Box::pin(async move {
+                match step.as_deref() {
+                    Some(Step::ResetPassword(step)) => step.set(password).await.into(),
+                    other => panic!("no new password is asked for, but {other:?}"),
+                }
+            })));
         }
         if call.remove("sign_in_with_passkey").is_some() {
             let client = self.process().client().clone();
@@ -127,6 +143,28 @@ impl Play<'_> {
         Err("no first factor given".into())
     }
 
+    fn recovery_factor(&mut self, call: &mut Map<String, Value>, recovery: Recovery) -> Result<Request, String> {
+        if let Some(code) = take_text(call, "otp") {
+            let code = self.type_code(&code);
+            return Ok(Box::pin(async move { recovery.otp(code).await.into() }));
+        }
+        for name in ["push", "sms", "voice", "email", "passkey"] {
+            if call.remove(name).is_some() {
+                return Ok(Box::pin(async move {
+                    let step = match name {
+                        "push" => recovery.push().await,
+                        "sms" => recovery.sms().await,
+                        "voice" => recovery.voice().await,
+                        "passkey" => recovery.passkey().await,
+                        _ => recovery.email().await,
+                    };
+                    step.into()
+                }));
+            }
+        }
+        Err("no factor given".into())
+    }
+
     /// What the platform makes of a request: a signed answer, one that nobody has signed, or none.
     fn assertion(&mut self, kind: &str, request: &str) -> Result<String, String> {
         match kind {
@@ -170,6 +208,7 @@ impl Play<'_> {
                 (Some(Step::ApproveOnDevice(step)), _) => step.expires_at(),
                 (Some(Step::EnterCode(step)), _) => step.expires_at(),
                 (Some(Step::UsePasskey(step)), _) => step.expires_at(),
+                (Some(Step::ResetPassword(step)), _) => step.expires_at(),
                 (None, Some(session)) => session.expires_at(),
                 other => return Err(format!("nothing expires: {other:?}")),
             };
@@ -219,6 +258,7 @@ impl Play<'_> {
             Some(Step::EnterCode(step)) => step.cancel(),
             Some(Step::UsePasskey(step)) => step.cancel(),
             Some(Step::ChooseFactor(step)) => step.cancel(),
+            Some(Step::ResetPassword(step)) => step.cancel(),
             other => return Err(format!("nothing to cancel: {other:?}")),
         }
         Ok(())

@@ -53,6 +53,8 @@ pub(crate) enum Refusal {
     Method { allow: &'static str },
     /// 429, in either shape; `row` is that of the second.
     RateLimited { bucket: Bucket, row: &'static ApiRow },
+    /// A new password that the policy does not take, and why.
+    Password { causes: Vec<String> },
     /// A resource's 401 or 403 (RFC 6750 §3).
     Bearer { status: u16, error: Option<&'static str>, description: &'static str },
 }
@@ -88,7 +90,7 @@ impl Refusal {
             Self::Api { row, fill } => api(row, &fill),
             Self::UnknownClient { client } => {
                 let summary = format!("Invalid value for 'client_id' parameter: {client}.");
-                Reply::json(400, &api_body("invalid_client", &summary)).outcome("invalid_client")
+                Reply::json(400, &api_body("invalid_client", &summary, Vec::new())).outcome("invalid_client")
             }
             Self::Method { allow } => api(catalogue::E0000022, "").header("Allow", allow),
             Self::RateLimited { bucket, row } => {
@@ -100,6 +102,12 @@ impl Refusal {
                     Envelope::Api => api(row, ""),
                 };
                 bucket.headers(reply).outcome("user_rate_limited")
+            }
+            Self::Password { causes } => {
+                let row = catalogue::E0000001;
+                let causes: Vec<Value> = causes.iter().map(|cause| json!({ "errorSummary": cause })).collect();
+                let body = api_body(row.code, &row.summary.replace("{0}", "password"), causes);
+                Reply::json(row.status, &body).outcome(row.code)
             }
             Self::Bearer { status, error, description } => {
                 let challenge = match error {
@@ -143,7 +151,7 @@ fn oauth(
 }
 
 fn api(row: &ApiRow, fill: &str) -> Reply {
-    Reply::json(row.status, &api_body(row.code, &row.summary.replace("{0}", fill))).outcome(row.code)
+    Reply::json(row.status, &api_body(row.code, &row.summary.replace("{0}", fill), Vec::new())).outcome(row.code)
 }
 
 fn describe(row: &Row, fill: &[String; 2], language: Descriptions) -> String {
@@ -154,6 +162,6 @@ fn describe(row: &Row, fill: &[String; 2], language: Descriptions) -> String {
     }
 }
 
-fn api_body(code: &str, summary: &str) -> Value {
-    json!({ "errorCode": code, "errorSummary": summary, "errorLink": code, "errorId": "oaeDemoError", "errorCauses": [] })
+fn api_body(code: &str, summary: &str, causes: Vec<Value>) -> Value {
+    json!({ "errorCode": code, "errorSummary": summary, "errorLink": code, "errorId": "oaeDemoError", "errorCauses": causes })
 }

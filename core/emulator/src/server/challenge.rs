@@ -29,7 +29,7 @@ impl State {
         }
         let factor = self.channel(form)?;
         self.check_grant(GrantType::Oob.uri())?;
-        self.check_first_leg(&leg)?;
+        self.check_first_leg(&leg, Some(factor))?;
         let account = self.find_account(username).ok_or(catalogue::DIRECT_AUTH_INVALID_LOGIN_HINT)?;
         match self.account(account)?.user.status {
             // A lockout is not shown.
@@ -52,7 +52,7 @@ impl State {
             return self.second_passkey(call, leg, mfa_token, account, first);
         }
         self.check_grant(GrantType::WebAuthn.uri())?;
-        self.check_first_leg(leg)?;
+        self.check_first_leg(leg, Some(Factor::Passkey))?;
         let account = match form.value("login_hint") {
             None => None,
             Some(username) => {

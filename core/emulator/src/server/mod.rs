@@ -13,6 +13,7 @@ mod mint;
 mod oob;
 mod passkey;
 mod policy;
+mod recovery;
 mod remembered;
 mod request;
 mod resource;
@@ -200,6 +201,7 @@ impl State {
             Operation::Introspect => self.introspect(call, form),
             Operation::UserInfo => self.user_info(call),
             Operation::Resource => self.resource(call),
+            Operation::Password => self.new_password(call),
             Operation::Other => Err(Refusal::not_found(&call.request.path)),
         }
     }

@@ -7,12 +7,15 @@ use serde_json::{Map, json};
 
 use super::answer::Refusal;
 use super::metadata::is_oidc_scope;
+use super::recovery::is_recovery_scope;
 use super::request::Form;
 use super::state::Random;
 use super::{Answered, Call, GrantType, Operation, Server, State, catalogue};
 use crate::config::{Assurance, Factor};
 
 const LONGEST_SCOPE: usize = 1024;
+/// The intent of a sign-in that is for a new password only.
+pub(crate) const RECOVERY: &str = "recovery";
 pub(crate) const LONGEST_REFRESH_SCOPE: usize = 4096;
 const ATTESTATION: &str = "urn:okta:app:mfa:attestation";
 const ONE_FACTOR: &str = "urn:okta:loa:1fa:any";
@@ -166,9 +169,7 @@ impl State {
         {
             return Err(Refusal::of(catalogue::DIRECT_AUTH_INVALID_GRANT_TYPE_SUPPORTED, unknown));
         }
-        // Okta's two SDKs ask for recovery in two ways.
-        let prompted = (form.value("prompt") == Some("recover_authenticator")).then_some("recovery");
-        let intent = form.value("intent").or(prompted).map(str::to_owned);
+        let intent = self.intent(form.value("intent"), form.value("prompt"));
         let scope = form.value("scope").map(str::to_owned);
         Ok(Leg { client, server: call.place.server, scope, acr_values, intent, supported })
     }
@@ -211,21 +212,18 @@ impl State {
         if self.knows_client(client) { Ok(client.to_owned()) } else { Err(catalogue::INVALID_CLIENT_ID.into()) }
     }
 
-    /// Refuses on a first leg what would need recovery.
-    pub(crate) fn check_first_leg(&self, leg: &Leg) -> Result<(), Refusal> {
-        match leg.intent.as_deref() {
-            None => {}
-            Some("recovery") => return Err(catalogue::DIRECT_AUTH_RECOVERY_NOT_ENABLED_FOR_USER.into()),
-            Some(other) => return Err(Refusal::of(catalogue::DIRECT_AUTH_INVALID_INTENT, other)),
-        }
-        Ok(())
-    }
-
     /// Refuses a scope that is missing or unknown to the server that was called.
     pub(crate) fn check_scope(&self, leg: &Leg) -> Result<(), Refusal> {
         let scope = leg.scope.as_deref().ok_or(catalogue::MISSING_SCOPES)?;
         check_length(Some(scope), LONGEST_SCOPE)?;
         let asked: Vec<&str> = scope.split(' ').collect();
+        if leg.intent.as_deref() == Some(RECOVERY) {
+            let is_known = |scope: &&str| leg.server == Server::Org && is_recovery_scope(scope);
+            return match asked.iter().find(|scope| !is_known(scope)) {
+                None => Ok(()),
+                Some(other) => Err(Refusal::changed(catalogue::DIRECT_AUTH_INVALID_SCOPE_FOR_INTENT, *other, RECOVERY)),
+            };
+        }
         if asked.iter().any(|asked| self.scopes_of(leg.server).all(|known| known != asked)) {
             return Err(match leg.server {
                 Server::Org => catalogue::INVALID_SCOPE.into(),

@@ -217,11 +217,12 @@ pub(crate) enum Operation {
     Introspect,
     UserInfo,
     Resource,
+    Password,
     Other,
 }
 
 impl Operation {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Metadata,
         Self::Keys,
         Self::Token,
@@ -232,6 +233,7 @@ impl Operation {
         Self::Introspect,
         Self::UserInfo,
         Self::Resource,
+        Self::Password,
         Self::Other,
     ];
 
@@ -247,6 +249,7 @@ impl Operation {
             Self::Introspect => "introspect",
             Self::UserInfo => "userinfo",
             Self::Resource => "resource",
+            Self::Password => "password",
             Self::Other => "other",
         }
     }
@@ -300,6 +303,9 @@ impl Place {
     fn inside(path: &str) -> Self {
         if path == "/api/me" {
             return Self { server: Server::Custom, operation: Operation::Resource };
+        }
+        if path == "/idp/myaccount/password" {
+            return Self { server: Server::Org, operation: Operation::Password };
         }
         let (server, rest) = match path.strip_prefix("/oauth2/default/") {
             Some(rest) => (Server::Custom, rest),

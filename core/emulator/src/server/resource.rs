@@ -13,7 +13,7 @@ impl State {
     /// `GET …/userinfo`.
     pub(crate) fn user_info(&self, call: &Call<'_>) -> Answered {
         call.request.require_method(&["GET", "POST"])?;
-        let (access, grant) = self.bearer(call)?;
+        let (access, grant) = self.presented(call)?;
         if grant.server != call.place.server {
             return Err(INVALID_TOKEN);
         }
@@ -32,7 +32,7 @@ impl State {
     /// `GET …/api/me`: who calls, and with which scopes.
     pub(crate) fn resource(&self, call: &Call<'_>) -> Answered {
         call.request.require_method(&["GET"])?;
-        let (access, grant) = self.bearer(call)?;
+        let (access, grant) = self.presented(call)?;
         let account = self.account(grant.account)?;
         Ok(Reply::json(
             200,
@@ -89,7 +89,8 @@ impl State {
         Some(described.into())
     }
 
-    fn bearer(&self, call: &Call<'_>) -> Result<(&AccessToken, &Grant), Refusal> {
+    /// The access token that a request presents, if it works.
+    pub(crate) fn presented(&self, call: &Call<'_>) -> Result<(&AccessToken, &Grant), Refusal> {
         let header = call.request.header("authorization").ok_or(NO_CREDENTIALS)?;
         let (scheme, token) = header.split_once(' ').ok_or(NO_CREDENTIALS)?;
         if !scheme.eq_ignore_ascii_case("Bearer") {

@@ -34,7 +34,7 @@ impl State {
     fn password(&mut self, call: &Call<'_>, leg: &Leg, form: &Form) -> Answered {
         let username = form.required("username")?;
         let password = form.required("password")?;
-        self.check_first_leg(leg)?;
+        self.check_first_leg(leg, None)?;
         // Unknown user, locked account and wrong password are one answer.
         let account = self.find_account(username).ok_or(catalogue::INVALID_PASSWORD_CREDENTIALS)?;
         self.count_token_request(account, call.now)?;
@@ -64,7 +64,7 @@ impl State {
     fn otp(&mut self, call: &Call<'_>, leg: &Leg, form: &Form) -> Answered {
         let username = form.value("login_hint").ok_or(catalogue::DIRECT_AUTH_MISSING_LOGIN_HINT)?;
         let otp = form.required("otp")?;
-        self.check_first_leg(leg)?;
+        self.check_first_leg(leg, Some(Factor::Totp))?;
         let account = self.find_account(username).ok_or(catalogue::DIRECT_AUTH_INVALID_OTP)?;
         self.count_token_request(account, call.now)?;
         self.check_enrolled(account, Factor::Totp)?;

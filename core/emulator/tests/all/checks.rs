@@ -295,7 +295,7 @@ async fn later_legs_must_say_what_the_first_one_said() {
         (&here, changed("scope", "openid offline_access"), "direct_auth_invalid_scope"),
         (&here, changed("scope", "profile openid offline_access"), "direct_auth_invalid_scope"),
         (&here, changed("acr_values", "urn:okta:loa:2fa:any"), "direct_auth_acr_values_changed"),
-        (&here, changed("intent", "recovery"), "direct_auth_intent_values_changed"),
+        (&here, changed("intent", "other"), "direct_auth_intent_values_changed"),
         (&here, leg.to_vec(), "ok"),
     ] {
         bench.client.post(url, &form).await;
@@ -438,17 +438,6 @@ async fn accounts_that_may_not_sign_in_are_refused_as_documented() {
     bench.password(("BEN@example.com", BEN.1)).await.ok();
     bench.tenant.lock_user("dora@example.com", false);
     assert_eq!(bench.password(("dora@example.com", "dora-password")).await.status, 200);
-}
-
-#[tokio::test]
-async fn recovery_is_refused_in_both_spellings_rather_than_pretended() {
-    let bench = Bench::new();
-    for (name, value) in [("intent", "recovery"), ("prompt", "recover_authenticator")] {
-        bench.token("password", &[("username", BEN.0), ("password", BEN.1), (name, value)]).await;
-        assert_eq!(bench.outcome(), "direct_auth_recovery_not_enabled_for_user");
-    }
-    bench.token("password", &[("username", BEN.0), ("password", BEN.1), ("intent", "x")]).await;
-    assert_eq!(bench.outcome(), "direct_auth_invalid_intent");
 }
 
 #[tokio::test]

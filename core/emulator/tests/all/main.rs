@@ -16,6 +16,7 @@ mod faults;
 mod keys;
 mod limits;
 mod program;
+mod recovery;
 mod refresh;
 mod script;
 mod sign_in;

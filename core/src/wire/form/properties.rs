@@ -107,6 +107,7 @@ proptest! {
             scopes: Scopes::parse(["openid", "offline_access"]).unwrap(),
             capabilities: Factor::ALL.to_vec(),
             acr_values: None,
+            intent: None,
         };
         let (id, mfa_token) = (&common.client_id, second.then_some(token.as_str()));
         let requests: [(Body, &[(&str, &str)]); 8] = [
