@@ -14,7 +14,7 @@ use ring::hmac;
 
 use crate::config::{Config, Factor};
 use crate::env::{Clock, Environment, Spawner};
-use crate::error::{Code, EndReason, TokenCheck};
+use crate::error::{Code, EndReason, KeyProblem, TokenCheck};
 use crate::secret::Secret;
 use crate::session::ServerSignOut;
 
@@ -66,6 +66,11 @@ pub enum AuditKind {
     },
     /// A user is signed in.
     SessionStarted {
+        /// The session's id.
+        session_id: Code,
+    },
+    /// A session's user has shown more, or again: it has other tokens now.
+    SessionSteppedUp {
         /// The session's id.
         session_id: Code,
     },
@@ -128,6 +133,14 @@ pub enum SecurityEvent {
     IssuerMismatch,
     /// The server tried to redirect a request.
     RedirectBlocked,
+    /// The server answered a proof with bearer tokens, and they were taken ([`DPoP::Preferred`](crate::DPoP::Preferred), row
+    /// 89).
+    NotBound,
+    /// The key that a session is bound to cannot be used any more. Nothing was ended by that (rows 273–274).
+    KeyUnavailable {
+        /// What the platform reported.
+        problem: KeyProblem,
+    },
     /// The device's clock is off by more than the tolerance.
     ClockOffset {
         /// Seconds by which the server is ahead.

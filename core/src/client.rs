@@ -6,14 +6,16 @@ use std::sync::Arc;
 
 use crate::audit::{AuditSink, Auditor};
 use crate::config::{
-    Accounts, ClientId, Config, Factor, Issuer, Origin, PasskeyStart, Profile, RecoveryRequest, RefreshPolicy, Scopes,
-    WhenStorageFails, WiderScopes, relying_party, time_limit,
+    Accounts, ClientId, Config, DPoP, Factor, Issuer, Origin, PasskeyStart, Profile, RecoveryRequest, RefreshPolicy,
+    Scopes, WhenStorageFails, WiderScopes, relying_party, time_limit,
 };
 use crate::context::Context;
 use crate::discovery::Discovery;
-use crate::env::{CrossProcessLock, Environment, MemoryStore, NetworkOptions, Pin, Pins, Proxy, TokenStore, Trust};
+use crate::env::{
+    CrossProcessLock, Environment, MemoryStore, NetworkOptions, Pin, Pins, Proxy, SigningKey, TokenStore, Trust,
+};
 use crate::error::{ConfigurationProblem, Error, Kind};
-use crate::flow::{self, Organization, Recovery, SignIn, SignIns, Step};
+use crate::flow::{self, Organization, Recovery, SignIn, Step};
 use crate::gate::Gate;
 use crate::headers::{HeaderProvider, Provider};
 use crate::secret::Secret;
@@ -23,7 +25,6 @@ use crate::session::{self, Session, SessionInfo, SignOut, State, States, Watch};
 #[derive(Clone)]
 pub struct Client {
     context: Arc<Context>,
-    sign_ins: Arc<SignIns>,
     watch: Arc<Watch>,
     organization: Arc<Organization>,
 }
@@ -41,6 +42,8 @@ impl Client {
             relying_parties: Vec::new(),
             passkey_start: PasskeyStart::default(),
             recovery_request: RecoveryRequest::default(),
+            dpop: DPoP::default(),
+            signing_key: None,
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
             trust: Trust::default(),
@@ -64,7 +67,7 @@ impl Client {
 
     /// A user who is about to sign in. Sends nothing yet.
     pub fn sign_in(&self, username: &str) -> SignIn {
-        SignIn::new(Arc::clone(&self.context), Arc::clone(&self.sign_ins), username)
+        SignIn::new(Arc::clone(&self.context), Arc::clone(&self.context.sign_ins), username)
     }
 
     /// A passkey that says itself whose it is (a discoverable credential): no username is typed. Gives
@@ -76,12 +79,17 @@ impl Client {
     /// # Errors
     /// As [`SignIn::passkey`]. [`Kind::Configuration`] with `invalid_request` also if the server wants a username.
     pub async fn sign_in_with_passkey(&self) -> Result<Step, Error> {
-        SignIn::of_anybody(Arc::clone(&self.context), Arc::clone(&self.sign_ins)).passkey().await
+        SignIn::of_anybody(Arc::clone(&self.context), Arc::clone(&self.context.sign_ins)).passkey().await
     }
 
     /// A user who has forgotten the password: choose another factor to show who they are. Sends nothing yet. See [`Recovery`].
     pub fn recover(&self, username: &str) -> Recovery {
-        Recovery::new(Arc::clone(&self.context), Arc::clone(&self.sign_ins), Arc::clone(&self.organization), username)
+        Recovery::new(
+            Arc::clone(&self.context),
+            Arc::clone(&self.context.sign_ins),
+            Arc::clone(&self.organization),
+            username,
+        )
     }
 
     /// Fetches metadata and keys and opens a connection for the next sign-in, while the user is still typing.
@@ -89,7 +97,7 @@ impl Client {
     /// At most two requests, without user data. The connection waits for 60 s. Failures are not reported: the sign-in
     /// meets and tells them.
     pub async fn warm_up(&self) {
-        flow::warm_up(&self.context, &self.sign_ins).await;
+        flow::warm_up(&self.context, &self.context.sign_ins).await;
     }
 
     /// Who is signed in, as far as is known now. The first call starts the restore and says [`State::Restoring`].
@@ -221,6 +229,8 @@ pub struct ClientBuilder {
     relying_parties: Vec<String>,
     passkey_start: PasskeyStart,
     recovery_request: RecoveryRequest,
+    dpop: DPoP,
+    signing_key: Option<Arc<dyn SigningKey>>,
     connect_timeout: Duration,
     request_timeout: Duration,
     trust: Trust,
@@ -283,6 +293,21 @@ impl ClientBuilder {
     /// How a recovery is asked for; see [`RecoveryRequest`].
     pub fn recovery_request(mut self, request: RecoveryRequest) -> Self {
         self.recovery_request = request;
+        self
+    }
+
+    /// Whether tokens are bound to a key (RFC 9449); [`DPoP::Off`] if not called. Sessions keep what they were made with.
+    ///
+    /// With it, a server that wants a nonce in the proof costs one request more where none is known yet; what the user typed is
+    /// then sent twice, since such a server asks before it looks (protocol.md §3, Q4).
+    pub fn dpop(mut self, dpop: DPoP) -> Self {
+        self.dpop = dpop;
+        self
+    }
+
+    /// The platform's keys for that; keys in software, stored with the session, if not called or if the platform has none.
+    pub fn signing_key(mut self, keys: impl SigningKey + 'static) -> Self {
+        self.signing_key = Some(Arc::new(keys));
         self
     }
 
@@ -450,6 +475,7 @@ impl ClientBuilder {
             relying_parties: parties.map_err(configuration)?,
             passkey_start: self.passkey_start,
             recovery_request: self.recovery_request,
+            dpop: self.dpop,
             request_timeout: time_limit(self.request_timeout).map_err(configuration)?,
             trim_usernames: self.trim_usernames,
             when_storage_fails: self.when_storage_fails,
@@ -482,9 +508,14 @@ impl ClientBuilder {
             is_used: Default::default(),
             looks_later: Default::default(),
             queue: Default::default(),
+            sign_ins: Arc::default(),
+            signer: self.signing_key,
+            key_calls: Arc::default(),
+            nonces: Default::default(),
+            server_clock: Default::default(),
         };
         let context = Arc::new(context);
         context.env.sessions.joins(&context);
-        Ok(Client { context, sign_ins: Arc::default(), watch, organization: Arc::default() })
+        Ok(Client { context, watch, organization: Arc::default() })
     }
 }

@@ -186,6 +186,10 @@ impl Assurance {
 pub(crate) struct Origin(String);
 
 impl Origin {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
     pub(crate) fn parse(text: &str) -> Result<Self, ConfigurationProblem> {
         let url = Url::parse(text).map_err(|_| ConfigurationProblem::ResourceOrigin)?;
         let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
@@ -274,6 +278,7 @@ pub(crate) struct Config {
     pub(crate) relying_parties: Vec<String>,
     pub(crate) passkey_start: PasskeyStart,
     pub(crate) recovery_request: RecoveryRequest,
+    pub(crate) dpop: DPoP,
     pub(crate) request_timeout: Duration,
     pub(crate) trim_usernames: bool,
     pub(crate) when_storage_fails: WhenStorageFails,
@@ -336,6 +341,19 @@ pub enum RecoveryRequest {
     Intent,
     /// By `prompt=recover_authenticator`.
     Prompt,
+}
+
+/// Whether tokens are bound to a key of this device (RFC 9449), so that they are of no use to whoever steals them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DPoP {
+    /// They are bearer tokens.
+    #[default]
+    Off,
+    /// They are if the server can; it may answer with bearer tokens, which an audit event tells.
+    Preferred,
+    /// They are, or nobody is signed in.
+    Required,
 }
 
 /// What kind of server it is, where servers differ in what the standards leave open.
@@ -405,6 +423,7 @@ pub(crate) mod tests {
             relying_parties: vec![],
             passkey_start: PasskeyStart::Challenge,
             recovery_request: RecoveryRequest::Intent,
+            dpop: DPoP::Off,
             request_timeout: Duration::from_secs(1),
             trim_usernames: true,
             when_storage_fails: WhenStorageFails::Refuse,

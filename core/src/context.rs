@@ -13,20 +13,23 @@ use futures_util::lock::OwnedMutexGuard;
 use zeroize::Zeroizing;
 
 use crate::audit::{Attempt, AuditKind, Auditor, SecurityEvent, Trail};
-use crate::config::{Config, Issuer, RefreshPolicy, WhenStorageFails};
+use crate::config::{Config, Issuer, Origin, RefreshPolicy, WhenStorageFails};
 use crate::discovery::Discovery;
 use crate::env::{
     Blob, BootInstant, BoxFuture, Conversation, Environment, HeaderValue, HttpRequest, HttpResponse, Method,
-    StorageKey, TokenStore, TransportError,
+    SigningKey, StorageKey, TokenStore, TransportError,
 };
 use crate::error::{Code, ConfigurationProblem, Kind, ResponseDefect, StoreProblem};
+use crate::flow::SignIns;
 use crate::gate::Gate;
 use crate::headers::Provider;
+use crate::proof::{For, Nonces, Proof, ProofKey, may_send_again};
 use crate::secret::Secret;
 use crate::session::queue::Waiter;
 use crate::session::rules::{self, Now, Timing};
 use crate::session::{State, Ticket, Watch};
 use crate::wire::answer::{self, Failure, Leg, Reply, Why};
+use crate::wire::challenges::{Challenge, challenges};
 use crate::wire::form::Body;
 use crate::wire::http_date::parse_http_date;
 use crate::wire::json::Object;
@@ -60,6 +63,15 @@ pub(crate) struct Context {
     pub(crate) looks_later: AtomicBool,
     /// Who waits to work the queue.
     pub(crate) queue: Waiter,
+    /// The sign-ins that run.
+    pub(crate) sign_ins: Arc<SignIns>,
+    /// The platform's keys.
+    pub(crate) signer: Option<Arc<dyn SigningKey>>,
+    /// Counted by its clones: the calls of them that are under way.
+    pub(crate) key_calls: Arc<()>,
+    pub(crate) nonces: Mutex<Nonces>,
+    /// The server's clock as its last answer to a form showed it: when that came, and seconds since 1970.
+    pub(crate) server_clock: Mutex<Option<(BootInstant, i64)>>,
 }
 
 /// How an attempt ended, as an audit event says it.
@@ -87,6 +99,23 @@ impl Outcome {
     }
 }
 
+/// Where and how a form goes to the token endpoint.
+pub(crate) struct TokenPost<'a> {
+    pub(crate) via: &'a dyn Conversation,
+    pub(crate) url: &'a str,
+    pub(crate) leg: Leg,
+    pub(crate) key: Option<&'a ProofKey>,
+    pub(crate) deadline: Duration,
+}
+
+/// Less time is not enough for one more request.
+const LEAST_DEADLINE: Duration = Duration::from_secs(1);
+
+fn with_proof(mut headers: Headers, proof: Proof) -> Headers {
+    headers.push((Cow::Borrowed("dpop"), HeaderValue::Secret(proof.value)));
+    headers
+}
+
 /// The headers of a request.
 pub(crate) type Headers = Vec<(Cow<'static, str>, HeaderValue)>;
 
@@ -108,6 +137,11 @@ impl Context {
             is_used: AtomicBool::default(),
             looks_later: AtomicBool::default(),
             queue: Waiter::default(),
+            sign_ins: Arc::clone(&self.sign_ins),
+            signer: self.signer.clone(),
+            key_calls: Arc::clone(&self.key_calls),
+            nonces: Mutex::default(),
+            server_clock: Mutex::default(),
         }
     }
 
@@ -141,13 +175,54 @@ impl Context {
         &self,
         via: &dyn Conversation,
         url: &str,
-        mut provided: Headers,
+        provided: Headers,
         token: &Secret,
+        key: Option<&ProofKey>,
         body: Body,
-    ) -> Result<Reply, TransportError> {
-        provided.push((Cow::Borrowed("authorization"), HeaderValue::Secret(bearer_header(token))));
+    ) -> Result<Reply, Failure> {
         let (types, deadline) = ([new_password::ACCEPT, "application/json"], self.config.request_timeout);
-        self.send_body(via, Method::Put, url, provided, types, body, deadline).await
+        let spare = key.is_some().then(|| body.duplicate());
+        let mut headers = provided;
+        headers.extend(self.authorization("PUT", url, token, key).await.map_err(Failure::local)?.into_headers());
+        let reply = self.send_body(via, Method::Put, url, headers, types, body, deadline).await?;
+        let (Some(spare), true) = (spare, self.wants_another_proof(url, &reply.response)) else { return Ok(reply) };
+        let mut headers = self.provided_headers(Method::Put, url).await;
+        headers.extend(self.authorization("PUT", url, token, key).await.map_err(Failure::local)?.into_headers());
+        Ok(self.send_body(via, Method::Put, url, headers, types, spare, deadline).await?)
+    }
+
+    /// What goes with a request to a resource: the token, and a proof if it is bound to a key (RFC 9449 §7.1).
+    pub(crate) async fn authorization(
+        &self,
+        method: &str,
+        url: &str,
+        token: &Secret,
+        key: Option<&ProofKey>,
+    ) -> Result<Authorization, Kind> {
+        let Some(key) = key else {
+            return Ok(Authorization { value: authorization_header("Bearer ", token), proof: None });
+        };
+        let nonce =
+            Origin::of_request(url).and_then(|origin| self.nonces().resource(origin.as_str()).map(str::to_owned));
+        let proof = self.prove(key, For { method, url, nonce, access_token: Some(token) }).await?;
+        Ok(Authorization { value: authorization_header("DPoP ", token), proof: Some(proof) })
+    }
+
+    /// Remembers the nonce that a resource's answer brought; whether it is a refusal for want of that one (row 275).
+    pub(crate) fn wants_another_proof(&self, url: &str, response: &HttpResponse) -> bool {
+        let Some(nonce) = response.header("dpop-nonce") else { return false };
+        let fields = response.headers.iter().filter(|(name, _)| name == "www-authenticate");
+        let found = challenges(fields.map(|(_, value)| value.as_str()));
+        self.heard_from(url, nonce) && response.status == 401 && wants_nonce(&found)
+    }
+
+    /// Remembers a resource's nonce; whether it is another one than the last.
+    pub(crate) fn heard_from(&self, url: &str, nonce: &str) -> bool {
+        let Some(origin) = Origin::of_request(url) else { return false };
+        let mut nonces = self.nonces();
+        let is_new = nonces.resource(origin.as_str()) != Some(nonce);
+        nonces.heard_from(origin.as_str(), nonce);
+        is_new && nonces.resource(origin.as_str()) == Some(nonce)
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of a request")]
@@ -169,23 +244,88 @@ impl Context {
         ]);
         let request =
             HttpRequest { method, url: url.to_owned(), headers, body: Some(body), max_response: MAX_ANSWER, deadline };
-        self.send(via, request, private, true).await
+        let reply = self.send(via, request, private, true).await?;
+        self.nonces().heard(reply.response.header("dpop-nonce"));
+        if let Some(date) = reply.response.header("date").and_then(parse_http_date) {
+            *self.server_clock.lock().unwrap_or_else(PoisonError::into_inner) = Some((self.env.clock.boot(), date));
+        }
+        Ok(reply)
     }
 
-    /// Gets a JSON document, with the access token if one is given.
+    /// Posts a form to the token endpoint, with a proof by `key` if there is one, made before if one is given. A server that
+    /// wants another nonce, or does not like the proof of what no user has typed, is sent the same form once more, within the
+    /// same time limit, if the caller still wants it.
+    pub(crate) async fn post_token(
+        &self,
+        post: TokenPost<'_>,
+        provided: Headers,
+        body: Body,
+        made: Option<Proof>,
+        goes_on: impl Fn() -> bool,
+    ) -> Result<Reply, Failure> {
+        let TokenPost { via, url, leg, key, deadline } = post;
+        let Some(key) = key else {
+            return self.post_with(via, url, provided, body, deadline).await.map_err(Failure::from);
+        };
+        let began = self.env.clock.boot();
+        // What may have to be sent once more wipes itself too.
+        let spare = body.duplicate();
+        let proof = match made {
+            Some(proof) => proof,
+            None => self.prove_to_server(key, url).await.map_err(Failure::local)?,
+        };
+        let carried = proof.nonce.clone();
+        let reply = self.post_with(via, url, with_proof(provided, proof), body, deadline).await?;
+        let came = reply.response.header("dpop-nonce");
+        let again = answer::refusal(&reply).is_some_and(|error| may_send_again(leg, &error, carried.as_deref(), came));
+        let deadline = deadline.saturating_sub(self.env.clock.boot().since(began));
+        if !again || deadline < LEAST_DEADLINE || !goes_on() {
+            return Ok(reply);
+        }
+        let provided = self.provided_headers(Method::Post, url).await;
+        let proof = self.prove_to_server(key, url).await.map_err(Failure::local)?;
+        if !goes_on() {
+            return Ok(reply);
+        }
+        self.post_with(via, url, with_proof(provided, proof), spare, deadline).await.map_err(Failure::from)
+    }
+
+    /// A proof for the token endpoint.
+    pub(crate) async fn prove_to_server(&self, key: &ProofKey, url: &str) -> Result<Proof, Kind> {
+        let nonce = self.nonces().server().map(str::to_owned);
+        self.prove(key, For { method: "POST", url, nonce, access_token: None }).await
+    }
+
+    pub(crate) fn nonces(&self) -> MutexGuard<'_, Nonces> {
+        self.nonces.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Seconds since 1970 by the server's clock, or the device's if the server has not shown its own.
+    pub(crate) fn server_now(&self) -> i64 {
+        let shown = *self.server_clock.lock().unwrap_or_else(PoisonError::into_inner);
+        match shown {
+            Some((at, secs)) => {
+                let since = self.env.clock.boot().since(at).as_secs();
+                secs.saturating_add(i64::try_from(since).unwrap_or(i64::MAX))
+            }
+            None => self.env.clock.wall().as_secs(),
+        }
+    }
+
+    /// Gets a JSON document, by the access token if one is given.
     pub(crate) async fn get(
         &self,
         via: &dyn Conversation,
         url: &str,
-        bearer: Option<&Secret>,
+        by: Option<(&Secret, Authorization)>,
     ) -> Result<Reply, TransportError> {
         // EXPOSE: copied into a list that wipes itself, to be masked in what the server says.
-        let mut private = Private::of(bearer.map(Secret::expose));
+        let mut private = Private::of(by.as_ref().map(|(token, _)| token.expose()));
         let mut headers = self.provided_headers(Method::Get, url).await;
         hide(&headers, &mut private);
         headers.push((Cow::Borrowed("accept"), HeaderValue::Plain("application/json")));
-        let has_token = bearer.is_some();
-        headers.extend(bearer.map(|token| (Cow::Borrowed("authorization"), HeaderValue::Secret(bearer_header(token)))));
+        let has_token = by.is_some();
+        headers.extend(by.into_iter().flat_map(|(_, authorization)| authorization.into_headers()));
         let request = HttpRequest {
             method: Method::Get,
             url: url.to_owned(),
@@ -527,11 +667,29 @@ pub(crate) fn in_background(env: &Environment, work: impl Future<Output = ()> + 
     env.spawner.spawn(work);
 }
 
-/// The value of an `Authorization` header (RFC 6750 §2.1).
-pub(crate) fn bearer_header(token: &Secret) -> Secret {
-    const SCHEME: &str = "Bearer ";
-    let mut value = Zeroizing::new(String::with_capacity(SCHEME.len().saturating_add(token.len())));
-    value.push_str(SCHEME);
+/// What authorizes one request to a resource.
+pub(crate) struct Authorization {
+    pub(crate) value: Secret,
+    pub(crate) proof: Option<Proof>,
+}
+
+impl Authorization {
+    fn into_headers(self) -> impl Iterator<Item = (Cow<'static, str>, HeaderValue)> {
+        let of = |name, value| (Cow::Borrowed(name), HeaderValue::Secret(value));
+        let proof = self.proof.map(|proof| of("dpop", proof.value));
+        core::iter::once(of("authorization", self.value)).chain(proof)
+    }
+}
+
+/// Whether a resource asks for another nonce in the proof (RFC 9449 §9).
+pub(crate) fn wants_nonce(found: &[Challenge]) -> bool {
+    found.iter().any(|challenge| challenge.scheme == "dpop" && challenge.get("error") == Some("use_dpop_nonce"))
+}
+
+/// The value of an `Authorization` header (RFC 6750 §2.1, RFC 9449 §7.1); `scheme` with its blank.
+fn authorization_header(scheme: &str, token: &Secret) -> Secret {
+    let mut value = Zeroizing::new(String::with_capacity(scheme.len().saturating_add(token.len())));
+    value.push_str(scheme);
     // EXPOSE: written into the header's value, a buffer of exactly that size that wipes itself.
     value.push_str(token.expose());
     Secret::from(value)

@@ -261,6 +261,14 @@ pub enum Kind {
         reason: StoreProblem,
     },
 
+    /// The key that the tokens are bound to (RFC 9449) cannot be used; nothing was sent, and nothing was lost or ended by that
+    /// (row 274). Remedy: [`Remedy::Unlock`] or [`Remedy::SignInAgain`], by the reason.
+    #[error("the session's key is unavailable: {reason}")]
+    KeyUnavailable {
+        /// What the platform reported.
+        reason: KeyProblem,
+    },
+
     /// No usable answer came back. Remedy: [`Remedy::CheckConnection`].
     #[error("the network failed: {kind}")]
     Network {
@@ -342,7 +350,10 @@ impl Kind {
             Self::Expired | Self::TooManyAttempts => Remedy::StartOver,
             Self::RateLimited { retry_at } => Remedy::Wait(Some(*retry_at)),
             Self::BrowserRequired { .. } => Remedy::OpenBrowser,
-            Self::ReauthRequired { .. } | Self::SessionEnded { .. } => Remedy::SignInAgain,
+            Self::KeyUnavailable { reason } if reason.is_temporary() => Remedy::Unlock,
+            Self::ReauthRequired { .. } | Self::SessionEnded { .. } | Self::KeyUnavailable { .. } => {
+                Remedy::SignInAgain
+            }
             Self::StorageUnavailable { reason } if reason.is_temporary() => Remedy::Unlock,
             Self::Network { .. } => Remedy::CheckConnection,
             Self::Configuration { .. } => Remedy::FixConfiguration,
@@ -369,6 +380,7 @@ impl Kind {
             Self::ReauthRequired { .. } => "ReauthRequired",
             Self::SessionEnded { .. } => "SessionEnded",
             Self::StorageUnavailable { .. } => "StorageUnavailable",
+            Self::KeyUnavailable { .. } => "KeyUnavailable",
             Self::Network { .. } => "Network",
             Self::InvalidResponse { .. } => "InvalidResponse",
             Self::TokenRejected { .. } => "TokenRejected",
@@ -546,6 +558,43 @@ impl StoreProblem {
     }
 }
 
+/// What the platform reported of a key that signs proofs (RFC 9449).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyProblem {
+    /// The device is locked, or was not unlocked since it started. Temporary.
+    #[error("the device is locked")]
+    Locked,
+    /// The user has to authenticate to the device first. Temporary.
+    #[error("the user has to unlock it")]
+    NeedsUser,
+    /// The user dismissed the device's prompt. Temporary.
+    #[error("the user dismissed the prompt")]
+    UserCancelled,
+    /// It did not work this time, or not in time. Temporary.
+    #[error("it failed this time")]
+    Transient,
+    /// There is no such key: the data was restored on another device, or no platform keys are configured any more.
+    #[error("the key is missing")]
+    Missing,
+    /// The platform destroyed the key, as after a change of the enrolled fingers.
+    #[error("the key was destroyed")]
+    Destroyed,
+    /// There is a key under that name, but another one.
+    #[error("it is another key")]
+    Changed,
+    /// The platform has no keys on P-256, or its signatures are none.
+    #[error("the platform has no such keys")]
+    Unsupported,
+}
+
+impl KeyProblem {
+    /// Whether the same call can work later on this device.
+    pub fn is_temporary(self) -> bool {
+        matches!(self, Self::Locked | Self::NeedsUser | Self::UserCancelled | Self::Transient)
+    }
+}
+
 /// What failed on the way to the server and back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -628,6 +677,10 @@ pub enum TokenCheck {
     /// `token_type` is missing or is none that can be used (rows 84–90).
     #[error("token_type")]
     TokenType,
+    /// The server answered a proof with a token that is not bound to its key, and the app, or the session, wants it bound
+    /// (row 88).
+    #[error("token_type: not bound to the key that was shown")]
+    Unbound,
     /// `access_token` is missing or malformed (rows 48, 87).
     #[error("access_token")]
     AccessToken,
@@ -713,6 +766,9 @@ pub enum ConfigurationProblem {
     /// A scope is empty or has characters that RFC 6749 §3.3 does not allow, or all together are too long.
     #[error("scopes must be visible ASCII without quote or backslash, and at most 1,024 characters together")]
     Scope,
+    /// A method that is none: capital letters, as `GET`.
+    #[error("a method is written in capital letters")]
+    Method,
     /// A time limit is zero or larger than ten minutes.
     #[error("a time limit must be more than zero and at most ten minutes")]
     TimeLimit,
@@ -840,7 +896,8 @@ pub enum Unsupported {
     /// An unknown `binding_method` (row 117).
     #[error("the server's way of binding the request to the user")]
     BindingMethod,
-    /// The server wants a DPoP proof.
+    /// The server wants a DPoP proof, and the app did not say [`dpop`](crate::ClientBuilder::dpop); or the app requires one,
+    /// and the server cannot verify ES256.
     #[error("sender-constrained tokens (DPoP)")]
     DPoP,
     /// A password is recovered at Okta's servers only, by the organisation's own one, whose issuer this client's issuer does not
@@ -854,6 +911,9 @@ pub enum Unsupported {
     /// others: let the app choose the default account.
     #[error("a choice of the default account in a process that may not refresh")]
     DefaultHere,
+    /// The same for a step-up: let the app do it.
+    #[error("a step-up in a process that may not refresh")]
+    StepUpHere,
 }
 
 #[cfg(test)]

@@ -72,6 +72,7 @@ pub mod internals;
 mod jose;
 #[cfg(test)]
 mod planted;
+mod proof;
 mod secret;
 mod session;
 #[cfg(test)]
@@ -83,9 +84,10 @@ mod wire;
 
 pub use client::{Client, ClientBuilder};
 pub use config::{
-    Accounts, Factor, Issuer, PasskeyStart, Profile, RecoveryRequest, RefreshPolicy, WhenStorageFails, WiderScopes,
+    Accounts, DPoP, Factor, Issuer, PasskeyStart, Profile, RecoveryRequest, RefreshPolicy, WhenStorageFails,
+    WiderScopes,
 };
-pub use env::{CrossProcessLock, FileLock, FileStore, MemoryStore, Pin, Proxy, TokenStore, Trust};
+pub use env::{CrossProcessLock, FileLock, FileStore, MemoryStore, Pin, Proxy, SigningKey, TokenStore, Trust};
 pub use error::{Error, Hint, Kind, Remedy, ServerText};
 pub use flow::{
     ApproveOnDevice, ChooseFactor, EnrolledPasskey, EnterCode, Recovery, ResetPassword, SignIn, Step, UsePasskey,
@@ -94,4 +96,5 @@ pub use headers::{HeaderProvider, HeaderProviderError, OutgoingRequest};
 pub use secret::Secret;
 pub use session::{
     Advice, AuthorizationHeaders, Claims, DeviceSignOut, ServerSignOut, Session, SessionInfo, SignOut, State, States,
+    StepUpDemand,
 };

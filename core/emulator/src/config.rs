@@ -399,6 +399,16 @@ pub struct Settings {
     pub recovery_request: RecoveryRequest,
     /// The least length of a new password.
     pub password_min_length: usize,
+    /// What becomes of a DPoP proof.
+    pub dpop: DpopPolicy,
+    /// Whether a proof for `/token` needs a nonce, as at Okta.
+    pub dpop_nonce: bool,
+    /// Whether the nonce is looked at when the grant has been used up already.
+    pub dpop_nonce_after_grant: bool,
+    /// Whether proofs are checked and bearer tokens given out all the same.
+    pub dpop_downgrade: bool,
+    /// Whether resources want a nonce of their own in a proof.
+    pub dpop_resource_nonce: bool,
 }
 
 impl Default for Settings {
@@ -454,6 +464,11 @@ impl Default for Settings {
             recovery_factors: Factor::ALL.into(),
             recovery_request: RecoveryRequest::Both,
             password_min_length: 8,
+            dpop: DpopPolicy::Optional,
+            dpop_nonce: true,
+            dpop_nonce_after_grant: false,
+            dpop_downgrade: false,
+            dpop_resource_nonce: false,
         }
     }
 }
@@ -523,6 +538,18 @@ pub enum SecondFactorAt {
     Challenge,
     /// `/primary-authenticate` with the `mfa_token` only.
     PrimaryAuthenticate,
+}
+
+/// What becomes of a DPoP proof on a token request (RFC 9449).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DpopPolicy {
+    /// It is not looked at: tokens are bearer tokens.
+    Off,
+    /// Who sends one gets tokens that are bound to its key.
+    Optional,
+    /// A request without one is refused.
+    Required,
 }
 
 /// How Okta's two SDKs ask for a recovery.

@@ -37,8 +37,8 @@ mod tenant;
 
 pub use clock::{Clock, SystemClock, VirtualClock};
 pub use config::{
-    Assurance, Config, ConfigError, Descriptions, Envelope, Factor, Passkey, PushKind, RecoveryRequest, Rotation,
-    SecondFactorAt, Settings, Status, User, UserVerification,
+    Assurance, Config, ConfigError, Descriptions, DpopPolicy, Envelope, Factor, Passkey, PushKind, RecoveryRequest,
+    Rotation, SecondFactorAt, Settings, Status, User, UserVerification,
 };
 pub use emulator::{BadTls, Emulator, EmulatorBuilder, OtherAuthority, StartError};
 pub use journal::{Entry, Journal};

@@ -13,6 +13,7 @@ mod pins;
 mod proxy;
 mod runtime;
 mod sessions;
+mod signing;
 mod store;
 mod tls;
 mod transport;
@@ -28,6 +29,8 @@ pub use pins::{Pin, Pins};
 pub use proxy::Proxy;
 pub use runtime::{Randomness, Spawner, SystemRandomness, SystemSpawner};
 pub use sessions::SessionTable;
+pub use signing::SigningKey;
+pub(crate) use signing::SoftwareKey;
 pub use store::{Blob, MemoryStore, StorageKey, TokenStore};
 pub use tls::Trust;
 pub use transport::{

@@ -11,6 +11,7 @@ mod recovery;
 mod registry;
 mod second_factor;
 mod sign_in;
+mod step_up;
 mod steps;
 mod throttle;
 mod transaction;

@@ -6,7 +6,7 @@
 use core::time::Duration;
 
 use crate::env::BootInstant;
-use crate::error::{Kind, NetworkProblem};
+use crate::error::{Kind, NetworkProblem, Unsupported};
 use crate::wire::answer::{MoreAssurance, Why};
 use crate::wire::rate_limit::MAX_AUTOMATIC;
 
@@ -94,6 +94,7 @@ impl Schedule {
             Why::Refused if self.uncertain => Move::Stop(Kind::Expired),
             Why::Refused => Move::Stop(Kind::Declined),
             Why::Denied(_) | Why::Expired => Move::Stop(Kind::Expired),
+            Why::Proof(_) => Move::Stop(Kind::Unsupported { what: Unsupported::DPoP }),
             Why::Policy(code) => Move::Stop(Kind::NotAllowed { code }),
             Why::Fatal(kind) => Move::Stop(kind),
         }

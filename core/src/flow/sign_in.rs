@@ -160,7 +160,7 @@ impl SignIn {
     async fn entered(&self, attempt: Attempt, body: impl FnOnce(&Common, &str) -> Body) -> Result<Step, Error> {
         self.assurance()?;
         // Before the sign-in in hand is cancelled for nothing.
-        self.sign_ins.may_try(&self.context, &self.username()?)?;
+        self.sign_ins.may_try(&self.context, &self.typed()?)?;
         let transaction = self.begin().await?;
         let turn = transaction.turn()?;
         transaction.pace_first_factor().await?;
@@ -179,7 +179,8 @@ impl SignIn {
         }
         self.assurance()?;
         // Before the sign-in in hand, whose code is on its way, is cancelled for nothing.
-        self.sign_ins.may_send(&self.context, &self.username()?, factor)?;
+        let username = if factor == Factor::Passkey { self.username()? } else { self.typed()? };
+        self.sign_ins.may_send(&self.context, &username, factor)?;
         let transaction = self.begin().await?;
         let turn = transaction.turn()?;
         steps::start(&transaction, &turn, factor, None).await
@@ -198,6 +199,11 @@ impl SignIn {
             return Err(Kind::Configuration { what });
         }
         Ok(assurance)
+    }
+
+    /// What only a passkey can do without.
+    fn typed(&self) -> Result<String, Kind> {
+        if self.username.is_some() { self.username() } else { Err(Kind::Rejected) }
     }
 
     /// Empty if a passkey says who it is.

@@ -15,16 +15,17 @@ use super::registry::SignIns;
 use super::second_factor::{SecondFactor, Verdict};
 use super::steps::{ChooseFactor, Step};
 use crate::audit::{Attempt, AuditKind, SecurityEvent, Trail};
-use crate::config::{Assurance, Factor, PasskeyStart, WiderScopes};
-use crate::context::{Abandoned, Context, Outcome, in_background};
+use crate::config::{Assurance, DPoP, Factor, PasskeyStart, WiderScopes};
+use crate::context::{Abandoned, Context, Outcome, TokenPost, in_background, probe};
 use crate::discovery::Discovery;
 use crate::env::{BootInstant, Conversation, Method};
 use crate::error::{Code, Error, Kind, ResponseDefect, TokenCheck, Unsupported};
 use crate::jose::id_token::{IdTokenClaims, SKEW};
 use crate::jose::jwks::KeySet;
+use crate::proof::{self, ProofKey};
 use crate::secret::Secret;
 use crate::session::rules::Now;
-use crate::session::{self, Before, Established, NewSession};
+use crate::session::{self, Before, Established, NewSession, NotStepped, Session, SteppedUp};
 use crate::validation::{self, Occasion};
 use crate::wire::answer::{Failure, Leg, MoreAssurance, Reply, Why};
 use crate::wire::form::Body;
@@ -43,6 +44,8 @@ pub(super) enum Purpose {
     Session,
     /// A new password, and nothing else.
     Recovery,
+    /// This session, with other tokens.
+    StepUp(Session),
 }
 
 /// What a sign-in begins with.
@@ -56,6 +59,8 @@ pub(super) struct Start {
 /// The access token of a recovery, and what has to be revoked after it.
 struct Recovered {
     access_token: Secret,
+    /// The key that it is bound to.
+    key: Option<Arc<ProofKey>>,
     owed: (Secret, TokenKind),
 }
 
@@ -84,6 +89,10 @@ pub(super) struct Transaction {
     /// What the store held when it began.
     before: Mutex<Before>,
     recovered: Mutex<Option<Recovered>>,
+    /// The key that the tokens are to be bound to: its own until a session has it.
+    key: Mutex<Option<Arc<ProofKey>>>,
+    /// Whether it was made for this sign-in.
+    owns_key: bool,
 }
 
 #[derive(Default)]
@@ -131,6 +140,11 @@ impl Transaction {
                 let before = session::prepare(context, &id).await.map_err(|kind| fail(kind.into()))?;
                 (context.config.scopes.clone(), None, before)
             }
+            Purpose::StepUp(session) => {
+                session.may_step_up().map_err(fail)?;
+                probe(context, &id).await.map_err(|kind| fail(kind.into()))?;
+                (context.config.scopes.clone(), None, Before::default())
+            }
             // Nothing of it is stored.
             Purpose::Recovery => {
                 let intent = recovery::asked(context.config.recovery_request);
@@ -146,6 +160,7 @@ impl Transaction {
             context.report_oddity(Trail { id: &id, user: &username }, &failure);
             fail(failure.into_error(context.env.clock.wall()))
         })?;
+        let (key, owns_key) = Self::key(context, &id, &purpose, &metadata).await.map_err(|kind| fail(kind.into()))?;
         let transaction = Arc::new(Self {
             common: Common {
                 client_id: context.config.client_id.clone(),
@@ -174,9 +189,52 @@ impl Transaction {
             prompts: Mutex::default(),
             before: Mutex::new(before),
             recovered: Mutex::default(),
+            key: Mutex::new(key.map(Arc::new)),
+            owns_key,
         });
-        sign_ins.enter(&transaction).map_err(|kind| transaction.error(kind))?;
+        if let Err(kind) = sign_ins.enter(&transaction) {
+            transaction.end();
+            return Err(transaction.error(kind));
+        }
         Ok(transaction)
+    }
+
+    /// The key of the session that is stepped up, or a new one if the app and the server want one.
+    async fn key(
+        context: &Arc<Context>,
+        id: &Code,
+        purpose: &Purpose,
+        metadata: &Metadata,
+    ) -> Result<(Option<ProofKey>, bool), Kind> {
+        if let Purpose::StepUp(session) = purpose
+            && let Some(key) = session.proof_key()
+        {
+            return Ok((Some(key), false));
+        }
+        match proof::is_shown(context.config.dpop, metadata)? {
+            true => Ok((Some(context.new_proof_key(id).await?), true)),
+            false => Ok((None, false)),
+        }
+    }
+
+    fn shown_key(&self) -> Option<Arc<ProofKey>> {
+        self.key.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The key goes with the tokens that are bound to it; without them it is nobody's.
+    fn take_key(&self, is_bound: bool) -> Option<ProofKey> {
+        let key = self.key.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        if is_bound {
+            return Some(key.duplicate());
+        }
+        self.drop_key(&key);
+        None
+    }
+
+    fn drop_key(&self, key: &ProofKey) {
+        if self.owns_key {
+            self.context.forget_key(Some(key.duplicate()));
+        }
     }
 
     /// Ends it: nothing new is sent, whoever waits hears of it, and the secrets are wiped.
@@ -224,8 +282,10 @@ impl Transaction {
             let context = &transaction.context;
             let sent = context.now();
             let url = transaction.metadata.token_endpoint.as_str();
-            let reply = transaction.post(url, body, &abandoned).await?;
-            let answer = context.read(&reply, leg)?;
+            let key = transaction.shown_key();
+            let reply = transaction.post(url, body, &abandoned, leg, key.as_deref()).await?;
+            let answer = context.read(&reply, leg);
+            let answer = if key.is_some() { answer.map_err(|failure| failure.with_proof(leg))? } else { answer? };
             let request_id = said::request_id(&reply.response, &reply.private).filter(|id| !carries(&answer, id));
             Ok((transaction.accept(answer, reply, sent, &abandoned).await?, request_id))
         })
@@ -288,7 +348,7 @@ impl Transaction {
         let url = url.clone();
         let transaction = Arc::clone(self);
         self.request(turn, Attempt::Send(factor), move |abandoned| async move {
-            let reply = transaction.post(url.as_str(), body, &abandoned).await?;
+            let reply = transaction.post(url.as_str(), body, &abandoned, Leg::Start, None).await?;
             let answer = transaction.context.read(&reply, Leg::Start)?;
             Ok((answer, said::request_id(&reply.response, &reply.private)))
         })
@@ -572,17 +632,32 @@ impl Transaction {
         self.series.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn post(&self, url: &str, body: Body, abandoned: &Abandoned) -> Result<Reply, Failure> {
+    async fn post(
+        &self,
+        url: &str,
+        body: Body,
+        abandoned: &Abandoned,
+        leg: Leg,
+        key: Option<&ProofKey>,
+    ) -> Result<Reply, Failure> {
         let deadline = self.context.config.request_timeout;
         // Nothing leaves the device while the app's own code is asked.
-        self.on_the_wire.store(self.context.header_provider.is_none(), Ordering::SeqCst);
+        let asks_nobody = self.context.header_provider.is_none() && key.is_none();
+        self.on_the_wire.store(asks_nobody, Ordering::SeqCst);
         let provided = self.context.provided_headers(Method::Post, url).await;
-        // The provider may have taken its time: a sign-in that was cancelled or dropped meanwhile sends nothing.
+        // A key of the platform may ask the user.
+        let made = match key {
+            Some(key) => Some(self.context.prove_to_server(key, url).await.map_err(Failure::local)?),
+            None => None,
+        };
+        // Both may have taken their time: a sign-in that was cancelled or dropped meanwhile sends nothing.
         let goes_on = self.cancellation.unless_cancelled(|| self.on_the_wire.store(true, Ordering::SeqCst));
         if !goes_on || abandoned.is_abandoned() {
             return Err(Failure::local(Kind::Cancelled));
         }
-        let mut reply = self.context.post_with(&*self.conversation, url, provided, body, deadline).await?;
+        let post = TokenPost { via: &*self.conversation, url, leg, key, deadline };
+        let goes_on = || !self.cancellation.is_cancelled() && !abandoned.is_abandoned();
+        let mut reply = self.context.post_token(post, provided, body, made, goes_on).await?;
         // Also where this request did not carry it: the server knows whom it talks about.
         reply.private.add(&self.username);
         Ok(reply)
@@ -598,9 +673,11 @@ impl Transaction {
             if transaction.cancellation.is_cancelled() || abandoned.is_abandoned() {
                 return Err(Failure::local(Kind::Cancelled));
             }
-            let token = transaction.recovered().as_ref().map(|recovered| recovered.access_token.duplicate());
-            let token = token.ok_or_else(|| Failure::local(Kind::Expired))?;
-            let mut reply = context.put_password(&*transaction.conversation, &url, provided, &token, body).await?;
+            let recovered = |recovered: &Recovered| (recovered.access_token.duplicate(), recovered.key.clone());
+            let recovered = transaction.recovered().as_ref().map(recovered);
+            let (token, key) = recovered.ok_or_else(|| Failure::local(Kind::Expired))?;
+            let via = &*transaction.conversation;
+            let mut reply = context.put_password(via, &url, provided, &token, key.as_deref(), body).await?;
             reply.private.add(&transaction.username);
             new_password::read(&reply).map_err(|failure| failure.waiting(context.waits()))?;
             transaction.end();
@@ -616,7 +693,8 @@ impl Transaction {
         let life = lifetime.min(RECOVERY_LIFE);
         let expires_at = self.context.env.clock.wall().plus(life).to_system_time();
         let owed = session::newest(&tokens);
-        *self.recovered() = Some(Recovered { access_token: tokens.access_token, owed });
+        let key = self.shown_key().filter(|_| tokens.is_bound);
+        *self.recovered() = Some(Recovered { access_token: tokens.access_token, key, owed });
         self.second_factor().take();
         self.prompts().codes.clear();
         self.end_after(life);
@@ -646,13 +724,14 @@ impl Transaction {
             }
             match (token, &self.purpose) {
                 (Some(token), Purpose::Recovery) => session::revoke_once(context, self.trail(), token),
-                (Some(token), Purpose::Session) => session::give_back(context, self.trail(), token),
+                (Some(token), _) => session::give_back(context, self.trail(), token),
                 (None, _) => {}
             }
             self.end();
             Failure { why: Why::Fatal(kind), said: said.clone(), status }
         };
-        let tokens = match parse_tokens(&mut answer) {
+        let has_shown_key = self.shown_key().is_some();
+        let tokens = match parse_tokens(&mut answer, has_shown_key) {
             Ok(tokens) => tokens,
             Err(kind) => return Err(refuse(kind, salvage(&mut answer))),
         };
@@ -660,6 +739,13 @@ impl Transaction {
             context.auditor.security(self.trail(), SecurityEvent::AccessTokenReused);
             // Not given back: that would end the session that it belongs to.
             return Err(refuse(Kind::TokenRejected { check: TokenCheck::AccessTokenReused }, None));
+        }
+        if has_shown_key && !tokens.is_bound {
+            if context.config.dpop == DPoP::Required || !self.owns_key {
+                let check = TokenCheck::Unbound;
+                return Err(refuse(Kind::TokenRejected { check }, Some(session::newest(&tokens))));
+            }
+            context.auditor.security(self.trail(), SecurityEvent::NotBound);
         }
         let is_wider = |granted: &Vec<String>| !granted.iter().all(|scope| self.common.scopes.contains(scope));
         if tokens.scope.as_ref().is_some_and(is_wider) {
@@ -699,9 +785,35 @@ impl Transaction {
             Ok(claims) => claims,
             Err(kind) => return Err(refuse(kind, Some(session::newest(&tokens)))),
         };
+        if let Purpose::StepUp(session) = &self.purpose
+            && !session.is_of(claims.as_ref())
+        {
+            let check = TokenCheck::Subject;
+            return Err(refuse(Kind::TokenRejected { check }, Some(session::newest(&tokens))));
+        }
+        let proof_key = self.take_key(tokens.is_bound);
         // The connection saw the secrets; it is gone before the app hears of the session.
         self.end();
         self.conversation.close().await;
+        // The start of the store call: cancelled or dropped before it means given back, after it means signed in.
+        let commit = || !abandoned.is_abandoned() && self.cancellation.commit();
+        let claims = match (&self.purpose, claims) {
+            (Purpose::StepUp(session), Some(claims)) => {
+                let transaction_id = self.id.clone();
+                let requested = self.common.scopes.as_str().to_owned();
+                let new = SteppedUp { tokens, claims, sent, transaction_id, requested, proof_key };
+                return match session.take(new, commit).await {
+                    Ok(()) => Ok(Step::SignedIn(session.clone())),
+                    Err(NotStepped { tokens, kind }) => {
+                        if kind == Kind::Cancelled {
+                            context.auditor.security(self.trail(), SecurityEvent::LateTokensRevoked);
+                        }
+                        Err(refuse(kind, Some(session::newest(&tokens))))
+                    }
+                };
+            }
+            (_, claims) => claims,
+        };
         let new = NewSession {
             username: self.username_by(claims.as_ref()),
             tokens,
@@ -711,9 +823,8 @@ impl Transaction {
             transaction_id: self.id.clone(),
             before: core::mem::take(&mut *self.before.lock().unwrap_or_else(PoisonError::into_inner)),
             imported: None,
+            proof_key,
         };
-        // The start of the store call: cancelled or dropped before it means given back, after it means signed in.
-        let commit = || !abandoned.is_abandoned() && self.cancellation.commit();
         match session::establish(context, new, commit).await {
             Established::Session(session) => Ok(Step::SignedIn(session)),
             Established::NotWanted(tokens) => {
@@ -740,6 +851,10 @@ impl Transaction {
         if let Some(recovered) = self.recovered().take() {
             session::revoke_once(&self.context, self.trail(), recovered.owed);
         }
+        let key = self.key.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(key) = key {
+            self.drop_key(&key);
+        }
         self.sign_ins.leave(self);
         // A request that is on the wire ends first; nothing new is taken.
         drop(self.conversation.close());
@@ -747,6 +862,15 @@ impl Transaction {
 
     fn second_factor(&self) -> MutexGuard<'_, Option<SecondFactor>> {
         self.second_factor.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        // Of a sign-in that was refused and left alone.
+        if let Some(key) = self.key.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            self.drop_key(&key);
+        }
     }
 }
 

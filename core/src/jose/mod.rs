@@ -4,6 +4,7 @@
 //! the caller's list is refused before any key is looked at (R8725 §3.1), and nothing in the token names its own key other
 //! than by `kid` (R8725 §3.10).
 
+pub(crate) mod dpop;
 pub(crate) mod id_token;
 pub(crate) mod jwks;
 pub(crate) mod jws;

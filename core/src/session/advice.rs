@@ -4,9 +4,11 @@
 use core::time::Duration;
 
 use super::Session;
+use super::record::TokenHash;
 use super::rules::{self, Now};
 use crate::config::RefreshPolicy;
 use crate::error::{Error, Kind};
+use crate::jose::dpop;
 use crate::jose::id_token::IdTokenClaims;
 use crate::wire::challenges::{Challenge, challenges};
 
@@ -18,17 +20,28 @@ pub enum Advice {
     Proceed,
     /// Send the same request once more, with the headers of another [`authorize`](Session::authorize).
     Retry,
-    /// The resource wants the user to show more, or again (RFC 9470): sign in with these
-    /// ([`SignIn::acr_values`](crate::SignIn::acr_values), [`SignIn::max_age`](crate::SignIn::max_age)), then send the
+    /// The resource wants the user to show more, or again (RFC 9470): [`step_up`](Session::step_up) with this, then send the
     /// request again. A refresh would not help.
-    StepUp {
-        /// One of these context classes, the most wanted first; any if empty.
-        acr_values: Vec<String>,
-        /// How long ago the user may have been asked.
-        max_age: Option<Duration>,
-    },
+    StepUp(StepUpDemand),
     /// The session is over, or cannot be renewed without the user.
     SignInAgain,
+}
+
+/// What a resource demands of the sign-in behind a token (RFC 9470 §3).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StepUpDemand {
+    /// One of these context classes, the most wanted first; any if empty.
+    pub acr_values: Vec<String>,
+    /// How long ago the user may have been asked.
+    pub max_age: Option<Duration>,
+}
+
+impl StepUpDemand {
+    /// Of the app's own making, before a resource demands it.
+    pub fn new<I: IntoIterator<Item = S>, S: Into<String>>(acr_values: I, max_age: Option<Duration>) -> Self {
+        Self { acr_values: acr_values.into_iter().map(Into::into).collect(), max_age }
+    }
 }
 
 /// What the rule says; a refresh is still to be made.
@@ -55,6 +68,8 @@ struct Facts<'a> {
     can_refresh: bool,
     /// Whether a sign-in of this client can show that it reached something: only an ID token says so.
     can_step_up: bool,
+    /// Whether the answer brought another nonce than the one that the proof carried.
+    has_new_nonce: bool,
 }
 
 /// Larger is no list of context classes (row 338).
@@ -71,10 +86,14 @@ fn verdict(status: u16, found: &[Challenge], facts: &Facts<'_>) -> Verdict {
         Some((challenge, "insufficient_user_authentication")) => Verdict::Done(match demand(challenge) {
             // The session is what was asked for: another sign-in would come to the same (row 337).
             Some((classes, age)) if facts.can_step_up && !is_met(&classes, age, facts) => {
-                Advice::StepUp { acr_values: classes, max_age: age.map(Duration::from_secs) }
+                Advice::StepUp(StepUpDemand { acr_values: classes, max_age: age.map(Duration::from_secs) })
             }
             _ => Proceed,
         }),
+        // Row 275: once, for the next proof carries it.
+        Some((challenge, "use_dpop_nonce")) if challenge.scheme == "dpop" && facts.has_new_nonce => {
+            Verdict::Done(Retry)
+        }
         Some((_, error)) if error != "invalid_token" => Verdict::Done(Proceed),
         // Of another scheme, so that it is not about this token, or not to be understood.
         None if ours.is_empty() && !facts.is_mute => Verdict::Done(Proceed),
@@ -136,7 +155,8 @@ impl Session {
     ///         used = session.authorize("GET", url).await?;
     ///         (status, _) = send(&used).await; // once; whatever comes is the answer
     ///     }
-    ///     Advice::StepUp { .. } | Advice::SignInAgain => { /* the sign-in screen */ }
+    ///     Advice::StepUp(demand) => { /* the sign-in screen, with session.step_up(&demand) */ }
+    ///     Advice::SignInAgain => { /* the sign-in screen */ }
     ///     _ => {}
     /// }
     /// # Ok(status)
@@ -152,8 +172,22 @@ impl Session {
         status: u16,
         headers: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Advice, Error> {
-        let fields = headers.into_iter().filter(|(name, _)| name.eq_ignore_ascii_case("www-authenticate"));
-        let fields: Vec<&str> = fields.map(|(_, value)| value).collect();
+        let (mut fields, mut nonces) = (Vec::new(), Vec::new());
+        for (name, value) in headers {
+            if name.eq_ignore_ascii_case("www-authenticate") {
+                fields.push(value);
+            } else if name.eq_ignore_ascii_case("dpop-nonce") {
+                nonces.push(value);
+            }
+        }
+        // Row 275: of this resource server alone, and from every answer.
+        let has_new_nonce = match (nonces.as_slice(), used.proof()) {
+            ([nonce], Some(proof)) => {
+                self.context.heard_from(used.target(), nonce);
+                proof.nonce.as_deref() != Some(*nonce) && dpop::is_nonce(nonce)
+            }
+            _ => false,
+        };
         let found = challenges(fields.iter().copied());
         if self.engine.alive().is_err() {
             return Ok(if status == 401 { Advice::SignInAgain } else { Advice::Proceed });
@@ -169,23 +203,46 @@ impl Session {
             is_mute: fields.is_empty(),
             was_renewed: self.engine.was_renewed(used.used()),
             can_step_up: self.context.config.scopes.contains("openid"),
-            can_refresh: self.engine.can_refresh() && self.context.config.refresh_policy == RefreshPolicy::WhenDue,
+            can_refresh: self.may_renew(),
+            has_new_nonce,
         };
         match verdict(status, &found, &facts) {
             Verdict::Done(advice) => Ok(advice),
-            Verdict::Refresh => match self.engine.refresh().await {
-                // A refresh of a moment ago brought the refused token.
-                Ok(()) if self.engine.serves(used.used()) => Ok(Advice::Proceed),
-                Ok(()) => {
-                    self.engine.is_renewed();
-                    Ok(Advice::Retry)
-                }
+            Verdict::Refresh => match self.renew(used.used()).await {
+                Ok(true) => Ok(Advice::Retry),
+                Ok(false) => Ok(Advice::Proceed),
                 Err(error) => match error.kind() {
                     Kind::SessionEnded { .. } | Kind::ReauthRequired { .. } => Ok(Advice::SignInAgain),
                     _ => Err(error),
                 },
             },
         }
+    }
+
+    fn may_renew(&self) -> bool {
+        self.engine.can_refresh() && self.context.config.refresh_policy == RefreshPolicy::WhenDue
+    }
+
+    /// A refresh because this access token was refused; `false` if that brought no other one.
+    async fn renew(&self, refused: &TokenHash) -> Result<bool, Error> {
+        self.engine.refresh().await?;
+        // A refresh of a moment ago brought the refused token.
+        let is_another = !self.engine.serves(refused);
+        if is_another {
+            self.engine.is_renewed();
+        }
+        Ok(is_another)
+    }
+
+    /// Whether another token is worth a try after this one was refused: at most one refresh for each (rows 277, 308).
+    pub(super) async fn renews(&self, refused: &TokenHash) -> Result<bool, Error> {
+        if !self.engine.serves(refused) {
+            return Ok(true);
+        }
+        if self.engine.was_renewed(refused) || !self.may_renew() {
+            return Ok(false);
+        }
+        self.renew(refused).await
     }
 }
 
@@ -201,8 +258,8 @@ mod tests {
     }
 
     fn step_up(classes: &[&str], age: Option<u64>) -> Verdict {
-        let acr_values = classes.iter().map(|class| (*class).to_owned()).collect();
-        Verdict::Done(Advice::StepUp { acr_values, max_age: age.map(Duration::from_secs) })
+        let demand = StepUpDemand::new(classes.iter().copied(), age.map(Duration::from_secs));
+        Verdict::Done(Advice::StepUp(demand))
     }
 
     #[test]
@@ -217,6 +274,7 @@ mod tests {
             was_renewed: false,
             can_refresh: true,
             can_step_up: true,
+            has_new_nonce: false,
         };
         let long = "x".repeat(2000);
         let (proceed, retry) = (|| Verdict::Done(Advice::Proceed), || Verdict::Done(Advice::Retry));
@@ -239,6 +297,15 @@ mod tests {
                 insufficient(", acr_values=\"phr phrh\", max_age=0"),
                 facts(),
                 step_up(&["phr", "phrh"], Some(0)),
+            ),
+            (275, 401, "DPoP error=\"use_dpop_nonce\"".to_owned(), Facts { has_new_nonce: true, ..facts() }, retry()),
+            (275, 401, "DPoP error=\"use_dpop_nonce\"".to_owned(), facts(), proceed()),
+            (
+                275,
+                401,
+                "Bearer error=\"use_dpop_nonce\"".to_owned(),
+                Facts { has_new_nonce: true, ..facts() },
+                proceed(),
             ),
             (336, 401, insufficient(", max_age=\"300\""), facts(), step_up(&[], Some(300))),
             (

@@ -16,6 +16,7 @@ use crate::audit::{Attempt, AuditKind, Trail};
 use crate::context::{Context, Outcome, in_background, storage};
 use crate::discovery::Discovery;
 use crate::error::{Code, EndReason, Error, StoreProblem};
+use crate::proof::ProofKey;
 use crate::secret::Secret;
 use crate::wire::answer::{self, Failure, Leg, Why};
 use crate::wire::rate_limit::{RateHeaders, retry_delay};
@@ -102,6 +103,8 @@ async fn finish(
     if server == ServerSignOut::Pending || removed.is_err() {
         queue::work_later(context);
     }
+    // No request needs it any more: revocations carry no proof.
+    context.forget_key(engine.record().proof_key.as_ref().map(ProofKey::duplicate));
     (server, removed)
 }
 

@@ -5,6 +5,7 @@
 
 mod held;
 mod refresh;
+mod stepping_up;
 mod writing;
 
 use core::time::Duration;
@@ -15,6 +16,7 @@ use futures_util::FutureExt;
 use futures_util::future::Shared;
 use futures_util::lock::Mutex as AsyncMutex;
 use held::HeldBack;
+pub(crate) use stepping_up::{NotStepped, SteppedUp};
 pub(crate) use writing::{Committed, Written};
 
 use super::reading::is_ours;
@@ -29,6 +31,7 @@ use crate::error::{Code, EndReason, Error, Kind, StoreProblem};
 use crate::gate::{Exclusion, Hold};
 use crate::jose::id_token::IdTokenClaims;
 use crate::jose::jws;
+use crate::proof::ProofKey;
 use crate::secret::Secret;
 use crate::wire::rate_limit::MAX_AUTOMATIC;
 use crate::wire::tokens::TokenKind;
@@ -90,6 +93,8 @@ struct State {
     retried: Option<TokenHash>,
     /// The access token of a refresh that a resource server's refusal caused: one for each refused token (row 277).
     renewed: Option<TokenHash>,
+    /// The newest token of the grant that a step-up has left, to be revoked once the store holds what took its place.
+    left: Option<(Secret, TokenKind)>,
 }
 
 /// What a session holds at one moment.
@@ -130,6 +135,7 @@ impl Engine {
             refused_write: None,
             retried: None,
             renewed: None,
+            left: None,
         };
         Arc::new(Self {
             context: Arc::clone(context),
@@ -199,8 +205,13 @@ impl Engine {
         }
     }
 
-    /// The access token, refreshed if need be. 1 of the contract.
+    /// The access token, refreshed if need be.
     pub(crate) async fn access_token(self: &Arc<Self>) -> Result<Secret, Error> {
+        self.access().await.map(|(token, _)| token)
+    }
+
+    /// The access token, refreshed if need be, and the key that it is bound to. 1 of the contract.
+    pub(crate) async fn access(self: &Arc<Self>) -> Result<(Secret, Option<ProofKey>), Error> {
         self.alive()?;
         self.look_again().await?;
         self.persist_now();
@@ -222,7 +233,9 @@ impl Engine {
             }
         }
         self.alive()?;
-        Ok(self.state().serving.set.access_token.duplicate())
+        let state = self.state();
+        let key = state.serving.proof_key.as_ref().map(ProofKey::duplicate);
+        Ok((state.serving.set.access_token.duplicate(), key))
     }
 
     /// Where other processes write too, what they wrote counts. A store that cannot be read says nothing. One look serves all
@@ -324,6 +337,11 @@ impl Engine {
     /// Whether the store is known to have held its record.
     pub(crate) fn was_stored(&self) -> bool {
         self.state().seen.is_some()
+    }
+
+    /// The authorization server's last nonce, for a later run of the app.
+    fn newest_nonce(&self) -> Option<String> {
+        self.context.nonces().server().map(str::to_owned)
     }
 
     pub(crate) fn context(&self) -> &Arc<Context> {

@@ -15,6 +15,7 @@ use crate::context::{Context, probe, storage};
 use crate::envelope::MAX_CODES;
 use crate::error::{Code, EndReason, Kind};
 use crate::jose::id_token::IdTokenClaims;
+use crate::proof::ProofKey;
 use crate::wire::tokens::TokenAnswer;
 
 /// Validated tokens that become a session.
@@ -30,6 +31,8 @@ pub(crate) struct NewSession {
     pub(crate) before: Before,
     /// The refresh token that it was imported with.
     pub(crate) imported: Option<TokenHash>,
+    /// The key that the tokens are bound to.
+    pub(crate) proof_key: Option<ProofKey>,
 }
 
 /// What the store held when the credential was not sent yet: what could be read then may be unreadable later.
@@ -148,8 +151,8 @@ fn record_of(context: &Context, id: &Code, found: &Survey, new: &NewSession) -> 
         mark: None,
         replaces,
         alone,
-        proof_key: None,
-        nonce: None,
+        proof_key: new.proof_key.as_ref().map(ProofKey::duplicate),
+        nonce: context.nonces().server().map(str::to_owned),
         imported: new.imported,
     }
 }

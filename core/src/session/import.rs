@@ -10,12 +10,13 @@ use super::reading::{is_ours, survey};
 use super::record::{Record, TokenHash, hash};
 use super::{Session, give_back, newest, queue};
 use crate::audit::{Attempt, AuditKind, SecurityEvent, Trail};
-use crate::config::{Assurance, WiderScopes};
+use crate::config::{Assurance, DPoP, WiderScopes};
 use crate::context::{Context, storage};
 use crate::discovery::Discovery;
 use crate::env::Method;
 use crate::error::{Code, Error, Kind, StoreProblem, TokenCheck};
 use crate::gate::Exclusion;
+use crate::proof;
 use crate::secret::Secret;
 use crate::validation::{self, Occasion};
 use crate::wire::answer::{Failure, Why};
@@ -64,24 +65,35 @@ async fn take_over(context: &Arc<Context>, id: &Code, token: Secret) -> Result<S
     if !excluded.is_whole() {
         return Err(storage(StoreProblem::Transient).into());
     }
+    let key = match proof::is_shown(context.config.dpop, &metadata)? {
+        true => Some(context.new_proof_key(id).await?),
+        false => None,
+    };
     let sent = context.now();
     context.auditor.record(trail, AuditKind::AttemptStarted { attempt: Attempt::Refresh });
     // No scope: what was granted once (RFC 6749 §6).
-    let form = Presented { metadata: &metadata, token: &token, scope: "", own: None };
+    let form = Presented { metadata: &metadata, token: &token, scope: "", own: None, key: key.as_ref() };
     let mut retries = 0;
-    let mut answer = present(context, trail, &form, provided).await;
+    let mut answer = present(context, trail, &form, provided, None).await;
     if is_lost(&answer) {
         let provided = context.provided_headers(Method::Post, url).await;
         // Who has lost the lock does not know who else has sent it, and what was rotated since.
         let is_in_time = context.env.clock.boot().since(sent.boot) < context.timing().window;
         if is_in_time && excluded.is_whole() {
             retries = 1;
-            answer = present(context, trail, &form, provided).await;
+            answer = present(context, trail, &form, provided, None).await;
         }
     }
     let outcome = presenting::outcome(&answer);
     context.attempt_finished(trail, Attempt::Refresh, sent.boot, outcome, retries);
     let (tokens, reply) = answer.map_err(fail)?;
+    if key.is_some() && !tokens.is_bound {
+        if context.config.dpop == DPoP::Required {
+            return Err(Kind::TokenRejected { check: TokenCheck::Unbound }.into());
+        }
+        context.auditor.security(trail, SecurityEvent::NotBound);
+    }
+    let proof_key = key.filter(|_| tokens.is_bound);
     let tokens = TokenAnswer { refresh_token: tokens.refresh_token.or(Some(token)), ..tokens };
     let occasion = Occasion {
         metadata: &metadata,
@@ -113,6 +125,7 @@ async fn take_over(context: &Arc<Context>, id: &Code, token: Secret) -> Result<S
         transaction_id: id.clone(),
         before,
         imported: Some(hash),
+        proof_key,
     };
     let established = establish(context, new, || true).await;
     drop(excluded);

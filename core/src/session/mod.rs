@@ -29,10 +29,11 @@ pub use accounts::SessionInfo;
 pub(crate) use accounts::{
     discard_unreadable, notify_foreground, read_again, restore, session, sessions, set_default, sign_out_all,
 };
-pub use advice::Advice;
+pub use advice::{Advice, StepUpDemand};
 pub use claims::Claims;
 pub(crate) use ending::{give_back, newest, revoke_once};
 use engine::Engine;
+pub(crate) use engine::{NotStepped, SteppedUp};
 pub(crate) use establish::{Before, Established, NewSession, establish, prepare};
 pub(crate) use import::import;
 use record::TokenHash;
@@ -41,11 +42,15 @@ pub(crate) use state::{Ticket, Watch};
 
 use crate::audit::Trail;
 use crate::config::Accounts;
-use crate::context::{Context, bearer_header};
+use crate::context::{Authorization, Context};
 use crate::discovery::Discovery;
+use crate::env::Conversation;
 use crate::error::{ConfigurationProblem, EndReason, Error, Kind, TokenCheck, Unsupported};
+use crate::jose::dpop;
+use crate::jose::id_token::IdTokenClaims;
+use crate::proof::{Proof, ProofKey};
 use crate::secret::Secret;
-use crate::wire::answer::{Failure, Leg, Why};
+use crate::wire::answer::{Failure, Leg, Reply, Why};
 
 /// A signed-in user.
 ///
@@ -129,18 +134,33 @@ impl Session {
 
     /// The headers that authorize one request to `url`.
     ///
-    /// `method` is part of the proof once tokens are bound to a key; pass the request's own. Refreshes when due.
+    /// `method` (in capital letters) and `url` are part of the proof if tokens are bound to a key (RFC 9449): pass the request's
+    /// own, and ask anew for each send, also for a redirect or a repetition. Refreshes when due.
     ///
     /// # Errors
     /// [`Kind::Configuration`]: `url` is not https, or neither of the issuer's origin nor of a configured resource origin
-    /// (protocol.md TOK-9). Otherwise as [`access_token`](Session::access_token).
+    /// (protocol.md TOK-9). [`Kind::KeyUnavailable`]: the key that the token is bound to. Otherwise as
+    /// [`access_token`](Session::access_token).
     pub async fn authorize(&self, method: &str, url: &str) -> Result<AuthorizationHeaders, Error> {
-        let _ = method;
         if !self.context.config.may_receive_tokens(url) {
             return Err(Kind::Configuration { what: ConfigurationProblem::OriginNotAllowed }.into());
         }
-        let token = self.engine.access_token().await?;
-        Ok(AuthorizationHeaders { authorization: bearer_header(&token), token: record::hash(&token) })
+        if !dpop::is_method(method) {
+            return Err(Kind::Configuration { what: ConfigurationProblem::Method }.into());
+        }
+        let (token, key) = self.engine.access().await?;
+        let Authorization { value, proof } = self.context.authorization(method, url, &token, key.as_ref()).await?;
+        let target = url.to_owned();
+        Ok(AuthorizationHeaders { authorization: value, proof, token: record::hash(&token), target })
+    }
+
+    /// Whether its tokens are bound to a key (RFC 9449), so that they are of no use to whoever steals them.
+    pub fn is_dpop_bound(&self) -> bool {
+        self.engine.record().proof_key.is_some()
+    }
+
+    pub(crate) fn proof_key(&self) -> Option<ProofKey> {
+        self.engine.record().proof_key.as_ref().map(ProofKey::duplicate)
     }
 
     /// What the server's userinfo endpoint says of the user (OpenID Connect Core §5.3, protocol.md §1.14), as JSON text.
@@ -154,13 +174,14 @@ impl Session {
         let fail = |failure: Failure| failure.into_error(context.env.clock.wall());
         let metadata = Discovery::metadata(context, &via).await.map_err(fail)?;
         let url = metadata.userinfo.as_ref().ok_or(Kind::Unsupported { what: Unsupported::UserInfo })?;
-        let token = self.engine.access_token().await?;
-        let mut reply = context.get(&*via, url.as_str(), Some(&token)).await.map_err(Kind::from)?;
-        if reply.response.status == 401 {
+        let (mut reply, mut used) = self.get(&*via, url.as_str()).await?;
+        if context.wants_another_proof(url.as_str(), &reply.response) {
+            (reply, used) = self.get(&*via, url.as_str()).await?;
+            context.wants_another_proof(url.as_str(), &reply.response);
+        }
+        if reply.response.status == 401 && self.renews(&used).await? {
             // Perhaps the token was revoked before its time: one refresh, one more try (row 308).
-            self.engine.refresh().await?;
-            let token = self.engine.access_token().await?;
-            reply = context.get(&*via, url.as_str(), Some(&token)).await.map_err(Kind::from)?;
+            (reply, _) = self.get(&*via, url.as_str()).await?;
         }
         reply.private.add(&self.username());
         let record = self.engine.snapshot().record;
@@ -179,6 +200,14 @@ impl Session {
             Some(sub) if subject.as_deref().is_none_or(|known| known == sub) => Ok(Claims::of_object(answer)),
             _ => Err(Kind::TokenRejected { check: TokenCheck::Subject }.into()),
         }
+    }
+
+    /// Asks a resource of the server's own, by the access token that then was the newest.
+    async fn get(&self, via: &dyn Conversation, url: &str) -> Result<(Reply, TokenHash), Error> {
+        let (token, key) = self.engine.access().await?;
+        let authorization = self.context.authorization("GET", url, &token, key.as_ref()).await?;
+        let reply = self.context.get(via, url, Some((&token, authorization))).await.map_err(Kind::from)?;
+        Ok((reply, record::hash(&token)))
     }
 
     /// Signs out: nothing of the session is used any more, in any process that can read the store; its refresh token is
@@ -214,6 +243,29 @@ impl Session {
         done.await.unwrap_or_else(|| Err(Kind::Internal.into()))
     }
 
+    /// Of the client that this handle came from.
+    pub(crate) fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
+    /// Whether it lives, and this process may give it other tokens.
+    pub(crate) fn may_step_up(&self) -> Result<(), Error> {
+        self.engine.alive()?;
+        let what = Unsupported::StepUpHere;
+        if self.engine.may_step_up() { Ok(()) } else { Err(Kind::Unsupported { what }.into()) }
+    }
+
+    /// Whether an ID token speaks of this session's user.
+    pub(crate) fn is_of(&self, claims: Option<&IdTokenClaims>) -> bool {
+        let known = self.engine.record().subject.clone();
+        claims.is_some_and(|claims| known.is_some_and(|known| known == claims.subject))
+    }
+
+    /// Takes the tokens of a step-up; see [`Engine::step_up`].
+    pub(crate) async fn take(&self, new: SteppedUp, commit: impl FnOnce() -> bool) -> Result<(), NotStepped> {
+        self.engine.step_up(new, commit).await
+    }
+
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.engine, &other.engine)
     }
@@ -228,19 +280,33 @@ impl fmt::Debug for Session {
 /// The headers that authorize one request.
 pub struct AuthorizationHeaders {
     authorization: Secret,
+    /// For one send.
+    proof: Option<Proof>,
     /// Which token it is.
     token: TokenHash,
+    /// The URL that they are for.
+    target: String,
 }
 
 impl AuthorizationHeaders {
+    pub(crate) fn proof(&self) -> Option<&Proof> {
+        self.proof.as_ref()
+    }
+
+    pub(crate) fn target(&self) -> &str {
+        &self.target
+    }
+
     pub(crate) fn used(&self) -> &TokenHash {
         &self.token
     }
 
-    /// Names and values. Do not log the values.
+    /// Names and values: `authorization`, and `dpop` if the token is bound to a key. Do not log the values.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
         // EXPOSE: the purpose of this type; the caller writes them into a request.
-        [("authorization", self.authorization.expose())].into_iter()
+        let proof = self.proof.as_ref().map(|proof| ("dpop", proof.value.expose()));
+        // EXPOSE: as above.
+        core::iter::once(("authorization", self.authorization.expose())).chain(proof)
     }
 }
 

@@ -3,8 +3,9 @@
 use super::engine::Engine;
 use super::is_in_use;
 use crate::audit::{SecurityEvent, Trail};
-use crate::context::{Context, Headers, Outcome};
+use crate::context::{Context, Headers, Outcome, TokenPost};
 use crate::error::{Kind, TokenCheck};
+use crate::proof::{Proof, ProofKey};
 use crate::secret::Secret;
 use crate::wire::answer::{Failure, Leg, Reply, Why};
 use crate::wire::metadata::Metadata;
@@ -19,6 +20,8 @@ pub(super) struct Presented<'a> {
     pub(super) scope: &'a str,
     /// The session that it belongs to, if there is one already.
     pub(super) own: Option<&'a Engine>,
+    /// The key that its tokens are bound to, or are to be.
+    pub(super) key: Option<&'a ProofKey>,
 }
 
 pub(super) type Answer = Result<(TokenAnswer, Reply), Failure>;
@@ -29,16 +32,21 @@ pub(super) async fn present(
     trail: Trail<'_>,
     presented: &Presented<'_>,
     provided: Headers,
+    made: Option<Proof>,
 ) -> Answer {
     let via = context.env.transport.background();
     // EXPOSE: written into the request body, which wipes itself after its one send.
     let body = requests::refresh(&context.config.client_id, presented.token.expose(), presented.scope);
     let url = presented.metadata.token_endpoint.as_str();
-    let reply = context.post_with(&*via, url, provided, body, context.timing().answer).await;
-    let mut reply = reply.map_err(|error| Failure::from(error).lost_if_unusable())?;
+    let (key, deadline) = (presented.key, context.timing().answer);
+    let post = TokenPost { via: &*via, url, leg: Leg::Refresh, key, deadline };
+    let goes_on = || presented.own.is_none_or(|own| own.alive().is_ok());
+    let reply = context.post_token(post, provided, body, made, goes_on).await;
+    let mut reply = reply.map_err(Failure::lost_if_unusable)?;
     reply.private.add(trail.user);
-    let mut answer = context.read(&reply, Leg::Refresh).map_err(Failure::lost_if_unusable)?;
-    let tokens = parse_tokens(&mut answer).map_err(|kind| Failure::after(&reply, kind).lost())?;
+    let answer = context.read(&reply, Leg::Refresh).map_err(Failure::lost_if_unusable);
+    let mut answer = if key.is_some() { answer.map_err(|failure| failure.with_proof(Leg::Refresh))? } else { answer? };
+    let tokens = parse_tokens(&mut answer, key.is_some()).map_err(|kind| Failure::after(&reply, kind).lost())?;
     if is_in_use(context, &tokens.access_token, presented.own) {
         // Meant for another session (row 100): nothing of it is ours, and our own answer is lost.
         context.auditor.security(trail, SecurityEvent::AccessTokenReused);

@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 use crate::env::{Blob, BootInstant, StorageKey, WallTime};
 use crate::envelope::{Body, Content, Fields, HEAD, moment};
 use crate::error::{Code, StoreProblem};
+use crate::proof::ProofKey;
 use crate::secret::Secret;
 use crate::wire::tokens::TokenKind;
 
@@ -71,14 +72,6 @@ pub(crate) struct Mark {
     pub(crate) first_wall: WallTime,
     pub(crate) first_boot: BootInstant,
     pub(crate) token: TokenHash,
-}
-
-/// The key that a session's tokens are bound to (RFC 9449), once they are.
-pub(crate) enum ProofKey {
-    /// The private key itself.
-    Software(Secret),
-    /// A key of the platform, by its name, and the thumbprint that it must have (RFC 7638).
-    Platform { name: String, thumbprint: [u8; 32] },
 }
 
 const PREFIX: &str = "session.";
@@ -228,15 +221,6 @@ impl TokenSet {
             life: self.life,
             id_token: self.id_token.as_ref().map(Secret::duplicate),
             refresh_token: self.refresh_token.as_ref().map(Secret::duplicate),
-        }
-    }
-}
-
-impl ProofKey {
-    pub(crate) fn duplicate(&self) -> Self {
-        match self {
-            Self::Software(key) => Self::Software(key.duplicate()),
-            Self::Platform { name, thumbprint } => Self::Platform { name: name.clone(), thumbprint: *thumbprint },
         }
     }
 }

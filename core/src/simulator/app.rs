@@ -9,7 +9,7 @@ use super::world::Process;
 use crate::env::{SessionTable, Spawner};
 use crate::error::{Error, Kind};
 use crate::secret::Secret;
-use crate::{Client, EnterCode, Session, SignOut, Step};
+use crate::{Client, EnterCode, Session, SignOut, Step, StepUpDemand};
 
 /// No call takes longer, whatever one fault there is: two answers of 12 s or one of 30 s, or the lock that another has for
 /// 45 s, and a store call that is late.
@@ -134,6 +134,16 @@ impl App {
                 self.device.lock().history.signed_in(user, now);
                 Ok(session)
             }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The session's user signs in for more.
+    pub(super) async fn step_up(&self, session: &Session) -> Result<(), Error> {
+        let demand = StepUpDemand::default();
+        let (_, result) = self.timed("step_up", session.step_up(&demand).password("pw")).await;
+        match result? {
+            Step::SignedIn(same) if same.id() == session.id() => Ok(()),
             other => panic!("{other:?}"),
         }
     }

@@ -53,9 +53,11 @@ pub(super) enum Scenario {
     Foreground,
     /// The refreshed ID token is signed with a key that is published a minute later.
     HeldBack,
+    /// The user shows more, and the session gets other tokens.
+    StepUp,
 }
 
-pub(super) const SCENARIOS: [Scenario; 18] = [
+pub(super) const SCENARIOS: [Scenario; 19] = [
     Scenario::Expired,
     Scenario::Early,
     Scenario::Twice,
@@ -74,6 +76,7 @@ pub(super) const SCENARIOS: [Scenario; 18] = [
     Scenario::Import,
     Scenario::Foreground,
     Scenario::HeldBack,
+    Scenario::StepUp,
 ];
 
 impl Scenario {
@@ -126,7 +129,7 @@ impl Case {
     fn setup(&self) -> Setup {
         let accounts = if self.scenario.has_two() { Accounts::Many } else { Accounts::One };
         let usual = setup(self.variant, accounts, self.leeway);
-        let openid = usual.manner.openid || self.scenario == Scenario::HeldBack;
+        let openid = usual.manner.openid || matches!(self.scenario, Scenario::HeldBack | Scenario::StepUp);
         Setup { manner: Manner { openid, ..usual.manner }, ..usual }
     }
 }
@@ -367,6 +370,12 @@ impl Stage {
                 app.enter(&code, "ben").await.map(Some)
             }
             Scenario::SameUser => app.sign_in("ana").await.map(Some),
+            Scenario::StepUp => {
+                let session = session.unwrap();
+                app.step_up(&session).await?;
+                app.token(&session).await?;
+                Ok(Some(session))
+            }
             Scenario::Default => {
                 let sibling = self.sibling.clone().unwrap();
                 let session = app.client.set_default(&sibling.id()).await?;
@@ -548,7 +557,7 @@ pub(super) fn at_rest(device: &Device, variant: Variant, accounts: Accounts, imp
                 history.violated(format!("6: {user}'s grant {grant} is in {held} records and {owed} queue entries"));
             }
             // Other providers are not told of what was replaced; of an import that failed, the other library knows.
-            let is_replaced = variant == Variant::Oidc && history.sign_ins_called > 1;
+            let is_replaced = variant == Variant::Oidc && (history.sign_ins_called > 1 || history.was_left(grant));
             let is_left = is_replaced || (imported == Some(grant) && !history.was_stored(grant));
             if holders == 0 && !history.newest_is_lost(grant, facts) && !history.refused_to_revoke(grant) && !is_left {
                 history.violated(format!("6: {user}'s grant {grant} is alive and nobody's"));

@@ -87,6 +87,8 @@ pub(super) struct History {
     signed_out: BTreeMap<String, (Duration, usize)>,
     /// Which grant each session is of.
     sessions: BTreeMap<String, usize>,
+    /// The grants that a session was of before a step-up.
+    left: BTreeSet<usize>,
     /// Moments are numbered: much happens at the same time.
     moment: usize,
     signing_in: usize,
@@ -279,7 +281,8 @@ impl History {
         let access = Issue::parse(&session.access);
         let refresh = session.refresh.as_deref().and_then(Issue::parse);
         if let Some(issue) = access {
-            self.sessions.insert(id.to_owned(), issue.grant);
+            let earlier = self.sessions.insert(id.to_owned(), issue.grant);
+            self.left.extend(earlier.filter(|earlier| *earlier != issue.grant));
         }
         for issue in [access, refresh].into_iter().flatten() {
             self.issues.entry(issue).or_default().stored = true;
@@ -476,14 +479,18 @@ impl History {
         let other = self.any(|event| matches!(event, Event::Net(NetFault::Special(Special::OtherSubject))));
         // Of a grant that is over anyway nothing is taken.
         let is_over = facts.server.grants[issue.grant].over.is_some_and(|over| over != Over::Revoked);
-        let has_reason = !self.sign_outs_called.is_empty() || self.sign_ins_called > 1 || called_off || other;
-        if !has_reason && !is_over {
-            self.violated(format!("6: {issue:?} was revoked without a reason"));
-        }
         let live = facts.live_records();
         let holder = live.iter().find(|(_, session)| {
             session.refresh.as_deref().and_then(Issue::parse).is_some_and(|known| known.grant == issue.grant)
         });
+        // Of a session that was ended by what the store made up.
+        let is_nobodys = self.has_lost_data() && holder.is_none();
+        let is_left = self.left.contains(&issue.grant) || is_nobodys;
+        let has_reason =
+            !self.sign_outs_called.is_empty() || self.sign_ins_called > 1 || called_off || other || is_left;
+        if !has_reason && !is_over {
+            self.violated(format!("6: {issue:?} was revoked without a reason"));
+        }
         if let Some((id, _)) = holder
             && !self.has_store_fault()
         {
@@ -626,7 +633,9 @@ impl History {
         let mut signed_out = self.sign_outs_called.iter().filter_map(|id| self.sessions.get(id));
         let is_ended = signed_out.any(|known| *known == grant) || self.sign_ins_called > 1;
         let is_cut_off = has_crashed && self.has_store_fault() && is_ended;
-        (!known.stored && is_lost) || is_cut_off || self.has_lost_at_restart()
+        // Who dies between the two: the grant that a step-up leaves ends by itself.
+        let is_left = has_crashed && self.left.contains(&grant);
+        (!known.stored && is_lost) || is_cut_off || is_left || self.has_lost_at_restart()
     }
 
     /// The storage lost what it had acknowledged.
@@ -637,6 +646,11 @@ impl History {
     /// Whether the server has ended what a session lives on.
     pub(super) fn has_lost_grant(&self, id: &str, facts: &Facts<'_>) -> bool {
         self.sessions.get(id).is_some_and(|grant| facts.server.grants[*grant].over.is_some())
+    }
+
+    /// Whether a session was of this grant before a step-up.
+    pub(super) fn was_left(&self, grant: usize) -> bool {
+        self.left.contains(&grant)
     }
 
     /// Whether the imported token came to be a session.

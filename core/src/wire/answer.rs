@@ -10,7 +10,7 @@ use super::private::Private;
 use super::rate_limit::{RateHeaders, Waits, retry_delay};
 use super::said;
 use crate::env::{HttpResponse, TransportError, WallTime};
-use crate::error::{Code, ConfigurationProblem, Error, Kind, NetworkProblem, ResponseDefect, Said};
+use crate::error::{Code, ConfigurationProblem, Error, Kind, NetworkProblem, ResponseDefect, Said, Unsupported};
 use crate::secret::Secret;
 
 /// What kind of request was answered; the same code means different things on different legs.
@@ -130,6 +130,8 @@ pub(crate) enum Why {
     Policy(Code),
     /// `expired_token`.
     Expired,
+    /// `use_dpop_nonce` or `invalid_dpop_proof`.
+    Proof(Code),
     /// 429, or a wait without one; how long, if the server said so.
     RateLimited(Option<Duration>),
     /// Nothing usable came back; for a poll or a refresh, worth another try.
@@ -177,6 +179,18 @@ impl Failure {
         Self { why, ..self }
     }
 
+    /// What a refused proof means for a request that showed a key: a poll is made again at the next tick (rows 264, 269).
+    pub(crate) fn with_proof(self, leg: Leg) -> Self {
+        let why = match self.why {
+            Why::Proof(code) => {
+                let kind = Kind::Server { status: self.status.unwrap_or(400), code: Some(code) };
+                if leg == Leg::Poll { Why::NoAnswer { kind, maybe_acted: false } } else { Why::Fatal(kind) }
+            }
+            why => why,
+        };
+        Self { why, ..self }
+    }
+
     /// Whether a prompt or code that was asked for surely did not go out: the server said no, or never heard of it.
     pub(crate) fn surely_nothing_sent(&self) -> bool {
         match &self.why {
@@ -212,6 +226,7 @@ impl Why {
             Self::Refused => "Refused",
             Self::Denied(_) | Self::Policy(_) => "NotAllowed",
             Self::Expired => "Expired",
+            Self::Proof(_) => "Proof",
             Self::RateLimited(_) => "RateLimited",
             Self::NoAnswer { kind, .. } | Self::Fatal(kind) => kind.name(),
         }
@@ -226,6 +241,8 @@ impl Why {
             Self::Refused => Kind::Rejected,
             Self::Denied(code) | Self::Policy(code) => Kind::NotAllowed { code },
             Self::Expired => Kind::Expired,
+            // No key was shown.
+            Self::Proof(_) => Kind::Unsupported { what: Unsupported::DPoP },
             Self::RateLimited(delay) => {
                 let delay = delay.unwrap_or(DEFAULT_WAIT);
                 Kind::RateLimited { retry_at: now.plus(delay).to_system_time() }
@@ -349,7 +366,7 @@ fn client_error(reply: &Reply, envelope: &mut Object, leg: Leg) -> Why {
         Grant => configuration(ConfigurationProblem::Grant),
         Scope => configuration(ConfigurationProblem::ScopeRefused),
         Request => configuration(ConfigurationProblem::Request(shown.unwrap_or_else(|| Code::of("invalid_request")))),
-        Proof => Why::Fatal(Kind::Unsupported { what: crate::error::Unsupported::DPoP }),
+        Proof => Why::Proof(shown.unwrap_or_else(|| Code::of("invalid_dpop_proof"))),
         OutOfPlace => fatal(ResponseDefect::OutOfPlace),
         Unknown if response.status == 404 => configuration(ConfigurationProblem::IssuerNotFound),
         Unknown => Why::Fatal(Kind::Server { status: response.status, code: shown }),
@@ -369,6 +386,13 @@ fn shown(code: &str, private: &Private) -> Option<Code> {
         Some((known, _)) => Some(Code::of(known)),
         None => said::code(code, private),
     }
+}
+
+/// The code of a refusal, whatever it means.
+pub(crate) fn refusal(reply: &Reply) -> Option<String> {
+    let is_refusal = matches!(reply.response.status, 400..=499);
+    let envelope = small_envelope(&reply.response).ok().filter(|_| is_refusal)?;
+    error_code(&envelope).map(str::to_owned)
 }
 
 /// `error` of envelope A, else `errorCode` of envelope B (rows 52, 57–58).

@@ -27,6 +27,7 @@ fn word(response: &HttpResponse, leg: Leg) -> String {
         Err(Why::Denied(code)) => format!("denied {code}"),
         Err(Why::Policy(code)) => format!("policy {code}"),
         Err(Why::Expired) => "expired".to_owned(),
+        Err(Why::Proof(code)) => format!("proof {code}"),
         Err(Why::RateLimited(delay)) => format!("rate limited {delay:?}"),
         Err(Why::NoAnswer { kind, maybe_acted }) => format!("no answer ({kind}) acted:{maybe_acted}"),
         Err(Why::Fatal(kind)) => format!("fatal ({kind})"),

@@ -68,6 +68,11 @@ impl Body {
         Self { body, private }
     }
 
+    /// The same once more, for the one answer after which it may be sent again (`proof`).
+    pub(crate) fn duplicate(&self) -> Self {
+        Self { body: Zeroizing::new(self.body.to_vec()), private: self.private.duplicate() }
+    }
+
     /// What is sent, and what of it must not show in the answer.
     pub(crate) fn into_parts(self) -> (Zeroizing<Vec<u8>>, Private) {
         (self.body, self.private)

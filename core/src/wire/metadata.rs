@@ -22,6 +22,8 @@ pub(crate) struct Metadata {
     pub(crate) userinfo: Option<Url>,
     /// What the server signs ID tokens with; can only narrow the client's own list (row 199).
     pub(crate) id_token_algs: Option<Vec<String>>,
+    /// What it can verify DPoP proofs with (RFC 9449 §5.1), if it says so.
+    pub(crate) dpop_algs: Option<Vec<String>>,
 }
 
 /// Reads the metadata that was fetched for `configured_issuer`.
@@ -51,6 +53,7 @@ pub(crate) fn parse_metadata(document: &Object, configured_issuer: &str) -> Resu
         revocation: optional("revocation_endpoint"),
         userinfo: optional("userinfo_endpoint"),
         id_token_algs: strings(document, "id_token_signing_alg_values_supported"),
+        dpop_algs: strings(document, "dpop_signing_alg_values_supported"),
     })
 }
 

@@ -39,6 +39,10 @@ impl Private {
         private
     }
 
+    pub(crate) fn duplicate(&self) -> Self {
+        Self::of(self.0.iter().map(|value| value.as_str()))
+    }
+
     /// One value more.
     pub(crate) fn add(&mut self, value: &str) {
         if !value.is_empty() && self.0.iter().all(|known| known.as_str() != value) {

@@ -7,6 +7,8 @@ use crate::secret::Secret;
 /// The tokens of one answer, not yet validated.
 pub(crate) struct TokenAnswer {
     pub(crate) access_token: Secret,
+    /// Whether it is bound to the key that was shown (RFC 9449 §5).
+    pub(crate) is_bound: bool,
     pub(crate) lifetime_secs: i64,
     pub(crate) id_token: Option<Secret>,
     pub(crate) refresh_token: Option<Secret>,
@@ -34,6 +36,7 @@ impl TokenAnswer {
     pub(crate) fn duplicate(&self) -> Self {
         Self {
             access_token: self.access_token.duplicate(),
+            is_bound: self.is_bound,
             lifetime_secs: self.lifetime_secs,
             id_token: self.id_token.as_ref().map(Secret::duplicate),
             refresh_token: self.refresh_token.as_ref().map(Secret::duplicate),
@@ -50,11 +53,13 @@ const UNKNOWN_LIFETIME: i64 = 300;
 const MAX_LIFETIME: i64 = 10 * 365 * 24 * 3600;
 
 /// Reads a 200 of the token endpoint. Takes the tokens out only if all is well.
-pub(crate) fn parse_tokens(answer: &mut Object) -> Result<TokenAnswer, Kind> {
+/// `shown`: whether the request showed a key.
+pub(crate) fn parse_tokens(answer: &mut Object, shown: bool) -> Result<TokenAnswer, Kind> {
     let rejected = |check| Kind::TokenRejected { check };
-    // No proof is ever sent, so a DPoP token could not be used (row 90).
-    let bearer = answer.str("token_type").is_some_and(|kind| kind.eq_ignore_ascii_case("bearer"));
-    if !bearer {
+    let is = |kind: &str| answer.str("token_type").is_some_and(|said| said.eq_ignore_ascii_case(kind));
+    // Without a key a DPoP token could not be used (row 90).
+    let is_bound = shown && is("dpop");
+    if !is_bound && !is("bearer") {
         return Err(rejected(TokenCheck::TokenType));
     }
     if !answer.str("access_token").is_some_and(is_b64token) {
@@ -72,6 +77,7 @@ pub(crate) fn parse_tokens(answer: &mut Object) -> Result<TokenAnswer, Kind> {
     let access_token = take(answer, "access_token").ok_or(rejected(TokenCheck::AccessToken))?;
     Ok(TokenAnswer {
         access_token,
+        is_bound,
         lifetime_secs,
         id_token: take(answer, "id_token"),
         refresh_token: take(answer, "refresh_token"),
@@ -167,7 +173,7 @@ mod tests {
     use crate::wire::answer::parse;
 
     fn tokens(json: &str) -> Result<TokenAnswer, Kind> {
-        parse_tokens(&mut parse(json.as_bytes()).unwrap())
+        parse_tokens(&mut parse(json.as_bytes()).unwrap(), false)
     }
 
     fn with(members: &str) -> Result<TokenAnswer, Kind> {
@@ -186,6 +192,11 @@ mod tests {
         for (row, kind) in [(85, "bearer"), (85, "BEARER"), (85, "Bearer")] {
             let answer = tokens(&format!(r#"{{"token_type":"{kind}","access_token":"a"}}"#));
             assert!(answer.is_ok(), "row {row}");
+        }
+        for (kind, bound) in [("dpop", true), ("DPoP", true), ("Bearer", false)] {
+            let json = format!(r#"{{"token_type":"{kind}","access_token":"a"}}"#);
+            let answer = parse_tokens(&mut parse(json.as_bytes()).unwrap(), true).ok().unwrap();
+            assert_eq!(answer.is_bound, bound, "rows 88, 89");
         }
         for (row, json) in [
             (84, r#"{"access_token":"a"}"#),

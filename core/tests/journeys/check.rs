@@ -7,6 +7,7 @@ use std::time::Duration;
 use directauth::Error;
 use directauth::audit::{AuditEvent, AuditKind, AuditSink, SinkError};
 use directauth_emulator::{Entry, Journal, Tenant};
+use serde_json::{Map, Value};
 
 use super::format::{Expected, Sent};
 
@@ -54,6 +55,8 @@ impl Canaries {
                 _ => {}
             }
         }
+        let proofs = journal.0.iter().filter_map(|entry| entry.header("dpop"));
+        proofs.for_each(|proof| self.never_stored(proof));
     }
 
     pub(crate) fn check_error(&self, error: &Error) -> Result<(), String> {
@@ -113,6 +116,7 @@ pub(crate) fn check(
             return Err(format!("gaps of {operation}: {gaps:?}, at least {least:?}"));
         }
     }
+    check_proofs(&journal)?;
     for sent in &expected.sent {
         check_sent(sent, &journal.of(&sent.on), tenant, noted)?;
     }
@@ -165,8 +169,35 @@ fn check_sent(
         for name in &sent.lacks_headers {
             equal(&at(name), &entry.header(name), &None)?;
         }
+        if let Some(expected) = &sent.proof {
+            let jwt = entry.header("dpop").ok_or_else(|| at("a proof"))?;
+            let claims = claims_of(jwt).ok_or("a proof that cannot be read")?;
+            let of = |name: &str| claims.get(name).and_then(Value::as_str).map(str::to_owned);
+            equal(&at("htm"), &of("htm"), &Some(expected.htm.clone()))?;
+            equal(&at("htu"), &of("htu").is_some_and(|htu| htu.ends_with(&expected.htu)), &true)?;
+            equal(&at("ath"), &of("ath").is_some(), &expected.ath)?;
+            match expected.nonce.as_deref() {
+                Some("any") => equal(&at("a nonce"), &of("nonce").is_some(), &true)?,
+                nonce => equal(&at("nonce"), &of("nonce").as_deref(), &nonce)?,
+            }
+        }
     }
     Ok(())
+}
+
+/// No proof is sent twice, and a vector whose platform has no other keys shows one.
+fn check_proofs(journal: &Journal) -> Result<(), String> {
+    let proofs: Vec<&str> = journal.0.iter().filter_map(|entry| entry.header("dpop")).collect();
+    let ids: Option<Vec<String>> =
+        proofs.iter().map(|jwt| claims_of(jwt)?.get("jti")?.as_str().map(str::to_owned)).collect();
+    let ids = ids.ok_or("a proof that cannot be read")?;
+    let different: BTreeSet<_> = ids.iter().collect();
+    equal("proofs that were sent once", &different.len(), &ids.len())
+}
+
+fn claims_of(jwt: &str) -> Option<Map<String, Value>> {
+    let claims = data_encoding::BASE64URL_NOPAD.decode(jwt.split('.').nth(1)?.as_bytes()).ok()?;
+    serde_json::from_slice(&claims).ok()
 }
 
 fn security(event: &AuditEvent) -> Option<String> {

@@ -48,6 +48,11 @@ pub(crate) struct Configuration {
     /// `challenge` or `primary_authenticate`.
     pub(crate) passkey_start: Option<String>,
     pub(crate) recovery_request: Option<String>,
+    /// `off`, `preferred` or `required`.
+    pub(crate) dpop: Option<String>,
+    /// Whether the platform has keys.
+    pub(crate) platform_keys: bool,
+    pub(crate) resource_origins: Vec<String>,
     /// `never` or `when_due`, by process.
     pub(crate) refresh_policy: BTreeMap<String, String>,
     /// Whether the processes have a lock that they share.
@@ -101,6 +106,22 @@ pub(crate) struct Sent {
     /// Headers that are not there.
     #[serde(default)]
     pub(crate) lacks_headers: Vec<String>,
+    /// What the DPoP proof says.
+    pub(crate) proof: Option<Proof>,
+}
+
+/// The claims of a proof.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Proof {
+    pub(crate) htm: String,
+    /// The end of `htu`.
+    pub(crate) htu: String,
+    /// The nonce; null if there is none, and `any` if it does not matter which.
+    pub(crate) nonce: Option<String>,
+    /// Whether it names an access token.
+    #[serde(default)]
+    pub(crate) ath: bool,
 }
 
 pub(crate) fn folder() -> PathBuf {

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use directauth::env::{BoxFuture, Clock};
+use directauth::env::{BoxFuture, Clock, Conversation, HttpTransport, NetworkOptions, Transport};
+use directauth::error::KeyProblem;
 use directauth::{Error, Kind, Remedy, Session, SignOut, Step};
 use directauth_emulator::Tenant;
 use serde_json::{Map, Value};
@@ -14,7 +15,8 @@ use super::format::Vector;
 use super::processes::{Device, FIRST, Process};
 use super::store::Mood;
 use super::support::authenticator::Platform;
-use super::support::world::World;
+use super::support::keys::Mood as KeyMood;
+use super::support::world::{Real, World};
 use super::support::{self};
 
 /// What is in hand between two calls.
@@ -331,6 +333,24 @@ impl Play<'_> {
                 "is_damaged" => store.damage(world),
                 other => return Err(format!("unknown state {other} of the store")),
             }
+        } else if let Some(mood) = take_text(call, "keys") {
+            let keys = &self.device.keys;
+            match mood.as_str() {
+                "points" => keys.be(KeyMood::Points),
+                "documents" => keys.be(KeyMood::Documents),
+                "fixed" => keys.be(KeyMood::Fixed),
+                "sign_something_else" => keys.be(KeyMood::WrongSignature),
+                "are_none" => keys.be(KeyMood::Nonsense),
+                "are_locked" => keys.be(KeyMood::Says(KeyProblem::Locked)),
+                "are_cancelled" => keys.be(KeyMood::Says(KeyProblem::UserCancelled)),
+                "are_destroyed" => keys.be(KeyMood::Says(KeyProblem::Destroyed)),
+                "are_unsupported" => keys.be(KeyMood::Says(KeyProblem::Unsupported)),
+                "are_exchanged" => keys.exchange(),
+                "are_lost" => keys.lose_all(),
+                other => return Err(format!("unknown state {other} of the keys")),
+            }
+        } else if let Some(expected) = call.remove("platform_has_keys") {
+            equal("keys of the platform", &Value::from(self.device.keys.names().len()), &expected)?;
         } else if let Some(name) = take_text(call, "note_refresh_token") {
             let [_, refresh_token, _] = self.tenant.last_tokens();
             self.noted.insert(name, refresh_token);
@@ -368,6 +388,12 @@ impl Play<'_> {
             Some(request) => Ok(Some(request)),
             None => self.session_request(call),
         }
+    }
+
+    /// How the app itself reaches an API.
+    pub(super) fn api(&self) -> Arc<dyn Conversation> {
+        let options = NetworkOptions { trust: support::trust(), ..NetworkOptions::default() };
+        Real::new(&self.world, HttpTransport::new(options)).background()
     }
 
     /// The next call is for this process.
@@ -488,6 +514,12 @@ impl From<Result<Step, Error>> for Outcome {
 impl From<Result<(), Error>> for Outcome {
     fn from(result: Result<(), Error>) -> Self {
         result.map_or_else(Outcome::Error, |()| Outcome::Done)
+    }
+}
+
+impl From<Result<u16, Error>> for Outcome {
+    fn from(result: Result<u16, Error>) -> Self {
+        result.map_or_else(Outcome::Error, |status| Outcome::Value(status.to_string()))
     }
 }
 

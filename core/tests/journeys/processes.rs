@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use directauth::env::{BootInstant, BoxFuture, Clock, Environment, HttpTransport, NetworkOptions, Spawner, WallTime};
 use directauth::{
-    Accounts, Client, Error, Factor, PasskeyStart, Profile, RecoveryRequest, RefreshPolicy, Session, Step,
+    Accounts, Client, DPoP, Error, Factor, PasskeyStart, Profile, RecoveryRequest, RefreshPolicy, Session, Step,
     WhenStorageFails, WiderScopes,
 };
 use directauth_emulator::Tenant;
@@ -20,6 +20,7 @@ use super::odd::OddServer;
 use super::play::fill;
 use super::store::Shelf;
 use super::support;
+use super::support::keys::PlatformKeys;
 use super::support::line::Line;
 use super::support::world::{Real, World};
 
@@ -39,6 +40,7 @@ pub(crate) struct Device<'a> {
     config: &'a Configuration,
     odd: Option<OddServer>,
     lock: LockFile,
+    pub(crate) keys: PlatformKeys,
 }
 
 impl<'a> Device<'a> {
@@ -54,6 +56,7 @@ impl<'a> Device<'a> {
             config,
             odd: config.issuer.as_deref().and_then(OddServer::of),
             lock: LockFile::new(world),
+            keys: PlatformKeys::default(),
         }
     }
 
@@ -118,6 +121,16 @@ impl<'a> Device<'a> {
             Some("prompt") => builder.recovery_request(RecoveryRequest::Prompt),
             Some(other) => panic!("unknown request {other}"),
         };
+        builder = match config.dpop.as_deref() {
+            None | Some("off") => builder,
+            Some("preferred") => builder.dpop(DPoP::Preferred),
+            Some("required") => builder.dpop(DPoP::Required),
+            Some(other) => panic!("unknown word {other}"),
+        };
+        if config.platform_keys {
+            builder = builder.signing_key(self.keys.clone());
+        }
+        builder = builder.resource_origins(config.resource_origins.clone());
         builder = match config.profile.as_deref() {
             None | Some("okta") => builder,
             Some("oidc") => builder.profile(Profile::Oidc),

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::format::{folder, vectors};
 
 /// The groups that are complete. Rows of others have vectors too; what is not built yet is in docs/protocol.md §12.
-const COMPLETE: [char; 13] = ['A', 'B', 'C', 'D', 'E', 'F', 'G', 'H', 'I', 'K', 'L', 'M', 'Q'];
+const COMPLETE: [char; 15] = ['A', 'B', 'C', 'D', 'E', 'F', 'G', 'H', 'I', 'J', 'K', 'L', 'M', 'N', 'Q'];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,6 +1,10 @@
 //! What an app does with its sessions, and what it can see of them.
 
-use directauth::{Advice, Client, Error, SessionInfo, State};
+use std::borrow::Cow;
+use std::time::Duration;
+
+use directauth::env::{Conversation, HeaderValue, HttpRequest, Method};
+use directauth::{Advice, Client, Error, Session, SessionInfo, State, StepUpDemand};
 use serde_json::{Map, Value};
 
 use super::check::equal;
@@ -39,11 +43,15 @@ impl Play<'_> {
         if let Some(url) = call.remove("authorize") {
             let url = fill(url.as_str().unwrap_or("{resource}"), &self.tenant);
             return Ok(Some(Box::pin(async move {
-                let is_bearer = |headers: directauth::AuthorizationHeaders| {
-                    let bearer = headers.iter().all(|(n, v)| n == "authorization" && v.starts_with("Bearer "));
-                    assert!(bearer, "a bearer header");
+                let is_right = |headers: directauth::AuthorizationHeaders| {
+                    let (scheme, names) = match session.is_dpop_bound() {
+                        true => ("DPoP ", &["authorization", "dpop"][..]),
+                        false => ("Bearer ", &["authorization"][..]),
+                    };
+                    assert_eq!(headers.iter().map(|(name, _)| name).collect::<Vec<_>>(), names);
+                    assert!(headers.iter().next().is_some_and(|(_, value)| value.starts_with(scheme)));
                 };
-                session.authorize("GET", &url).await.map(is_bearer).into()
+                session.authorize("GET", &url).await.map(is_right).into()
             })));
         }
         if let Some(answer) = call.remove("advise") {
@@ -57,7 +65,7 @@ impl Play<'_> {
                 };
                 let headers = fields.iter().map(|value| ("WWW-Authenticate", value.as_str()));
                 match session.advise(&used, status, headers).await {
-                    Ok(Advice::StepUp { acr_values, max_age }) => {
+                    Ok(Advice::StepUp(StepUpDemand { acr_values, max_age, .. })) => {
                         let age = max_age.map(|age| format!(", {} s", age.as_secs())).unwrap_or_default();
                         Outcome::Value(format!("StepUp {}{age}", acr_values.join(" ")))
                     }
@@ -65,6 +73,11 @@ impl Play<'_> {
                     Err(error) => Outcome::Error(error),
                 }
             })));
+        }
+        if let Some(query) = call.remove("call_resource") {
+            let url = format!("{}{}", self.tenant.resource_url(), query.as_str().unwrap_or_default());
+            let api = self.api();
+            return Ok(Some(Box::pin(async move { call_resource(&session, &url, &*api).await.into() })));
         }
         if call.remove("user_info").is_some() {
             return Ok(Some(Box::pin(async move {
@@ -178,6 +191,7 @@ impl Play<'_> {
                 "can_refresh" => Value::from(session.can_refresh()),
                 "scopes" => Value::from(session.granted_scopes()),
                 "username" => Value::from(session.username()),
+                "bound" => Value::from(session.is_dpop_bound()),
                 "claims" => Value::from(session.claims().is_some()),
                 "preferred_username" => {
                     Value::from(session.claims().and_then(|c| c.preferred_username().map(str::to_owned)))
@@ -192,6 +206,29 @@ impl Play<'_> {
             equal(&what, &found, &expected)?;
         }
         Ok(())
+    }
+}
+
+/// What an app does: at most one repetition, if the library advises it. The status of the last answer.
+async fn call_resource(session: &Session, url: &str, api: &dyn Conversation) -> Result<u16, Error> {
+    let send = async || {
+        let used = session.authorize("GET", url).await?;
+        let headers = used.iter().map(|(name, value)| (Cow::Borrowed(name), HeaderValue::Secret(value.into())));
+        let request = HttpRequest {
+            method: Method::Get,
+            url: url.to_owned(),
+            headers: headers.collect(),
+            body: None,
+            max_response: 65_536,
+            deadline: Duration::from_secs(20),
+        };
+        let answer = api.send(request).await.expect("an answer");
+        let fields = answer.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        Ok((session.advise(&used, answer.status, fields).await?, answer.status))
+    };
+    match send().await? {
+        (Advice::Retry, _) => send().await.map(|(_, status)| status),
+        (_, status) => Ok(status),
     }
 }
 

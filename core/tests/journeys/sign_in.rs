@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use directauth::{Recovery, SignIn, Step};
+use directauth::{Recovery, SignIn, Step, StepUpDemand};
 use directauth_emulator::PushReaction;
 use serde_json::{Map, Value, json};
 use sha2::Digest;
@@ -25,6 +25,17 @@ impl Play<'_> {
                 sign_in = sign_in.max_age(Duration::from_secs(age.as_u64().ok_or("seconds")?));
             }
             return self.first_factor(call, sign_in).map(Some);
+        }
+        if call.remove("step_up").is_some() {
+            let session = self.process().session.clone().ok_or("no session")?;
+            self.username = session.username();
+            let values: Vec<String> = match call.remove("acr_values") {
+                Some(values) => serde_json::from_value(values).map_err(|error| error.to_string())?,
+                None => Vec::new(),
+            };
+            let age = call.remove("max_age_s").map(|age| age.as_u64().expect("seconds"));
+            let demand = StepUpDemand::new(values, age.map(Duration::from_secs));
+            return self.first_factor(call, session.step_up(&demand)).map(Some);
         }
         if let Some(username) = take_text(call, "recover") {
             self.username = username.trim().to_owned();

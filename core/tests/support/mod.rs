@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "as above")]
 
 pub mod authenticator;
+pub mod keys;
 pub mod line;
 pub mod net;
 pub mod proxy;

@@ -55,8 +55,8 @@ pub(crate) enum Refusal {
     RateLimited { bucket: Bucket, row: &'static ApiRow },
     /// A new password that the policy does not take, and why.
     Password { causes: Vec<String> },
-    /// A resource's 401 or 403 (RFC 6750 §3).
-    Bearer { status: u16, error: Option<&'static str>, description: &'static str },
+    /// A resource's 401 or 403 (RFC 6750 §3, RFC 9449 §7.1).
+    Resource { status: u16, scheme: &'static str, error: Option<&'static str>, description: &'static str },
 }
 
 impl Refusal {
@@ -109,10 +109,13 @@ impl Refusal {
                 let body = api_body(row.code, &row.summary.replace("{0}", "password"), causes);
                 Reply::json(row.status, &body).outcome(row.code)
             }
-            Self::Bearer { status, error, description } => {
+            Self::Resource { status, scheme, error, description } => {
+                let algorithms = if scheme == "DPoP" { " algs=\"ES256 RS256\"," } else { "" };
                 let challenge = match error {
-                    Some(error) => format!("Bearer error=\"{error}\", error_description=\"{description}\""),
-                    None => "Bearer".to_owned(),
+                    Some(error) => {
+                        format!("{scheme}{algorithms} error=\"{error}\", error_description=\"{description}\"")
+                    }
+                    None => scheme.to_owned(),
                 };
                 Reply::empty(status).header("WWW-Authenticate", challenge).outcome(error.unwrap_or("no_credentials"))
             }

@@ -45,6 +45,14 @@ impl Default for Grants {
     }
 }
 
+/// What a sign-in has shown.
+struct Shown {
+    amr: Vec<&'static str>,
+    acr: Option<String>,
+    /// Of the key that its tokens are bound to.
+    thumbprint: Option<String>,
+}
+
 /// What one sign-in was allowed.
 #[derive(Clone)]
 pub(crate) struct Grant {
@@ -55,6 +63,8 @@ pub(crate) struct Grant {
     pub(super) auth_time: u64,
     pub(super) amr: Vec<&'static str>,
     pub(super) acr: Option<String>,
+    /// The key that its tokens are bound to (RFC 9449 §5).
+    pub(super) thumbprint: Option<String>,
     /// Its refresh tokens, the newest last.
     refresh_tokens: VecDeque<String>,
     ends: Option<Duration>,
@@ -75,12 +85,25 @@ pub(crate) struct AccessToken {
     pub(crate) scopes: Vec<String>,
     pub(crate) issued: Duration,
     pub(crate) ends: Duration,
+    /// The key that it is bound to.
+    pub(crate) thumbprint: Option<String>,
     is_revoked: bool,
 }
 
 impl AccessToken {
-    pub(super) fn new(grant: u64, scopes: Vec<String>, issued: Duration, ends: Duration) -> Self {
-        Self { grant, scopes, issued, ends, is_revoked: false }
+    pub(super) fn new(
+        grant: u64,
+        scopes: Vec<String>,
+        issued: Duration,
+        ends: Duration,
+        thumbprint: Option<String>,
+    ) -> Self {
+        Self { grant, scopes, issued, ends, thumbprint, is_revoked: false }
+    }
+
+    /// Its `token_type`; `usual` for one that is not bound.
+    pub(crate) fn token_type<'a>(&self, usual: &'a str) -> &'a str {
+        if self.thumbprint.is_some() { "DPoP" } else { usual }
     }
 }
 
@@ -194,7 +217,9 @@ impl State {
             amr.push("mfa");
         }
         let acr = bound.acr_reached(methods);
-        let grant = self.open_grant(call, account, bound.client.clone(), scopes.clone(), amr, acr);
+        let thumbprint = bound.thumbprint().filter(|_| !self.settings.dpop_downgrade);
+        let grant =
+            self.open_grant(call, account, bound.client.clone(), scopes.clone(), Shown { amr, acr, thumbprint });
         let refresh = if wants_refresh { Some(self.grants.add_refresh(grant, call.now)?) } else { None };
         let tokens = self.mint(call, grant, &scopes, refresh, &TokenMutation::default())?;
         Ok(Reply::json(200, &tokens))
@@ -206,9 +231,9 @@ impl State {
         account: usize,
         client: String,
         scopes: Vec<String>,
-        amr: Vec<&'static str>,
-        acr: Option<String>,
+        shown: Shown,
     ) -> u64 {
+        let Shown { amr, acr, thumbprint } = shown;
         let ends = match self.settings.refresh_token_lifetime {
             0 => None,
             seconds => Some(call.now.saturating_add(Duration::from_secs(seconds))),
@@ -216,8 +241,19 @@ impl State {
         let server = call.place.server;
         let auth_time = call.seconds();
         let refresh_tokens = VecDeque::new();
-        let grant =
-            Grant { account, client, server, scopes, auth_time, amr, acr, refresh_tokens, ends, is_ended: false };
+        let grant = Grant {
+            account,
+            client,
+            server,
+            scopes,
+            auth_time,
+            amr,
+            acr,
+            thumbprint,
+            refresh_tokens,
+            ends,
+            is_ended: false,
+        };
         self.grants.open(grant)
     }
 
@@ -233,6 +269,9 @@ impl State {
         }
         if grant.server != leg.server {
             return Err(catalogue::MISMATCHED_AUTHORIZATION_SERVER.into());
+        }
+        if grant.thumbprint.is_some() && grant.thumbprint != leg.thumbprint {
+            return Err(catalogue::INVALID_DPOP_PROOF_INVALID_PUBLIC_KEY_BINDING.into());
         }
         let idle = Duration::from_secs(self.settings.refresh_idle_lifetime);
         let is_idle = !idle.is_zero() && last_used.saturating_add(idle) <= call.now;
@@ -273,7 +312,11 @@ impl State {
                 let scope = form.value("scope").unwrap_or("openid profile offline_access");
                 let scopes: Vec<String> = scope.split(' ').map(str::to_owned).collect();
                 let acr = form.value("acr_values").and_then(|values| values.split(' ').next()).map(str::to_owned);
-                (self.open_grant(call, account, client, scopes.clone(), vec!["pwd"], acr), scopes)
+                let thumbprint = Self::shown_thumbprint(call);
+                (
+                    self.open_grant(call, account, client, scopes.clone(), Shown { amr: vec!["pwd"], acr, thumbprint }),
+                    scopes,
+                )
             }
         };
         let wants_refresh = scopes.iter().any(|scope| scope == "offline_access");
@@ -318,6 +361,7 @@ mod tests {
             auth_time: 0,
             amr: Vec::new(),
             acr: None,
+            thumbprint: None,
             refresh_tokens: VecDeque::new(),
             ends: None,
             is_ended: false,

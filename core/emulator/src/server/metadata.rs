@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::answer::{Refusal, Reply};
 use super::{Answered, Call, Server, State};
+use crate::config::DpopPolicy;
 
 impl State {
     pub(crate) fn metadata(&self, call: &Call<'_>) -> Answered {
@@ -35,6 +36,7 @@ impl State {
             "claims_supported": ["iss", "ver", "sub", "aud", "iat", "exp", "jti", "auth_time", "amr", "idp", "acr",
                 "at_hash", "name", "email", "email_verified", "preferred_username"],
             "code_challenge_methods_supported": ["S256"],
+            "dpop_signing_alg_values_supported": self.dpop_algorithms(),
         });
         Ok(Reply::json(200, &document).header("Cache-Control", "max-age=86400, must-revalidate"))
     }
@@ -51,6 +53,10 @@ impl State {
     /// The scopes that a server knows: the org's own only those of OpenID Connect.
     pub(crate) fn scopes_of(&self, server: Server) -> impl Iterator<Item = &String> {
         self.scopes.iter().filter(move |scope| server == Server::Custom || is_oidc_scope(scope))
+    }
+
+    fn dpop_algorithms(&self) -> &[&str] {
+        if self.settings.dpop == DpopPolicy::Off { &[] } else { &["RS256", "ES256"] }
     }
 
     fn check_client_in_query(&self, call: &Call<'_>) -> Result<(), Refusal> {

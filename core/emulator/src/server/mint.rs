@@ -36,10 +36,14 @@ impl State {
         let grant = self.grants.grant(id).ok_or(catalogue::SERVER_ERROR)?.clone();
         let access_token = self.access_token(call, &grant, scopes)?;
         let ends = call.now.saturating_add(Duration::from_secs(self.settings.access_token_lifetime));
-        self.grants.add_access(access_token.clone(), AccessToken::new(id, scopes.to_vec(), call.now, ends));
+        self.grants.add_access(
+            access_token.clone(),
+            AccessToken::new(id, scopes.to_vec(), call.now, ends, grant.thumbprint.clone()),
+        );
 
         let mut answer = Map::new();
-        answer.insert("token_type".to_owned(), json!(self.settings.token_type));
+        let token_type = if grant.thumbprint.is_some() { "DPoP" } else { self.settings.token_type.as_str() };
+        answer.insert("token_type".to_owned(), json!(token_type));
         answer.insert("expires_in".to_owned(), self.settings.expires_in(self.settings.access_token_lifetime));
         answer.insert("access_token".to_owned(), json!(access_token));
         answer.insert("scope".to_owned(), json!(scopes.join(" ")));
@@ -78,6 +82,9 @@ impl State {
         }));
         if let Some(acr) = &grant.acr {
             claims.insert("acr".to_owned(), json!(acr));
+        }
+        if let Some(thumbprint) = &grant.thumbprint {
+            claims.insert("cnf".to_owned(), json!({ "jkt": thumbprint }));
         }
         self.sign(claims, &JwtMutation::default(), now)
     }

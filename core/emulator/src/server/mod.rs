@@ -4,6 +4,7 @@
 mod answer;
 mod catalogue;
 mod challenge;
+mod dpop;
 mod fill;
 mod grants;
 mod keys;
@@ -127,6 +128,7 @@ impl State {
             Kind::Error(code) => self.prescribed_error(call, &code),
             Kind::Tokens(mutation) => {
                 let tokens = self.unchecked_tokens(call, form, &mutation.filled(&filler));
+                self.proofs.answer = None;
                 let reply = tokens.unwrap_or_else(|refusal| refusal.into_reply(&self.settings, call.place.operation));
                 with_date_and_id(reply, call.now).outcome("scripted")
             }
@@ -177,7 +179,8 @@ impl State {
     fn work(&mut self, call: &Call<'_>, form: &Form) -> Reply {
         let answered = self.count_request(call).and_then(|()| self.dispatch(call, form));
         let refused = |refusal: Refusal| refusal.into_reply(&self.settings, call.place.operation);
-        let mut reply = answered.unwrap_or_else(refused);
+        let reply = answered.unwrap_or_else(refused);
+        let mut reply = self.with_nonce(reply);
         if !reply.has_header("X-Rate-Limit-Limit") {
             reply = self.bucket().headers(reply);
         }

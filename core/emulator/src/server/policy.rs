@@ -33,13 +33,23 @@ pub(crate) struct Leg {
     pub(crate) scope: Option<String>,
     pub(crate) acr_values: Option<String>,
     pub(crate) intent: Option<String>,
+    /// Of the key that a token request has proven.
+    pub(crate) thumbprint: Option<String>,
     supported: Option<String>,
 }
 
 #[cfg(test)]
 impl Leg {
     pub(crate) fn of(client: &str, server: Server) -> Self {
-        Self { client: client.to_owned(), server, scope: None, acr_values: None, intent: None, supported: None }
+        Self {
+            client: client.to_owned(),
+            server,
+            scope: None,
+            acr_values: None,
+            intent: None,
+            thumbprint: None,
+            supported: None,
+        }
     }
 }
 
@@ -52,9 +62,15 @@ pub(crate) struct Bound {
     scope: Option<String>,
     acr_values: Option<String>,
     intent: Option<String>,
+    /// Of the first leg that has shown a key.
+    thumbprint: Option<String>,
 }
 
 impl Bound {
+    pub(crate) fn thumbprint(&self) -> Option<String> {
+        self.thumbprint.clone()
+    }
+
     /// The scope, once it is known.
     pub(crate) fn scope(&self) -> Option<&str> {
         self.scope.as_deref()
@@ -84,6 +100,7 @@ impl Bound {
             scope: leg.scope.clone(),
             acr_values: leg.acr_values.clone(),
             intent: leg.intent.clone(),
+            thumbprint: leg.thumbprint.clone(),
         }
     }
 
@@ -99,6 +116,12 @@ impl Bound {
             let fixed = self.scope.get_or_insert_with(|| scope.clone());
             if fixed != scope {
                 return Err(Refusal::changed(catalogue::DIRECT_AUTH_INVALID_SCOPE, scope, fixed.as_str()));
+            }
+        }
+        if let Some(thumbprint) = &leg.thumbprint {
+            let fixed = self.thumbprint.get_or_insert_with(|| thumbprint.clone());
+            if fixed != thumbprint {
+                return Err(catalogue::INVALID_DPOP_PROOF_INVALID_PUBLIC_KEY_BINDING.into());
             }
         }
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
@@ -171,7 +194,7 @@ impl State {
         }
         let intent = self.intent(form.value("intent"), form.value("prompt"));
         let scope = form.value("scope").map(str::to_owned);
-        Ok(Leg { client, server: call.place.server, scope, acr_values, intent, supported })
+        Ok(Leg { client, server: call.place.server, scope, acr_values, intent, thumbprint: None, supported })
     }
 
     /// The public client that calls, by a request of the right form: its id in the body, and nothing else that could

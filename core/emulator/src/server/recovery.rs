@@ -56,9 +56,12 @@ impl State {
         if of("content-type").split(';').next() != Some("application/json") {
             return Err(Refusal::api(catalogue::E0000021, ""));
         }
-        let Ok((access, grant)) = self.presented(call) else {
-            return Err(Refusal::api(catalogue::E0000015, ""));
-        };
+        let presented = self.presented(call).map(|(access, grant)| (access.clone(), grant.clone()));
+        let (access, grant) = presented.map_err(|refusal| match refusal {
+            // Of DPoP it says what is missing.
+            Refusal::OAuth { .. } | Refusal::Resource { scheme: "DPoP", .. } => refusal,
+            _ => Refusal::api(catalogue::E0000015, ""),
+        })?;
         if grant.server != Server::Org || !access.scopes.iter().any(|scope| scope == MANAGE_PASSWORD) {
             return Err(Refusal::api(catalogue::E0000006, ""));
         }

@@ -11,15 +11,16 @@ use super::{Answered, Call, State, catalogue};
 
 impl State {
     /// `GET …/userinfo`.
-    pub(crate) fn user_info(&self, call: &Call<'_>) -> Answered {
+    pub(crate) fn user_info(&mut self, call: &Call<'_>) -> Answered {
         call.request.require_method(&["GET", "POST"])?;
-        let (access, grant) = self.presented(call)?;
+        let (access, grant) = self.presented(call).map(|(access, grant)| (access.clone(), grant.clone()))?;
         if grant.server != call.place.server {
             return Err(INVALID_TOKEN);
         }
         if !access.scopes.iter().any(|scope| scope == "openid") {
             let description = "The access token must provide access to at least one of these scopes - openid";
-            return Err(Refusal::Bearer { status: 403, error: Some("insufficient_scope"), description });
+            let (status, error) = (403, Some("insufficient_scope"));
+            return Err(Refusal::Resource { status, scheme: "Bearer", error, description });
         }
         let account = self.account(grant.account)?;
         let mut claims = Map::new();
@@ -30,9 +31,9 @@ impl State {
     }
 
     /// `GET …/api/me`: who calls, and with which scopes.
-    pub(crate) fn resource(&self, call: &Call<'_>) -> Answered {
+    pub(crate) fn resource(&mut self, call: &Call<'_>) -> Answered {
         call.request.require_method(&["GET"])?;
-        let (access, grant) = self.presented(call)?;
+        let (access, grant) = self.presented(call).map(|(access, grant)| (access.clone(), grant.clone()))?;
         let account = self.account(grant.account)?;
         Ok(Reply::json(
             200,
@@ -66,7 +67,7 @@ impl State {
         if let Some((access, grant)) = self.grants.access(token, call.now).filter(|(_, grant)| is_here(grant)) {
             let account = self.account(grant.account).ok()?;
             return Some(json!({
-                "active": true, "token_type": self.settings.token_type, "scope": access.scopes.join(" "), "client_id": grant.client,
+                "active": true, "token_type": access.token_type(&self.settings.token_type), "scope": access.scopes.join(" "), "client_id": grant.client,
                 "username": account.user.username, "exp": access.ends.as_secs(), "iat": access.issued.as_secs(),
                 "sub": account.user.username, "aud": self.audience, "iss": call.issuer(), "uid": account.subject,
             }));
@@ -89,17 +90,38 @@ impl State {
         Some(described.into())
     }
 
-    /// The access token that a request presents, if it works.
-    pub(crate) fn presented(&self, call: &Call<'_>) -> Result<(&AccessToken, &Grant), Refusal> {
+    /// The access token that a request presents, if it works: a bound one by the DPoP scheme with a proof by its key, any other
+    /// as a bearer token.
+    pub(crate) fn presented(&mut self, call: &Call<'_>) -> Result<(&AccessToken, &Grant), Refusal> {
         let header = call.request.header("authorization").ok_or(NO_CREDENTIALS)?;
         let (scheme, token) = header.split_once(' ').ok_or(NO_CREDENTIALS)?;
-        if !scheme.eq_ignore_ascii_case("Bearer") {
-            return Err(NO_CREDENTIALS);
+        let (scheme, token) = (scheme.to_ascii_lowercase(), token.trim());
+        let bound = match self.grants.access(token, call.now) {
+            None => return Err(INVALID_TOKEN),
+            Some((access, _)) => access.thumbprint.clone(),
+        };
+        match (scheme.as_str(), bound) {
+            ("bearer", None) => {}
+            ("bearer", Some(_)) => return Err(catalogue::DPOP_AUTHENTICATION_SCHEME_REQUIRED.into()),
+            ("dpop", None) => {
+                let (error, description) = (Some("invalid_token"), "The presented access_token is not DPoP bound.");
+                return Err(Refusal::Resource { status: 401, scheme: "DPoP", error, description });
+            }
+            ("dpop", Some(bound)) => {
+                if self.resource_proof(call, token)?.thumbprint != bound {
+                    return Err(catalogue::INVALID_ACCESS_TOKEN_DPOP_BINDING.into());
+                }
+            }
+            _ => return Err(NO_CREDENTIALS),
         }
-        self.grants.access(token.trim(), call.now).ok_or(INVALID_TOKEN)
+        self.grants.access(token, call.now).ok_or(INVALID_TOKEN)
     }
 }
 
-const NO_CREDENTIALS: Refusal = Refusal::Bearer { status: 401, error: None, description: "" };
-const INVALID_TOKEN: Refusal =
-    Refusal::Bearer { status: 401, error: Some("invalid_token"), description: "The access token is invalid" };
+const NO_CREDENTIALS: Refusal = Refusal::Resource { status: 401, scheme: "Bearer", error: None, description: "" };
+const INVALID_TOKEN: Refusal = Refusal::Resource {
+    status: 401,
+    scheme: "Bearer",
+    error: Some("invalid_token"),
+    description: "The access token is invalid",
+};

@@ -9,6 +9,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use super::answer::Refusal;
 use super::catalogue;
+use super::dpop::Proofs;
 use super::grants::Grants;
 use super::keys::KeyRing;
 use super::limits::Counted;
@@ -60,6 +61,7 @@ pub(crate) struct State {
     /// The account that a request named last, for prescribed tokens.
     pub(crate) last_account: usize,
     pub(crate) counted: Counted,
+    pub(crate) proofs: Proofs,
 }
 
 impl State {
@@ -93,6 +95,7 @@ impl State {
             journal: Recorder::default(),
             last_account: 0,
             counted: Counted::default(),
+            proofs: Proofs::default(),
         }
     }
 

@@ -8,7 +8,18 @@ use crate::config::{Factor, Status};
 
 impl State {
     pub(crate) fn token(&mut self, call: &Call<'_>, form: &Form) -> Answered {
-        let leg = self.leg(call, form)?;
+        let mut leg = self.leg(call, form)?;
+        let proof = self.token_proof(call)?;
+        leg.thumbprint = proof.as_ref().map(|proof| proof.thumbprint.clone());
+        if self.settings.dpop_nonce_after_grant {
+            let answered = self.grant(call, leg, form)?;
+            return self.check_nonce(call, proof.as_ref()).map(|()| answered);
+        }
+        self.check_nonce(call, proof.as_ref())?;
+        self.grant(call, leg, form)
+    }
+
+    fn grant(&mut self, call: &Call<'_>, leg: Leg, form: &Form) -> Answered {
         let grants = self.settings.grants.join(", ");
         let uri =
             form.value("grant_type").ok_or_else(|| Refusal::of(catalogue::TOKEN_REQUEST_MISSING_GRANT_TYPE, grants))?;

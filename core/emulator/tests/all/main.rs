@@ -12,6 +12,7 @@ mod bytes;
 mod checks;
 mod common;
 mod control;
+mod dpop;
 mod faults;
 mod keys;
 mod limits;

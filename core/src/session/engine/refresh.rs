@@ -16,6 +16,7 @@ use crate::error::{Code, EndReason, Error, Kind, NetworkProblem, StoreProblem, T
 use crate::gate::Exclusion;
 use crate::jose::id_token::IdTokenClaims;
 use crate::jose::jwks::KeySet;
+use crate::proof::{Proof, ProofKey};
 use crate::secret::Secret;
 use crate::session::accounts::tell_all;
 use crate::session::ending::{self, newest};
@@ -78,6 +79,14 @@ impl Engine {
         };
         // The app's own code may take its time too.
         let provided = self.context.provided_headers(Method::Post, metadata.token_endpoint.as_str()).await;
+        // A key of the platform may ask the user: before anything is marked or sent.
+        if let Some(nonce) = presented.nonce.as_deref().filter(|_| self.context.nonces().server().is_none()) {
+            self.context.nonces().heard(Some(nonce));
+        }
+        let proof = match &presented.proof_key {
+            Some(key) => Some(self.prove(id, key, metadata.token_endpoint.as_str()).await?),
+            None => None,
+        };
         // Limits are checked at the send: the network may have been slow, the process may have slept.
         let may_send = self.may_send(&presented, token)?;
         // 3: the mark, or no send
@@ -85,8 +94,9 @@ impl Engine {
         // 4
         let began = self.now();
         self.audit(id, AuditKind::AttemptStarted { attempt: Attempt::Refresh });
-        let form = Presented { metadata: &metadata, token, scope: &presented.scope, own: Some(self) };
-        let sent = self.send(id, &mut exclusion, &form, may_send, provided).await;
+        let key = presented.proof_key.as_ref();
+        let form = Presented { metadata: &metadata, token, scope: &presented.scope, own: Some(self), key };
+        let sent = self.send(id, &mut exclusion, &form, may_send, (provided, proof)).await;
         let trail = Trail { id, user: &presented.username };
         let outcome = presenting::outcome(&sent.answer);
         self.context.attempt_finished(trail, Attempt::Refresh, began.boot, outcome, sent.retries);
@@ -113,6 +123,18 @@ impl Engine {
                 self.refused(id, &mut exclusion, &presented, failure, surely_unused.then_some(mark)).await
             }
         }
+    }
+
+    /// A proof by the session's key. One that is gone for good is told to the app's log; nothing ends (row 274).
+    async fn prove(self: &Arc<Self>, id: &Code, key: &ProofKey, url: &str) -> Result<Proof, Error> {
+        self.context.prove_to_server(key, url).await.map_err(|kind| {
+            if let Kind::KeyUnavailable { reason } = kind
+                && !reason.is_temporary()
+            {
+                self.security(id, SecurityEvent::KeyUnavailable { problem: reason });
+            }
+            kind.into()
+        })
     }
 
     /// Metadata, and keys if ID tokens are used.
@@ -201,12 +223,12 @@ impl Engine {
         exclusion: &mut Exclusion,
         form: &Presented<'_>,
         may_send: MaySend,
-        provided: Headers,
+        (provided, proof): (Headers, Option<Proof>),
     ) -> Sent {
         let began = self.context.env.clock.boot();
         let record = self.record();
         let trail = Trail { id, user: &record.username };
-        let first = present(&self.context, trail, form, provided).await;
+        let first = present(&self.context, trail, form, provided, proof).await;
         let unknown = is_lost(&first);
         let window = self.context.timing().window;
         let is_late = || self.context.env.clock.boot().since(began) >= window || self.alive().is_err();
@@ -228,7 +250,7 @@ impl Engine {
             return Sent { answer: first, unknown, retries: 0 };
         }
         self.state().retried = Some(hash(form.token));
-        Sent { answer: present(&self.context, trail, form, provided).await, unknown, retries: 1 }
+        Sent { answer: present(&self.context, trail, form, provided, None).await, unknown, retries: 1 }
     }
 
     /// 5 and 6: the answer belongs to a session that is still the same, or is given back. Nothing is fetched before the new
@@ -258,8 +280,9 @@ impl Engine {
             }
             _ => None,
         };
-        let next = merge(presented, tokens, &validated, sent);
-        if next.rotation == Rotation::Static && presented.rotation != Rotation::Static {
+        let next = Record { nonce: self.newest_nonce(), ..merge(presented, tokens, &validated, sent) };
+        let is_bound = next.proof_key.is_some();
+        if next.rotation == Rotation::Static && presented.rotation != Rotation::Static && !is_bound {
             self.security(id, SecurityEvent::StaticBearerSession);
         }
         // The app may have chosen this session as the default meanwhile.
@@ -366,6 +389,10 @@ impl Engine {
 
     /// Why tokens that may be valid are not for this session.
     fn unsuitable(&self, id: &Code, presented: &Record, tokens: &TokenAnswer, sent: Now) -> Option<TokenCheck> {
+        if presented.proof_key.is_some() && !tokens.is_bound {
+            // Of no use to whoever has the key, and of use to everybody else (row 88).
+            return Some(TokenCheck::Unbound);
+        }
         if rules::is_spent(&presented.set, &tokens.access_token, sent) {
             self.security(id, SecurityEvent::AccessTokenReused);
             return Some(TokenCheck::AccessTokenReused);
@@ -436,6 +463,7 @@ impl Engine {
         self.end(reason);
         tell_all(&self.context);
         let _ = self.delete(exclusion.keep()).await;
+        self.context.forget_key(presented.proof_key.as_ref().map(ProofKey::duplicate));
         Err(Error::from(Kind::SessionEnded { reason }).with(said))
     }
 

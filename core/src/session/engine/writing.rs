@@ -163,6 +163,7 @@ impl Engine {
                     state.serving = Arc::clone(&state.record);
                     state.held = None;
                     state.keeping = None;
+                    state.left = None;
                 }
                 drop(state);
                 if !persisted {
@@ -286,10 +287,15 @@ impl Engine {
                 let mut state = self.state();
                 let is_newest = (state.record.generation, state.record.writer) == (record.generation, record.writer);
                 state.persisted = is_newest;
+                let mut left = None;
                 if is_newest {
                     state.keeping = None;
+                    left = state.left.take();
                 }
                 drop(state);
+                if let Some(token) = left {
+                    self.give_up(token);
+                }
                 Discovery::keep(&self.context);
                 Written::Stored
             }

@@ -1,0 +1,196 @@
+//! A sign-in that gives a session more assurance: its tokens take the place of the session's own. docs/sessions.md §6.
+//!
+//! The session, its id and its handles stay. Until the new set is in memory nothing of the old one is touched.
+
+use std::sync::Arc;
+
+use futures_channel::oneshot;
+
+use super::writing::{Committed, Written};
+use super::{Done, Engine, Running};
+use crate::audit::{AuditKind, SecurityEvent};
+use crate::config::RefreshPolicy;
+use crate::context::storage;
+use crate::env::BoxFuture;
+use crate::error::{Code, EndReason, Error, Kind, NetworkProblem};
+use crate::jose::id_token::IdTokenClaims;
+use crate::proof::ProofKey;
+use crate::secret::Secret;
+use crate::session::ending;
+use crate::session::record::{Life, Record, Rotation, TokenSet};
+use crate::session::rules::{self, Now};
+use crate::wire::tokens::{TokenAnswer, TokenKind};
+
+/// Validated tokens of the session's own user.
+pub(crate) struct SteppedUp {
+    pub(crate) tokens: TokenAnswer,
+    pub(crate) claims: IdTokenClaims,
+    /// When the request was sent that brought them.
+    pub(crate) sent: Now,
+    pub(crate) transaction_id: Code,
+    /// What was asked for, if the answer does not say what was granted.
+    pub(crate) requested: String,
+    /// The key that they are bound to.
+    pub(crate) proof_key: Option<ProofKey>,
+}
+
+/// Why they did not: they are to be given back.
+pub(crate) struct NotStepped {
+    /// On the heap, to keep results small.
+    pub(crate) tokens: Box<TokenAnswer>,
+    pub(crate) kind: Kind,
+}
+
+/// Another process that writes at the same time again and again is not outdone without end.
+const MAX_TRIES: usize = 3;
+
+impl Engine {
+    /// Whether this process may give the session other tokens: it has to be the one that writes its record.
+    pub(crate) fn may_step_up(&self) -> bool {
+        self.context.gate.is_some() || self.context.config.refresh_policy == RefreshPolicy::WhenDue
+    }
+
+    /// Takes the new tokens in place of the old ones, whose grant is then given up. From `commit` on it happens, whoever is
+    /// waiting. No refresh runs meanwhile, and whoever wants one waits for this instead.
+    pub(crate) async fn step_up(
+        self: &Arc<Self>,
+        new: SteppedUp,
+        commit: impl FnOnce() -> bool,
+    ) -> Result<(), NotStepped> {
+        let (answer, answered) = oneshot::channel();
+        let task = loop {
+            let other = {
+                let mut running = self.running();
+                match &*running {
+                    Some((_, other)) => other.clone(),
+                    None if !commit() => {
+                        return Err(NotStepped { tokens: Box::new(new.tokens), kind: Kind::Cancelled });
+                    }
+                    None => {
+                        let (number, task) = self.stepping_up(new, answer);
+                        *running = Some((number, task.clone()));
+                        break task;
+                    }
+                }
+            };
+            let _ = other.await;
+        };
+        let _ = task.await;
+        // Without an answer the task panicked.
+        answered.await.unwrap_or(Ok(()))
+    }
+
+    fn stepping_up(
+        self: &Arc<Self>,
+        new: SteppedUp,
+        answer: oneshot::Sender<Result<(), NotStepped>>,
+    ) -> (u64, Running) {
+        use futures_util::FutureExt;
+        let number = {
+            let mut state = self.state();
+            state.refreshes = state.refreshes.saturating_add(1);
+            state.refreshes
+        };
+        let (engine, cleaner) = (Arc::clone(self), Arc::clone(self));
+        let began = self.now().boot;
+        let task = self.context.detached(move |_| async move {
+            let mut done = Done { engine, number, began, error: Some(Kind::Internal.into()) };
+            let result = done.engine.replace_set(new).await;
+            let error = result.as_ref().err().map(|refused| Error::from(refused.kind.clone()));
+            done.error = error.clone();
+            let _ = answer.send(result);
+            error.map_or(Ok(()), Err)
+        });
+        let task: BoxFuture<'static, Result<(), Error>> = Box::pin(async move {
+            task.await.unwrap_or_else(|| {
+                cleaner.no_longer_runs(number);
+                Err(Kind::Internal.into())
+            })
+        });
+        (number, task.shared())
+    }
+
+    async fn replace_set(self: &Arc<Self>, new: SteppedUp) -> Result<(), NotStepped> {
+        let SteppedUp { tokens, claims, sent, transaction_id: id, requested, proof_key } = new;
+        let refuse = |tokens, kind| Err(NotStepped { tokens: Box::new(tokens), kind });
+        let mut exclusion = match self.exclude().await {
+            Ok(exclusion) => exclusion,
+            Err(problem) => return refuse(tokens, storage(problem)),
+        };
+        for _ in 0..MAX_TRIES {
+            // What another process has refreshed is given up too, not its predecessor.
+            match self.adopt_newer().await {
+                Ok(_) => {}
+                // As at a sign-in: it lives in memory until the store works.
+                Err(error) if matches!(error.kind(), Kind::StorageUnavailable { .. }) => {}
+                Err(error) => return refuse(tokens, error.kind().clone()),
+            }
+            let old = self.record();
+            match self.commit(old.refresh_hash(), |record| Record {
+                proof_key: proof_key.as_ref().map(ProofKey::duplicate),
+                nonce: self.newest_nonce(),
+                ..stepped_up(record, &tokens, &claims, sent, &requested)
+            }) {
+                Committed::Yes => {}
+                Committed::Ended(reason) => return refuse(tokens, Kind::SessionEnded { reason }),
+                Committed::OtherToken => continue,
+            }
+            {
+                let mut state = self.state();
+                state.held = None;
+                state.left = Some(owed_by(&old));
+            }
+            match self.persist(&mut exclusion).await {
+                Written::Stored => {}
+                // The store has the old set still, and the process may die: its grant is left only when that is over.
+                Written::Kept(_) => {
+                    self.security(&id, SecurityEvent::NotPersisted);
+                    self.rewrite_later();
+                }
+                Written::Ended(reason) => {
+                    // Whoever signed out in between knew the new tokens only.
+                    let left = self.state().left.take();
+                    if let Some(token) = left {
+                        self.give_up(token);
+                    }
+                    return refuse(tokens, Kind::SessionEnded { reason });
+                }
+                Written::Superseded => continue,
+            }
+            self.audit(&id, AuditKind::SessionSteppedUp { session_id: self.id.clone() });
+            return self.serve(Some(claims)).or_else(|error| refuse(tokens, error.kind().clone()));
+        }
+        refuse(tokens, Kind::Network { kind: NetworkProblem::Interrupted, maybe_sent: false })
+    }
+
+    /// The grant of the old tokens is revoked, where that does not end the new one too.
+    pub(super) fn give_up(&self, token: (Secret, TokenKind)) {
+        if rules::is_revoked(self.context.config.profile, EndReason::Replaced) {
+            ending::give_back(&self.context, self.trail().as_trail(), token);
+        }
+    }
+}
+
+fn owed_by(record: &Record) -> (Secret, TokenKind) {
+    let (token, kind) = record.set.newest();
+    (token.duplicate(), kind)
+}
+
+/// The same session with the new tokens, of a grant of its own: nothing is known of its refresh token yet.
+fn stepped_up(old: &Record, tokens: &TokenAnswer, claims: &IdTokenClaims, sent: Now, requested: &str) -> Record {
+    let TokenAnswer { access_token, lifetime_secs, id_token, refresh_token, scope, .. } = tokens.duplicate();
+    Record {
+        set: TokenSet {
+            access_token,
+            life: Life { sent_wall: sent.wall, sent_boot: sent.boot, secs: lifetime_secs },
+            id_token,
+            refresh_token,
+        },
+        scope: scope.map_or_else(|| requested.to_owned(), |scope| scope.join(" ")),
+        subject: Some(claims.subject.clone()),
+        rotation: Rotation::Unknown,
+        mark: None,
+        imported: None,
+        ..old.duplicate()
+    }
+}
