@@ -150,6 +150,8 @@ pub enum SecurityEvent {
     ScopeWidened,
     /// An answer brought the access token of another session, or again one that has expired (rows 100, 102).
     AccessTokenReused,
+    /// The server says that a token of this session is another client's or user's (row 313).
+    IntrospectionMismatch,
     /// A refresh answered for another user.
     SubjectChanged,
     /// The newest refresh token was refused.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::audit::{AuditSink, Auditor};
 use crate::config::{
     Accounts, ClientId, Config, DPoP, Factor, Issuer, Origin, PasskeyStart, Profile, RecoveryRequest, RefreshPolicy,
-    Scopes, WhenStorageFails, WiderScopes, relying_party, time_limit,
+    Scopes, WhenStorageFails, WiderScopes, additional, relying_party, time_limit,
 };
 use crate::context::Context;
 use crate::discovery::Discovery;
@@ -43,6 +43,7 @@ impl Client {
             passkey_start: PasskeyStart::default(),
             recovery_request: RecoveryRequest::default(),
             dpop: DPoP::default(),
+            additional: Vec::new(),
             signing_key: None,
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
@@ -230,6 +231,7 @@ pub struct ClientBuilder {
     passkey_start: PasskeyStart,
     recovery_request: RecoveryRequest,
     dpop: DPoP,
+    additional: Vec<(String, String)>,
     signing_key: Option<Arc<dyn SigningKey>>,
     connect_timeout: Duration,
     request_timeout: Duration,
@@ -302,6 +304,19 @@ impl ClientBuilder {
     /// then sent twice, since such a server asks before it looks (protocol.md §3, Q4).
     pub fn dpop(mut self, dpop: DPoP) -> Self {
         self.dpop = dpop;
+        self
+    }
+
+    /// Parameters that are added to every request to the token endpoint, such as an `audience` that a server wants. At most 16,
+    /// each name once, values of at most 1,024 bytes without control characters. They are no place for secrets, and cannot
+    /// replace what the library sends: its own names, and those that would name another client or grant, are refused.
+    pub fn additional_parameters<I, N, V>(mut self, parameters: I) -> Self
+    where
+        I: IntoIterator<Item = (N, V)>,
+        N: Into<String>,
+        V: Into<String>,
+    {
+        self.additional = parameters.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
         self
     }
 
@@ -476,6 +491,7 @@ impl ClientBuilder {
             passkey_start: self.passkey_start,
             recovery_request: self.recovery_request,
             dpop: self.dpop,
+            additional: additional(self.additional).map_err(configuration)?,
             request_timeout: time_limit(self.request_timeout).map_err(configuration)?,
             trim_usernames: self.trim_usernames,
             when_storage_fails: self.when_storage_fails,

@@ -3,6 +3,8 @@
 use core::fmt;
 use core::time::Duration;
 
+use std::sync::Arc;
+
 use url::Url;
 
 use crate::error::{ConfigurationProblem, IssuerProblem};
@@ -77,8 +79,11 @@ impl Issuer {
     }
 
     /// The OpenID Connect discovery document; `client_id` because the issuer may differ by client (protocol.md §1.0).
-    pub(crate) fn metadata_url(&self, client_id: &ClientId) -> String {
+    pub(crate) fn metadata_url(&self, client_id: &ClientId, profile: Profile) -> String {
         let base = self.text.trim_end_matches('/');
+        if profile == Profile::Oidc {
+            return format!("{base}/.well-known/openid-configuration");
+        }
         let query: String = url::form_urlencoded::byte_serialize(client_id.as_str().as_bytes()).collect();
         format!("{base}/.well-known/openid-configuration?client_id={query}")
     }
@@ -279,6 +284,8 @@ pub(crate) struct Config {
     pub(crate) passkey_start: PasskeyStart,
     pub(crate) recovery_request: RecoveryRequest,
     pub(crate) dpop: DPoP,
+    /// Names and values that the app adds to token requests.
+    pub(crate) additional: Arc<[(String, String)]>,
     pub(crate) request_timeout: Duration,
     pub(crate) trim_usernames: bool,
     pub(crate) when_storage_fails: WhenStorageFails,
@@ -403,6 +410,72 @@ pub(crate) fn relying_party(id: &str) -> Result<String, ConfigurationProblem> {
     if is_host { Ok(id.to_owned()) } else { Err(ConfigurationProblem::RelyingParty) }
 }
 
+/// Parameters that the library sends itself, that would name another client, or that belong to grants which it does not have.
+const RESERVED: [&str; 44] = [
+    "acr_values",
+    "actor_token",
+    "actor_token_type",
+    "assertion",
+    "audience_hint",
+    "authenticatordata",
+    "binding_code",
+    "challenge_hint",
+    "challenge_types_supported",
+    "channel_hint",
+    "claims",
+    "client_assertion",
+    "client_assertion_type",
+    "client_id",
+    "client_secret",
+    "clientdatajson",
+    "code",
+    "code_challenge",
+    "code_challenge_method",
+    "code_verifier",
+    "device_code",
+    "dpop_jkt",
+    "grant_type",
+    "grant_types_supported",
+    "id_token_hint",
+    "intent",
+    "login_hint",
+    "max_age",
+    "mfa_token",
+    "nonce",
+    "oob_code",
+    "otp",
+    "password",
+    "prompt",
+    "redirect_uri",
+    "refresh_token",
+    "request",
+    "request_uri",
+    "response_type",
+    "scope",
+    "signature",
+    "state",
+    "userhandle",
+    "username",
+];
+const MAX_ADDITIONAL: usize = 16;
+const MAX_ADDITIONAL_VALUE: usize = 1024;
+
+/// What an app may add to token requests.
+pub(crate) fn additional(parameters: Vec<(String, String)>) -> Result<Arc<[(String, String)]>, ConfigurationProblem> {
+    for (index, (name, value)) in parameters.iter().enumerate() {
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+        let is_name = (1..=64).contains(&name.len()) && name.bytes().all(legal);
+        let lower = name.to_ascii_lowercase();
+        let is_new = parameters.iter().take(index).all(|(other, _)| !other.eq_ignore_ascii_case(name));
+        let is_value = value.len() <= MAX_ADDITIONAL_VALUE && !value.chars().any(char::is_control);
+        if !is_name || !is_new || !is_value || RESERVED.contains(&lower.as_str()) || index >= MAX_ADDITIONAL {
+            let shown = name.chars().filter(|c| c.is_ascii_graphic()).take(64).collect();
+            return Err(ConfigurationProblem::AdditionalParameter(shown));
+        }
+    }
+    Ok(parameters.into())
+}
+
 /// A time limit: more than nothing, and at most ten minutes.
 pub(crate) fn time_limit(limit: Duration) -> Result<Duration, ConfigurationProblem> {
     let sane = !limit.is_zero() && limit <= Duration::from_secs(600);
@@ -424,6 +497,7 @@ pub(crate) mod tests {
             passkey_start: PasskeyStart::Challenge,
             recovery_request: RecoveryRequest::Intent,
             dpop: DPoP::Off,
+            additional: Arc::default(),
             request_timeout: Duration::from_secs(1),
             trim_usernames: true,
             when_storage_fails: WhenStorageFails::Refuse,
@@ -471,9 +545,33 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn what_an_app_may_add() {
+        let of = |parameters: &[(&str, &str)]| {
+            additional(parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+        };
+        assert_eq!(of(&[("audience", "https://api.example"), ("x-tenant.id", "é")]).unwrap().len(), 2);
+        assert!(RESERVED.is_sorted() && RESERVED.iter().all(|name| *name == name.to_ascii_lowercase()));
+        let long = "a".repeat(1025);
+        for bad in [
+            &[("scope", "admin")][..],
+            &[("Client_ID", "x")],
+            &[("authenticatorData", "x")],
+            &[("", "x")],
+            &[("a b", "x")],
+            &[("a", "x\n")],
+            &[("a", &long)],
+            &[("a", "1"), ("A", "2")],
+        ] {
+            assert!(matches!(of(bad), Err(ConfigurationProblem::AdditionalParameter(_))), "{bad:?}");
+        }
+        let many: Vec<(String, String)> = (0..17).map(|n| (format!("p{n}"), String::new())).collect();
+        assert_eq!(additional(many), Err(ConfigurationProblem::AdditionalParameter("p16".to_owned())));
+    }
+
+    #[test]
     fn metadata_is_asked_for_with_the_client_id() {
         let issuer = Issuer::parse("https://a.example/oauth2/x/").unwrap();
-        let url = issuer.metadata_url(&ClientId::parse("id&1").unwrap());
+        let url = issuer.metadata_url(&ClientId::parse("id&1").unwrap(), Profile::Okta);
         assert_eq!(url, "https://a.example/oauth2/x/.well-known/openid-configuration?client_id=id%261");
     }
 

@@ -249,9 +249,9 @@ impl Discovery {
 
     async fn fetch_metadata(&self, context: &Context, via: &dyn Conversation) -> Result<Arc<Metadata>, Failure> {
         let now = context.env.clock.boot();
-        let url = context.config.issuer.metadata_url(&context.config.client_id);
+        let url = context.config.issuer.metadata_url(&context.config.client_id, context.config.profile);
         let (reply, document) = fetch(context, via, &url).await?;
-        let metadata = parse_metadata(&document, context.config.issuer.as_str())
+        let metadata = parse_metadata(&document, context.config.issuer.as_str(), context.config.profile)
             .map_err(|what| Failure::after(&reply, Kind::Configuration { what }))?;
         let metadata = Arc::new(metadata);
         let (fetched, life) = (context.now(), life(&reply.response));

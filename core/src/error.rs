@@ -769,6 +769,10 @@ pub enum ConfigurationProblem {
     /// A method that is none: capital letters, as `GET`.
     #[error("a method is written in capital letters")]
     Method,
+    /// An additional parameter has a name that the library sends itself or that is none, a value that is too long or has
+    /// control characters, or there are too many.
+    #[error("an additional parameter ({0}) is reserved, repeated, malformed or one too many")]
+    AdditionalParameter(String),
     /// A time limit is zero or larger than ten minutes.
     #[error("a time limit must be more than zero and at most ten minutes")]
     TimeLimit,
@@ -890,6 +894,10 @@ pub enum Unsupported {
     /// A second factor of none of the kinds that the app declared (row 149), or an unknown `challenge_type` (row 158).
     #[error("the second factor that the server asks for")]
     Challenge,
+    /// A factor that a server of this [`Profile`](crate::Profile) does not have: with [`Profile::Oidc`](crate::Profile::Oidc)
+    /// only the password.
+    #[error("this factor at a server of this profile")]
+    Factor,
     /// None of the credentials that the server asks for is a passkey (row 178).
     #[error("the kind of credential that the server asks for")]
     Credential,
@@ -904,6 +912,9 @@ pub enum Unsupported {
     /// tell.
     #[error("password recovery at this server")]
     Recovery,
+    /// The server has no introspection endpoint.
+    #[error("introspection at this server")]
+    Introspection,
     /// The server has no userinfo endpoint.
     #[error("user information at this server")]
     UserInfo,

@@ -95,6 +95,6 @@ pub use flow::{
 pub use headers::{HeaderProvider, HeaderProviderError, OutgoingRequest};
 pub use secret::Secret;
 pub use session::{
-    Advice, AuthorizationHeaders, Claims, DeviceSignOut, ServerSignOut, Session, SessionInfo, SignOut, State, States,
-    StepUpDemand,
+    Advice, AuthorizationHeaders, Claims, DeviceSignOut, IntrospectedToken, Introspection, ServerSignOut, Session,
+    SessionInfo, SignOut, State, States, StepUpDemand,
 };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::config::Assurance;
+use crate::config::{Assurance, Profile};
 use crate::context::{Context, ServerTime};
 use crate::discovery::Discovery;
 use crate::env::{BootInstant, Conversation};
@@ -102,7 +102,11 @@ fn examine(
         client_id: context.config.client_id.as_str(),
         // EXPOSE: hashed, and compared with `at_hash`.
         access_token: Some(tokens.access_token.expose()),
-        at_hash: AtHash::Required,
+        at_hash: match context.config.profile {
+            Profile::Okta => AtHash::Required,
+            // Optional at a token endpoint (OpenID Connect Core §3.1.3.6).
+            Profile::Oidc => AtHash::IfPresent,
+        },
         now,
         nonce: None,
         max_age: occasion.assurance.max_age,

@@ -123,7 +123,7 @@ pub(super) async fn recall(context: &Arc<Context>) -> bool {
     let mut found = false;
     if let Some((document, until, raw)) = usable(&kept.metadata)
         && cache.metadata.is_none()
-        && let Ok(metadata) = parse_metadata(&document, issuer)
+        && let Ok(metadata) = parse_metadata(&document, issuer, context.config.profile)
     {
         cache.metadata = Some((Arc::new(metadata), until));
         cache.kept.metadata = Some(raw);

@@ -8,9 +8,9 @@ use super::registry::SignIns;
 use super::steps::{self, Step};
 use super::transaction::{Purpose, Start, Transaction};
 use crate::audit::Attempt;
-use crate::config::{Assurance, Factor};
+use crate::config::{Assurance, Factor, Profile};
 use crate::context::Context;
-use crate::error::{ConfigurationProblem, Error, Kind};
+use crate::error::{ConfigurationProblem, Error, Kind, Unsupported};
 use crate::secret::Secret;
 use crate::wire::answer::{Failure, Leg, Why};
 use crate::wire::form::Body;
@@ -158,6 +158,9 @@ impl SignIn {
     }
 
     async fn entered(&self, attempt: Attempt, body: impl FnOnce(&Common, &str) -> Body) -> Result<Step, Error> {
+        if attempt != Attempt::Password {
+            self.is_direct()?;
+        }
         self.assurance()?;
         // Before the sign-in in hand is cancelled for nothing.
         self.sign_ins.may_try(&self.context, &self.typed()?)?;
@@ -174,6 +177,7 @@ impl SignIn {
     }
 
     async fn out_of_band(&self, factor: Factor) -> Result<Step, Error> {
+        self.is_direct()?;
         if !self.context.config.capabilities.contains(&factor) {
             return Err(Kind::Configuration { what: ConfigurationProblem::Capability }.into());
         }
@@ -199,6 +203,12 @@ impl SignIn {
             return Err(Kind::Configuration { what });
         }
         Ok(assurance)
+    }
+
+    /// Other providers than Okta take a password and nothing else.
+    fn is_direct(&self) -> Result<(), Kind> {
+        let what = Unsupported::Factor;
+        if self.context.config.profile == Profile::Okta { Ok(()) } else { Err(Kind::Unsupported { what }) }
     }
 
     /// What only a passkey can do without.

@@ -165,7 +165,9 @@ impl Transaction {
             common: Common {
                 client_id: context.config.client_id.clone(),
                 scopes,
-                capabilities: context.config.capabilities.clone(),
+                capabilities: if metadata.direct.is_some() { context.config.capabilities.clone() } else { Vec::new() },
+                is_direct: metadata.direct.is_some(),
+                additional: Arc::clone(&context.config.additional),
                 acr_values: assurance.acr_values(),
                 intent,
             },
@@ -326,23 +328,25 @@ impl Transaction {
         second: bool,
     ) -> Result<Object, Failure> {
         let common = &self.common;
+        let no_factor = || Failure::local(Kind::Unsupported { what: Unsupported::Factor });
+        let direct = self.metadata.direct.as_ref().ok_or_else(no_factor)?;
         let at_primary = self.context.config.passkey_start == PasskeyStart::PrimaryAuthenticate;
         let (url, body) = match (second, factor) {
             (true, Factor::Passkey) if at_primary => {
                 let body = self.with_mfa_token(|token| requests::primary_passkey(common, None, Some(token)))?;
-                (&self.metadata.primary_authenticate, body)
+                (&direct.primary_authenticate, body)
             }
             (true, _) => {
                 let body = self.with_mfa_token(|token| requests::challenge(common, token, factor))?;
-                (&self.metadata.challenge, body)
+                (&direct.challenge, body)
             }
             (false, Factor::Passkey) => {
                 let username = Some(self.username.as_str()).filter(|name| !name.is_empty());
-                (&self.metadata.primary_authenticate, requests::primary_passkey(common, username, None))
+                (&direct.primary_authenticate, requests::primary_passkey(common, username, None))
             }
             (false, _) => {
                 let body = requests::primary_authenticate(common, &self.username, factor);
-                (&self.metadata.primary_authenticate, body)
+                (&direct.primary_authenticate, body)
             }
         };
         let url = url.clone();

@@ -8,6 +8,7 @@ mod ending;
 mod engine;
 mod establish;
 mod import;
+mod introspection;
 #[cfg(test)]
 mod model;
 mod owed;
@@ -36,6 +37,7 @@ use engine::Engine;
 pub(crate) use engine::{NotStepped, SteppedUp};
 pub(crate) use establish::{Before, Established, NewSession, establish, prepare};
 pub(crate) use import::import;
+pub use introspection::{IntrospectedToken, Introspection};
 use record::TokenHash;
 pub use state::{State, States};
 pub(crate) use state::{Ticket, Watch};

@@ -36,7 +36,12 @@ pub(super) async fn present(
 ) -> Answer {
     let via = context.env.transport.background();
     // EXPOSE: written into the request body, which wipes itself after its one send.
-    let body = requests::refresh(&context.config.client_id, presented.token.expose(), presented.scope);
+    let body = requests::refresh(
+        &context.config.client_id,
+        presented.token.expose(),
+        presented.scope,
+        &context.config.additional,
+    );
     let url = presented.metadata.token_endpoint.as_str();
     let (key, deadline) = (presented.key, context.timing().answer);
     let post = TokenPost { via: &*via, url, leg: Leg::Refresh, key, deadline };

@@ -283,7 +283,7 @@ impl Server {
 fn metadata() -> String {
     json!({
         "issuer": ISSUER, "token_endpoint": format!("{ISSUER}/v1/token"), "jwks_uri": format!("{ISSUER}/v1/keys"),
-        "revocation_endpoint": format!("{ISSUER}/v1/revoke"),
+        "revocation_endpoint": format!("{ISSUER}/v1/revoke"), "grant_types_supported": ["password", "refresh_token"],
     })
     .to_string()
 }

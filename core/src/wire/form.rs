@@ -12,7 +12,7 @@ use super::private::Private;
 
 /// Parameters of one request, in the order in which they are sent.
 pub(crate) struct Form<'a> {
-    parameters: Vec<(&'static str, &'a str)>,
+    parameters: Vec<(&'a str, &'a str)>,
     private: Vec<&'a str>,
 }
 
@@ -34,6 +34,16 @@ impl<'a> Form<'a> {
         debug_assert!(is_new, "the form already has {name}");
         if is_new {
             self.parameters.push((name, value));
+        }
+    }
+
+    /// Adds what the app adds. A name that is there already keeps its value: these were refused when the client was built, and
+    /// are left out here.
+    pub(crate) fn all(&mut self, parameters: &'a [(String, String)]) {
+        for (name, value) in parameters {
+            if self.parameters.iter().all(|(other, _)| other != name) {
+                self.parameters.push((name, value));
+            }
         }
     }
 

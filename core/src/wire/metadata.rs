@@ -8,6 +8,7 @@
 use url::Url;
 
 use super::json::{Object, Value};
+use crate::config::Profile;
 use crate::error::{ConfigurationProblem, IssuerProblem};
 
 /// The usable part of the metadata.
@@ -15,10 +16,11 @@ use crate::error::{ConfigurationProblem, IssuerProblem};
 pub(crate) struct Metadata {
     pub(crate) issuer: String,
     pub(crate) token_endpoint: Url,
-    pub(crate) primary_authenticate: Url,
-    pub(crate) challenge: Url,
+    /// Only where there is direct authentication.
+    pub(crate) direct: Option<DirectEndpoints>,
     pub(crate) jwks_uri: Url,
     pub(crate) revocation: Option<Url>,
+    pub(crate) introspection: Option<Url>,
     pub(crate) userinfo: Option<Url>,
     /// What the server signs ID tokens with; can only narrow the client's own list (row 199).
     pub(crate) id_token_algs: Option<Vec<String>>,
@@ -26,10 +28,21 @@ pub(crate) struct Metadata {
     pub(crate) dpop_algs: Option<Vec<String>>,
 }
 
+/// Okta's two endpoints that are in no metadata.
+#[derive(Clone, Debug)]
+pub(crate) struct DirectEndpoints {
+    pub(crate) primary_authenticate: Url,
+    pub(crate) challenge: Url,
+}
+
 /// Reads the metadata that was fetched for `configured_issuer`.
 ///
 /// An optional endpoint that is not usable is a missing capability (row 192); a required one is an error.
-pub(crate) fn parse_metadata(document: &Object, configured_issuer: &str) -> Result<Metadata, ConfigurationProblem> {
+pub(crate) fn parse_metadata(
+    document: &Object,
+    configured_issuer: &str,
+    profile: Profile,
+) -> Result<Metadata, ConfigurationProblem> {
     let issuer = document.str("issuer").unwrap_or_default();
     if issuer != configured_issuer {
         return Err(ConfigurationProblem::IssuerMismatch {
@@ -44,13 +57,26 @@ pub(crate) fn parse_metadata(document: &Object, configured_issuer: &str) -> Resu
     let token_endpoint = required("token_endpoint")?;
     let beside_token =
         |operation| sibling(&token_endpoint, operation).ok_or(ConfigurationProblem::Endpoint("token_endpoint"));
+    let direct = match profile {
+        Profile::Okta => Some(DirectEndpoints {
+            primary_authenticate: beside_token("primary-authenticate")?,
+            challenge: beside_token("challenge")?,
+        }),
+        Profile::Oidc => None,
+    };
+    // What Okta lists says nothing of direct authentication (protocol.md §1.0). Another server that does not list the grant is
+    // sent no password; one that lists none has the default, which is without it (OpenID Connect Discovery §3).
+    let grants = strings(document, "grant_types_supported").unwrap_or_default();
+    if profile == Profile::Oidc && !grants.iter().any(|grant| grant == "password") {
+        return Err(ConfigurationProblem::Grant);
+    }
     Ok(Metadata {
         issuer: issuer.to_owned(),
-        primary_authenticate: beside_token("primary-authenticate")?,
-        challenge: beside_token("challenge")?,
+        direct,
         token_endpoint,
         jwks_uri: required("jwks_uri")?,
         revocation: optional("revocation_endpoint"),
+        introspection: optional("introspection_endpoint"),
         userinfo: optional("userinfo_endpoint"),
         id_token_algs: strings(document, "id_token_signing_alg_values_supported"),
         dpop_algs: strings(document, "dpop_signing_alg_values_supported"),

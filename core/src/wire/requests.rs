@@ -3,6 +3,8 @@
 //! `client_id` is always the last parameter: the end of a body passes through a cipher's scratch space, and the secrets
 //! keep away from it.
 
+use std::sync::Arc;
+
 use super::form::{Body, Form};
 use super::oob::{MFA_OOB, MFA_OTP, MFA_WEBAUTHN};
 use super::passkey::{Assertion, WEBAUTHN};
@@ -17,13 +19,23 @@ pub(crate) struct Common {
     pub(crate) client_id: ClientId,
     pub(crate) scopes: Scopes,
     pub(crate) capabilities: Vec<Factor>,
+    /// Whether the server knows direct authentication; if not, nothing of it is sent.
+    pub(crate) is_direct: bool,
     /// The parameter `acr_values`: the same on every leg, or on none.
     pub(crate) acr_values: Option<String>,
+    /// What the app adds to each request to the token endpoint.
+    pub(crate) additional: Arc<[(String, String)]>,
     /// A parameter that says what the sign-in is for, if it is not for a session: the same on every leg.
     pub(crate) intent: Option<(&'static str, &'static str)>,
 }
 
 impl Common {
+    /// What ends the form of a token request.
+    fn end_token<'a>(&'a self, mut form: Form<'a>) -> Body {
+        form.all(&self.additional);
+        self.end(form)
+    }
+
     /// What ends the form of every leg.
     fn end<'a>(&'a self, mut form: Form<'a>) -> Body {
         if let Some(acr_values) = &self.acr_values {
@@ -70,8 +82,10 @@ pub(crate) fn password(common: &Common, username: &str, password: &str) -> Body 
     form.private("username", username);
     form.private("password", password);
     form.push("scope", common.scopes.as_str());
-    form.push("grant_types_supported", &grants);
-    common.end(form)
+    if common.is_direct {
+        form.push("grant_types_supported", &grants);
+    }
+    common.end_token(form)
 }
 
 /// `/token`, grant `otp` as the first factor (§1.3).
@@ -83,7 +97,7 @@ pub(crate) fn otp(common: &Common, username: &str, code: &str) -> Body {
     form.private("otp", code);
     form.push("scope", common.scopes.as_str());
     form.push("grant_types_supported", &grants);
-    common.end(form)
+    common.end_token(form)
 }
 
 /// `/primary-authenticate` (§1.10); no scope there.
@@ -136,7 +150,7 @@ pub(crate) fn oob(common: &Common, oob_code: &str, binding_code: Option<&str>, m
     if mfa_token.is_none() {
         form.push("grant_types_supported", &grants);
     }
-    common.end(form)
+    common.end_token(form)
 }
 
 /// `/token` for a one-time code as second factor (§1.5).
@@ -146,7 +160,7 @@ pub(crate) fn mfa_otp(common: &Common, mfa_token: &str, code: &str) -> Body {
     form.private("mfa_token", mfa_token);
     form.private("otp", code);
     form.push("scope", common.scopes.as_str());
-    common.end(form)
+    common.end_token(form)
 }
 
 /// `/token` for a passkey, first or second (§1.6). Its parameters are camelCase, unlike all others; no credential id.
@@ -168,19 +182,30 @@ pub(crate) fn passkey(common: &Common, assertion: &Assertion, mfa_token: Option<
     if mfa_token.is_none() {
         form.push("grant_types_supported", &grants);
     }
-    common.end(form)
+    common.end_token(form)
 }
 
 /// `/token`, grant `refresh_token` (§1.7). The scope is what was granted: never wider, and `openid` for a new ID token.
-pub(crate) fn refresh(client_id: &ClientId, refresh_token: &str, granted: &str) -> Body {
+pub(crate) fn refresh(
+    client_id: &ClientId,
+    refresh_token: &str,
+    granted: &str,
+    additional: &[(String, String)],
+) -> Body {
     let mut form = Form::new();
     form.push("grant_type", "refresh_token");
     form.private("refresh_token", refresh_token);
     if !granted.is_empty() {
         form.push("scope", granted);
     }
+    form.all(additional);
     form.push("client_id", client_id.as_str());
     form.encode()
+}
+
+/// `/introspect` (§1.13), with the client's id in the body.
+pub(crate) fn introspect(client_id: &ClientId, token: &str, hint: &'static str) -> Body {
+    revoke(client_id, token, hint)
 }
 
 /// `/revoke` (§1.12).
@@ -201,7 +226,9 @@ mod tests {
             client_id: ClientId::parse("0oa1").unwrap(),
             scopes: Scopes::parse(["openid", "offline_access"]).unwrap(),
             capabilities: Factor::ALL.to_vec(),
+            is_direct: true,
             acr_values: None,
+            additional: Arc::default(),
             intent: None,
         }
     }
@@ -281,7 +308,7 @@ mod tests {
                 ),
             ),
             (
-                refresh(&c.client_id, "r", "openid"),
+                refresh(&c.client_id, "r", "openid", &[]),
                 "grant_type=refresh_token&refresh_token=r&scope=openid&client_id=0oa1".to_owned(),
             ),
             (
@@ -317,7 +344,30 @@ mod tests {
             let text = text(body);
             assert!(text.ends_with("&acr_values=phr+urn%3Ax&intent=recovery&client_id=0oa1"), "{text}");
         }
-        assert!(!text(refresh(&c.client_id, "r", "openid")).contains("acr"));
+        assert!(!text(refresh(&c.client_id, "r", "openid", &[])).contains("acr"));
+    }
+
+    #[test]
+    fn what_the_app_adds_is_on_token_requests_only_and_replaces_nothing() {
+        let added = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let additional = [added("audience", "api://x y"), added("scope", "admin")];
+        let c = Common { additional: additional.into(), ..common() };
+        let sent = text(mfa_otp(&c, "m", "1"));
+        assert!(sent.ends_with("&scope=openid+offline_access&audience=api%3A%2F%2Fx+y&client_id=0oa1"), "{sent}");
+        assert!(!text(challenge(&c, "m", Factor::Push)).contains("audience"));
+        assert!(!text(primary_authenticate(&c, "ana", Factor::Push)).contains("audience"));
+        let sent = text(refresh(&c.client_id, "r", "openid", &c.additional));
+        assert_eq!(
+            sent,
+            "grant_type=refresh_token&refresh_token=r&scope=openid&audience=api%3A%2F%2Fx+y&client_id=0oa1"
+        );
+    }
+
+    #[test]
+    fn another_server_than_okta_s_is_sent_nothing_of_direct_authentication() {
+        let c = Common { is_direct: false, capabilities: vec![], ..common() };
+        let expected = "grant_type=password&username=ana&password=p&scope=openid+offline_access&client_id=0oa1";
+        assert_eq!(text(password(&c, "ana", "p")), expected);
     }
 
     #[test]

@@ -53,6 +53,7 @@ pub(crate) struct Configuration {
     /// Whether the platform has keys.
     pub(crate) platform_keys: bool,
     pub(crate) resource_origins: Vec<String>,
+    pub(crate) additional_parameters: BTreeMap<String, String>,
     /// `never` or `when_due`, by process.
     pub(crate) refresh_policy: BTreeMap<String, String>,
     /// Whether the processes have a lock that they share.

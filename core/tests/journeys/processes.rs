@@ -131,6 +131,7 @@ impl<'a> Device<'a> {
             builder = builder.signing_key(self.keys.clone());
         }
         builder = builder.resource_origins(config.resource_origins.clone());
+        builder = builder.additional_parameters(config.additional_parameters.clone());
         builder = match config.profile.as_deref() {
             None | Some("okta") => builder,
             Some("oidc") => builder.profile(Profile::Oidc),

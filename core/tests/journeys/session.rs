@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use directauth::env::{Conversation, HeaderValue, HttpRequest, Method};
-use directauth::{Advice, Client, Error, Session, SessionInfo, State, StepUpDemand};
+use directauth::{Advice, Client, Error, IntrospectedToken, Session, SessionInfo, State, StepUpDemand};
 use serde_json::{Map, Value};
 
 use super::check::equal;
@@ -78,6 +78,16 @@ impl Play<'_> {
             let url = format!("{}{}", self.tenant.resource_url(), query.as_str().unwrap_or_default());
             let api = self.api();
             return Ok(Some(Box::pin(async move { call_resource(&session, &url, &*api).await.into() })));
+        }
+        if let Some(what) = take_text(call, "introspect") {
+            let what = if what == "refresh" { IntrospectedToken::Refresh } else { IntrospectedToken::Access };
+            return Ok(Some(Box::pin(async move {
+                match session.introspect(what).await {
+                    Ok(found) if found.is_active => Outcome::Value("active".to_owned()),
+                    Ok(_) => Outcome::Value("inactive".to_owned()),
+                    Err(error) => Outcome::Error(error),
+                }
+            })));
         }
         if call.remove("user_info").is_some() {
             return Ok(Some(Box::pin(async move {

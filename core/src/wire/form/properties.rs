@@ -106,6 +106,8 @@ proptest! {
             client_id: ClientId::parse("0oa1").unwrap(),
             scopes: Scopes::parse(["openid", "offline_access"]).unwrap(),
             capabilities: Factor::ALL.to_vec(),
+            is_direct: true,
+            additional: Default::default(),
             acr_values: None,
             intent: None,
         };
@@ -124,7 +126,7 @@ proptest! {
                 ],
             ),
             (requests::mfa_otp(&common, &token, &secret), &[("mfa_token", &token), ("otp", &secret)]),
-            (requests::refresh(id, &token, &typed), &[("refresh_token", &token)]),
+            (requests::refresh(id, &token, &typed, &[]), &[("refresh_token", &token)]),
             (requests::revoke(id, &token, "refresh_token"), &[("token", &token)]),
         ];
         for (body, expected) in requests {

@@ -29,7 +29,7 @@ fn without(name: &str) -> serde_json::Value {
 }
 
 fn read_for(issuer: &str, document: &serde_json::Value) -> Result<Metadata, ConfigurationProblem> {
-    parse_metadata(&parse_object(document.to_string().as_bytes(), Limits::default()).unwrap(), issuer)
+    parse_metadata(&parse_object(document.to_string().as_bytes(), Limits::default()).unwrap(), issuer, Profile::Okta)
 }
 
 fn read(document: &serde_json::Value) -> Result<Metadata, ConfigurationProblem> {
@@ -41,8 +41,14 @@ fn rows_186_and_197_a_document_of_the_issuer_is_used() {
     let metadata = read(&document(ISSUER)).unwrap();
     assert_eq!(metadata.issuer, ISSUER);
     assert_eq!(metadata.token_endpoint.as_str(), "https://acme.example/oauth2/default/v1/token");
-    assert_eq!(metadata.primary_authenticate.as_str(), "https://acme.example/oauth2/default/v1/primary-authenticate");
-    assert_eq!(metadata.challenge.as_str(), "https://acme.example/oauth2/default/v1/challenge");
+    assert_eq!(
+        metadata.direct.as_ref().unwrap().primary_authenticate.as_str(),
+        "https://acme.example/oauth2/default/v1/primary-authenticate"
+    );
+    assert_eq!(
+        metadata.direct.as_ref().unwrap().challenge.as_str(),
+        "https://acme.example/oauth2/default/v1/challenge"
+    );
     assert_eq!(metadata.jwks_uri.as_str(), "https://acme.example/oauth2/default/v1/keys");
     assert_eq!(metadata.revocation.unwrap().path(), "/oauth2/default/v1/revoke");
     assert_eq!(metadata.userinfo.unwrap().path(), "/oauth2/default/v1/userinfo");
@@ -149,21 +155,24 @@ fn row_195_the_token_endpoint_must_end_in_token() {
 fn row_196_only_the_last_segment_is_replaced() {
     let issuer = "https://acme.example/oauth2/token-as";
     let metadata = read_for(issuer, &document(issuer)).unwrap();
-    assert_eq!(metadata.primary_authenticate.as_str(), "https://acme.example/oauth2/token-as/v1/primary-authenticate");
+    assert_eq!(
+        metadata.direct.as_ref().unwrap().primary_authenticate.as_str(),
+        "https://acme.example/oauth2/token-as/v1/primary-authenticate"
+    );
     let cases = [
         ("https://acme.example/token", "https://acme.example/challenge"),
         ("https://acme.example/token/token", "https://acme.example/token/challenge"),
         ("https://acme.example:443/v1/token?p=x", "https://acme.example/v1/challenge?p=x"),
     ];
     for (token, challenge) in cases {
-        assert_eq!(read(&with("token_endpoint", token)).unwrap().challenge.as_str(), challenge);
+        assert_eq!(read(&with("token_endpoint", token)).unwrap().direct.unwrap().challenge.as_str(), challenge);
     }
 }
 
 #[test]
 fn a_port_of_the_issuer_is_the_port_of_every_endpoint() {
     let issuer = "https://localhost:8443/oauth2/default";
-    assert_eq!(read_for(issuer, &document(issuer)).unwrap().challenge.port(), Some(8443));
+    assert_eq!(read_for(issuer, &document(issuer)).unwrap().direct.unwrap().challenge.port(), Some(8443));
     let mut elsewhere = document(issuer);
     elsewhere["jwks_uri"] = "https://localhost/oauth2/default/v1/keys".into();
     assert_eq!(read_for(issuer, &elsewhere).err(), Some(ConfigurationProblem::Endpoint("jwks_uri")));
@@ -184,4 +193,22 @@ fn row_199_the_algorithms_are_passed_on_as_they_are() {
     assert_eq!(algorithms(serde_json::json!(["none", "HS256", 7, "RS256"])).unwrap(), ["none", "HS256", "RS256"]);
     assert_eq!(algorithms(serde_json::json!("RS256")), None);
     assert_eq!(read(&without(name)).unwrap().id_token_algs, None);
+}
+
+#[test]
+fn another_provider_needs_no_endpoints_of_direct_authentication_and_has_to_list_the_password() {
+    let read = |document: &serde_json::Value| {
+        let document = parse_object(document.to_string().as_bytes(), Limits::default()).unwrap();
+        parse_metadata(&document, ISSUER, Profile::Oidc)
+    };
+    let mut document = with("grant_types_supported", vec!["authorization_code", "password"]);
+    document["token_endpoint"] = format!("{ISSUER}/protocol/openid-connect/tokens").into();
+    let metadata = read(&document).unwrap();
+    assert!(metadata.direct.is_none());
+    assert_eq!(metadata.introspection.unwrap().path(), "/oauth2/default/v1/introspect");
+    assert_eq!(
+        read(&with("grant_types_supported", vec!["authorization_code"])).unwrap_err(),
+        ConfigurationProblem::Grant
+    );
+    assert_eq!(read(&without("grant_types_supported")).unwrap_err(), ConfigurationProblem::Grant);
 }
