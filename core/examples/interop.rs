@@ -97,9 +97,9 @@ fn copied(from: &Path, to: &Path) -> std::io::Result<()> {
 fn ended(result: Result<(), Error>) -> Outcome {
     match result {
         Err(error) => match error.kind() {
-            Kind::SessionEnded { reason: reason @ (EndReason::RefreshTokenRefused | EndReason::RefreshInterrupted) } => {
-                Ok(reason.to_string())
-            }
+            Kind::SessionEnded {
+                reason: reason @ (EndReason::RefreshTokenRefused | EndReason::RefreshInterrupted),
+            } => Ok(reason.to_string()),
             _ => Err(error.into()),
         },
         Ok(()) => Err("it was accepted".into()),

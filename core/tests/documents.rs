@@ -210,3 +210,16 @@ fn a_name_that_is_wrong_is_noticed() {
     assert_eq!(problem("vector", "refresh-refused", &vectors), None);
     assert_eq!(problem("", "session/rules::what_the_stored_record_says", &vectors), None);
 }
+
+#[test]
+fn each_line_of_the_assurance_page_has_its_vector_and_each_vector_its_line() {
+    let page = text("../docs/assurance.md");
+    let lines = page.lines().filter(|line| line.starts_with('|') && line.contains('`'));
+    let last = |line: &str| line.trim_end_matches(" |").rsplit('`').nth(1).map(str::to_owned);
+    let named: BTreeSet<String> = lines.filter_map(last).collect();
+    let vectors: serde_json::Value = serde_json::from_str(&text("conformance/assurance.json")).expect("a list");
+    let ids = vectors.as_array().expect("a list").iter().filter_map(|vector| vector["id"].as_str());
+    let known: BTreeSet<String> = ids.map(str::to_owned).collect();
+    assert!(known.len() > 25, "the page was not understood: {known:?}");
+    assert_eq!(named, known);
+}

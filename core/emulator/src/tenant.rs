@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::clock::Clock;
-use crate::config::{Config, Factor, Passkey, Settings, Status};
+use crate::config::{Config, Factor, Passkey, Settings, Status, User};
 use crate::journal::Journal;
 use crate::script::Rule;
 use crate::server::{Call, Message, PendingPush, Place, Plan, PushReaction, Request, Server, State, Tap, Totp};
@@ -159,6 +159,13 @@ impl Tenant {
     /// ends that.
     pub fn withdraw_key(&self) {
         self.state().keys.withdraw();
+    }
+
+    /// Changes what is configured of a user; `false` if there is none of that name.
+    pub fn change_user(&self, username: &str, change: impl FnOnce(&mut User)) -> bool {
+        let mut state = self.state();
+        let account = state.find_account(username).and_then(|account| state.accounts.get_mut(account));
+        account.map(|account| change(&mut account.user)).is_some()
     }
 
     /// Locks a user out, or lets them in again. What they hold goes on working.

@@ -1,9 +1,9 @@
 //! What a vector may say; `conformance/README.md` describes it for people.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use directauth_emulator::{Rule, Settings};
+use directauth_emulator::{Assurance, Factor, Rule, Settings, Status};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -32,6 +32,8 @@ pub(crate) struct Configuration {
     pub(crate) scopes: Option<Vec<String>>,
     pub(crate) capabilities: Option<Vec<String>>,
     pub(crate) settings: Option<Settings>,
+    /// What is otherwise of the server's users.
+    pub(crate) users: BTreeMap<String, UserChange>,
     pub(crate) issuer: Option<String>,
     pub(crate) client_id: Option<String>,
     pub(crate) request_timeout_ms: Option<u64>,
@@ -64,6 +66,16 @@ pub(crate) struct Configuration {
     pub(crate) own_store: Vec<String>,
     /// Whether a sign-in goes on without a store.
     pub(crate) keep_in_memory: bool,
+}
+
+/// What is otherwise of a user.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct UserChange {
+    pub(crate) assurance: Option<Assurance>,
+    pub(crate) factors: Option<BTreeSet<Factor>>,
+    pub(crate) status: Option<Status>,
+    pub(crate) has_no_password: bool,
 }
 
 #[derive(Deserialize, Default)]

@@ -46,6 +46,15 @@ pub(crate) fn play(vector: &Vector) -> Result<(), String> {
     tenant.set_clock(Arc::new(ServersOwn::new(&world, vector.config.device_clock_ahead_ms)));
     let settings = vector.config.settings.clone().unwrap_or_default();
     tenant.settings(|s| *s = settings);
+    for (name, change) in &vector.config.users {
+        let known = tenant.change_user(name, |user| {
+            user.assurance = change.assurance.unwrap_or(user.assurance);
+            user.factors = change.factors.clone().unwrap_or(core::mem::take(&mut user.factors));
+            user.status = change.status.unwrap_or(user.status);
+            user.password = user.password.take().filter(|_| !change.has_no_password);
+        });
+        assert!(known, "there is no {name}");
+    }
     for rule in &vector.server {
         tenant.script(rule.clone());
     }
