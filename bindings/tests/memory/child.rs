@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 
 use directauth::error::NetworkProblem;
-use directauth::{ChooseFactor, Client, Error, Kind, Secret, Session, Step, Trust};
+use directauth::{ChooseFactor, Client, DPoP, Error, Kind, Secret, Session, Step, Trust};
 
 use crate::Failure;
 use crate::link::Link;
@@ -28,6 +28,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
             let trust = Trust::from_pem(link.ask("ca")?.expose())?;
             let client = Client::builder(*issuer, *client_id)
                 .scopes(["openid", "profile", "offline_access"])
+                .dpop(if *flow == "bound" { DPoP::Required } else { DPoP::Off })
                 .trust(trust)
                 .request_timeout(Duration::from_millis(timeout.parse()?))
                 .build()?;
@@ -78,7 +79,9 @@ fn sign_in(flow: &str, client: Client, username: &str, link: &Link) -> Result<()
             drop(choice);
             expect(lost, is_timeout)?
         }
-        "used" => {
+        "recovery" => wait(recovery(&client, username, link))?,
+        "recovery-dropped" => wait(recovery_dropped(&client, username, link))?,
+        "used" | "bound" => {
             let kept = wait(password(&client, username, link))?;
             let session = kept.session.as_ref().ok_or("no session")?;
             link.tell(&wait(session.access_token())?)?;
@@ -148,6 +151,22 @@ async fn wrong_code(client: &Client, username: &str, link: &Link) -> Result<Kept
     expect(choice.otp(typed("wrong code", link)?).await, |kind| *kind == Kind::Rejected)?;
     let step = choice.otp(typed("otp", link)?).await?;
     done(step, vec![Step::ChooseFactor(choice)])
+}
+
+/// A password that the server does not take, then one that it takes; the app holds on to the step.
+async fn recovery(client: &Client, username: &str, link: &Link) -> Result<Kept, Failure> {
+    let step = client.recover(username).otp(typed("otp", link)?).await?;
+    let Step::ResetPassword(reset) = step else { return Err("no new password is asked for".into()) };
+    expect(reset.set("short").await, |kind| *kind == Kind::Rejected)?;
+    let Step::PasswordChanged = reset.set(typed("new password", link)?).await? else { return Err("not set".into()) };
+    Ok(Kept { session: None, steps: vec![Step::ResetPassword(reset)] })
+}
+
+async fn recovery_dropped(client: &Client, username: &str, link: &Link) -> Result<Kept, Failure> {
+    let step = client.recover(username).otp(typed("otp", link)?).await?;
+    let Step::ResetPassword(reset) = step else { return Err("no new password is asked for".into()) };
+    drop(reset);
+    Ok(Kept::default())
 }
 
 /// The app goes away from the screen while the push waits.

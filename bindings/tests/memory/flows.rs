@@ -51,6 +51,9 @@ pub(crate) const FLOWS: &[Flow] = &[
         prepare: |tenant| tenant.script(Rule::on("token").answer(Answer::fault(Fault::CloseAfterProcessing))),
     },
     Flow { name: "used", user: BEN, prepare: |_| {} },
+    Flow { name: "bound", user: BEN, prepare: |_| {} },
+    Flow { name: "recovery", user: BEN, prepare: |_| {} },
+    Flow { name: "recovery-dropped", user: BEN, prepare: |_| {} },
 ];
 
 fn stall(grant: &str) -> Rule {
@@ -85,7 +88,8 @@ impl Bench {
         };
         let (issuer, client_id) = (tenant.issuer(), tenant.client_id());
         let mut child = Watched::start(&["sign-in", flow.name, &issuer, &client_id, flow.user, timeout])?;
-        let mut watch = Watch { tenant, typed: Vec::new(), told: Vec::new() };
+        let is_recovery = flow.name.starts_with("recovery");
+        let mut watch = Watch { tenant, typed: Vec::new(), told: Vec::new(), is_recovery };
         let mut problems = Vec::new();
         let mut is_over = false;
         loop {
@@ -114,6 +118,10 @@ impl Bench {
                 }
                 News::Reached(place) if place == OVER => {
                     is_over = true;
+                    if watch.is_recovery {
+                        // Its token is given back; until then the server has not named it.
+                        watch.until("revoke", |_| true)?;
+                    }
                     watch.must_not_see(flow, OVER, &child, &watch.of_the_sign_in(), &mut problems)?;
                 }
                 News::Reached(place) if place == SIGNED_OUT => {
@@ -166,6 +174,7 @@ struct Watch {
     tenant: Tenant,
     typed: Vec<Needle>,
     told: Vec<String>,
+    is_recovery: bool,
 }
 
 impl Watch {
@@ -181,7 +190,10 @@ impl Watch {
     fn of_the_sign_in(&self) -> Vec<Needle> {
         let mut needles = self.typed.clone();
         for entry in &self.tenant.journal().0 {
-            for name in ["mfa_token", "oob_code"] {
+            // Of a recovery the access token too: it is no session's.
+            let names: &[&str] =
+                if self.is_recovery { &["mfa_token", "oob_code", "token"] } else { &["mfa_token", "oob_code"] };
+            for name in names.iter().copied() {
                 if let Some(value) = entry.param(name)
                     && needles.iter().all(|known| known.value() != value)
                 {
@@ -215,7 +227,8 @@ impl Watch {
                     add("refresh token", value);
                 }
             }
-            if let Some(token) = entry.header("authorization").and_then(|value| value.strip_prefix("Bearer ")) {
+            let token = entry.header("authorization").and_then(|value| value.split_once(' '));
+            if let Some((_, token)) = token {
                 add("access token", token);
             }
         }
@@ -263,17 +276,17 @@ impl Watch {
 
     /// The user looks at the push while the app asks for the answer.
     fn until_a_poll_was_answered(&self) -> Result<(), Failure> {
-        self.until(|entry| entry.param("oob_code").is_some() && entry.status.is_some())
+        self.until("token", |entry| entry.param("oob_code").is_some() && entry.status.is_some())
     }
 
     fn until_the_server_was_asked(&self) -> Result<(), Failure> {
-        self.until(|entry| entry.param("password").is_some())
+        self.until("token", |entry| entry.param("password").is_some())
     }
 
-    fn until(&self, is_it: fn(&Entry) -> bool) -> Result<(), Failure> {
+    fn until(&self, operation: &str, is_it: fn(&Entry) -> bool) -> Result<(), Failure> {
         let began = Instant::now();
         while began.elapsed() < Duration::from_secs(20) {
-            if self.tenant.journal().of("token").into_iter().any(is_it) {
+            if self.tenant.journal().of(operation).into_iter().any(is_it) {
                 return Ok(());
             }
             std::thread::yield_now();

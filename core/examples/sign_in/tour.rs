@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use directauth::env::{Environment, Transport};
-use directauth::{Client, Error, Factor, Remedy, ServerSignOut, Session, Step, Trust};
+use directauth::{Advice, Client, ClientBuilder, DPoP, Error, Factor, Remedy, ServerSignOut, Session, Step, Trust};
 use directauth_emulator::{Emulator, PushReaction, Tenant};
 use futures_util::future::join_all;
 
@@ -20,6 +20,7 @@ use crate::stop::Stop;
 use crate::{SCOPES, api, trouble, words};
 
 const ANA: &str = "ana@example.com";
+const BEN: &str = "ben@example.com";
 const CLEO: &str = "cleo@example.com";
 
 /// Plays it all.
@@ -40,6 +41,9 @@ pub(crate) async fn play(page: Page) -> Result<(), Stop> {
     sign_out(&mut tour, session).await?;
     wrong_password(&mut tour).await?;
     passkeys(&mut tour).await?;
+    forgotten_password(&mut tour).await?;
+    step_up(&mut tour).await?;
+    bound_tokens(&mut tour).await?;
     trouble::everything(&mut tour, &emulator).await?;
 
     page.line(&format!("\n{} steps, {} requests, {}.", tour.steps, tour.sent, since(start)));
@@ -193,6 +197,64 @@ async fn passkeys(tour: &mut Tour) -> Result<(), Stop> {
     Ok(())
 }
 
+async fn forgotten_password(tour: &mut Tour) -> Result<(), Stop> {
+    tour.page.title("9  A forgotten password");
+    let client = tour.client()?;
+    let step = client.recover(ANA).email().await?;
+    let Step::EnterCode(entry) = step else { return unexpected(&step) };
+    tour.tell("e-mail sent");
+    let code = tour.tenant.last_code(ANA).ok_or_else(no_code)?;
+    tour.page.emulator(&format!("e-mail to {ANA}: {code}"));
+    let step = entry.submit(code).await?;
+    let Step::ChooseFactor(choice) = step else { return unexpected(&step) };
+    tour.tell("code accepted, now a second factor");
+    tour.tenant.on_next_push(PushReaction::Approve { after_polls: 0 });
+    let step = choice.push().await?;
+    let Step::ApproveOnDevice(push) = step else { return unexpected(&step) };
+    tour.page.emulator("Ana taps the number on her phone");
+    let step = push.approved().await?;
+    let Step::ResetPassword(reset) = step else { return unexpected(&step) };
+    tour.tell("approved: she may set a new password");
+    tour.refused("a password that the server does not take", reset.set("short"), Remedy::AskAgain).await?;
+    let step = reset.set("a new password of hers").await?;
+    let Step::PasswordChanged = step else { return unexpected(&step) };
+    tour.tell("another one: the password is changed, nobody is signed in by that");
+    Ok(())
+}
+
+async fn step_up(tour: &mut Tour) -> Result<(), Stop> {
+    tour.page.title("10  An API wants more");
+    let client = tour.client()?;
+    let session = signed_in(client.sign_in(BEN).password("tr0ub4dor&3").await?)?;
+    tour.tell(&format!("signed in as {} with a password alone", words::name(&session)));
+    let used = session.authorize("GET", &tour.tenant.resource_url()).await?;
+    let wants = r#"Bearer error="insufficient_user_authentication", acr_values="urn:okta:loa:2fa:any""#;
+    let advice = session.advise(&used, 401, [("www-authenticate", wants)]).await?;
+    let Advice::StepUp(demand) = advice else { return unexpected(&advice) };
+    tour.tell("the API says 401: it wants two factors");
+    let step = session.step_up(&demand).password("tr0ub4dor&3").await?;
+    let Step::ChooseFactor(choice) = step else { return unexpected(&step) };
+    let code = tour.totp(BEN)?;
+    let same = signed_in(choice.otp(code).await?)?;
+    if same.id() != session.id() {
+        return Err(Stop::Failed("the step-up gave another session".to_owned()));
+    }
+    tour.tell("password and code: the same session, with tokens that say so");
+    Ok(())
+}
+
+async fn bound_tokens(tour: &mut Tour) -> Result<(), Stop> {
+    tour.page.title("11  Tokens that only this device can use (DPoP)");
+    let client = tour.builder().dpop(DPoP::Required).build()?;
+    let session = signed_in(client.sign_in(BEN).password("tr0ub4dor&3").await?)?;
+    tour.tell("signed in: the server asked for a nonce first, then bound the tokens to a key");
+    let url = tour.tenant.resource_url();
+    tour.api(&session, &url).await?;
+    session.refresh().await?;
+    tour.tell("refreshed by the same key; the nonce is known now");
+    Ok(())
+}
+
 /// What the scenes share, and the counts.
 pub(crate) struct Tour {
     pub(crate) page: Page,
@@ -214,8 +276,12 @@ impl Tour {
 
     /// A client as an app makes one. Each scene has its own, as if the app had just been started.
     fn client(&self) -> Result<Client, Stop> {
+        Ok(self.builder().build()?)
+    }
+
+    fn builder(&self) -> ClientBuilder {
         let builder = Client::builder(self.tenant.issuer(), self.tenant.client_id());
-        Ok(builder.scopes(SCOPES).environment(self.environment.clone()).build()?)
+        builder.scopes(SCOPES).environment(self.environment.clone())
     }
 
     /// Where web pages of the server come from.

@@ -14,7 +14,7 @@ use crate::tour::{Tour, unexpected};
 type Expected = fn(&Kind) -> bool;
 
 pub(crate) async fn everything(tour: &mut Tour, emulator: &Emulator) -> Result<(), Stop> {
-    tour.page.title("9  When things are wrong: what the app is told");
+    tour.page.title("12  When things are wrong: what the app is told");
     let (issuer, id) = (tour.tenant.issuer(), tour.tenant.client_id());
 
     let client = Client::builder(issuer.replace("https:", "http:"), &*id);

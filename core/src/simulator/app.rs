@@ -142,6 +142,7 @@ impl App {
     pub(super) async fn step_up(&self, session: &Session) -> Result<(), Error> {
         let demand = StepUpDemand::default();
         let (_, result) = self.timed("step_up", session.step_up(&demand).password("pw")).await;
+        self.device.lock().history.step_up_failed |= result.is_err();
         match result? {
             Step::SignedIn(same) if same.id() == session.id() => Ok(()),
             other => panic!("{other:?}"),

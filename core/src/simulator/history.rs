@@ -89,6 +89,8 @@ pub(super) struct History {
     sessions: BTreeMap<String, usize>,
     /// The grants that a session was of before a step-up.
     left: BTreeSet<usize>,
+    /// Whether a step-up was given up, so that what it brought is given back.
+    pub(super) step_up_failed: bool,
     /// Moments are numbered: much happens at the same time.
     moment: usize,
     signing_in: usize,
@@ -485,7 +487,8 @@ impl History {
         });
         // Of a session that was ended by what the store made up.
         let is_nobodys = self.has_lost_data() && holder.is_none();
-        let is_left = self.left.contains(&issue.grant) || is_nobodys;
+        let is_given_back = self.step_up_failed && !self.was_stored(issue.grant);
+        let is_left = self.left.contains(&issue.grant) || is_nobodys || is_given_back;
         let has_reason =
             !self.sign_outs_called.is_empty() || self.sign_ins_called > 1 || called_off || other || is_left;
         if !has_reason && !is_over {
