@@ -36,6 +36,10 @@ pub(crate) enum Plant {
     WrongDefault,
     /// What a new session replaces is left alone.
     ReplacesNothing,
+    /// The grant that a step-up leaves is left alone.
+    LeavesGrant,
+    /// It is revoked before the store holds what takes its place.
+    LeavesFirst,
     /// A record is written without a look at it.
     WritesBlindly,
     /// A lock that was lost is taken for held.

@@ -329,7 +329,12 @@ impl Engine {
         if !rules::is_revoked(self.context.config.profile, reason) {
             state.owed = Some(None);
         }
+        // Whoever ends it knows the newest tokens only.
+        let left = state.left.take();
         drop(state);
+        if let Some(token) = left {
+            self.give_up(token);
+        }
         self.audit(&self.id, AuditKind::SessionEnded { session_id: self.id.clone(), reason });
         true
     }

@@ -37,7 +37,7 @@ fn each_planted_defect_is_found() {
     use Plant::*;
     use Scenario as S;
     use Variant::{Lock, Oidc, Usual};
-    let plants: [(Plant, &str, Variant, Scenario); 21] = [
+    let plants: [(Plant, &str, Variant, Scenario); 23] = [
         (NoRetry, "1", Usual, S::Expired),
         (EndsOnAnyRefusal, "1", Usual, S::Expired),
         (ResumesOne, "1", Usual, S::NotDefaultInterrupted),
@@ -51,6 +51,8 @@ fn each_planted_defect_is_found() {
         (RevokesFirst, "6", Usual, S::SignOut),
         (ForgetsOwed, "6", Usual, S::SignOut),
         (DeletesBlindly, "6", Usual, S::SignOut),
+        (LeavesGrant, "6", Usual, S::StepUp),
+        (LeavesFirst, "6", Usual, S::StepUp),
         (WrongDefault, "7", Usual, S::Default),
         (ReplacesNothing, "7", Usual, S::SignIn),
         (WritesBlindly, "8", Usual, S::Expired),
@@ -213,6 +215,7 @@ fn no_pair_of_events_breaks_an_invariant() {
         (Variant::Usual, Scenario::SignIn),
         (Variant::Usual, Scenario::Default),
         (Variant::Usual, Scenario::HeldBack),
+        (Variant::Usual, Scenario::StepUp),
         (Variant::Usual, Scenario::Import),
         (Variant::Lock, Scenario::Expired),
         (Variant::Lock, Scenario::Default),

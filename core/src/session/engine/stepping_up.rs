@@ -138,7 +138,10 @@ impl Engine {
             {
                 let mut state = self.state();
                 state.held = None;
-                state.left = Some(owed_by(&old));
+                state.left = Some(owed_by(&old)).filter(|_| !planted!(LeavesGrant));
+            }
+            if planted!(LeavesFirst) {
+                self.give_up(owed_by(&old));
             }
             match self.persist(&mut exclusion).await {
                 Written::Stored => {}
@@ -147,14 +150,7 @@ impl Engine {
                     self.security(&id, SecurityEvent::NotPersisted);
                     self.rewrite_later();
                 }
-                Written::Ended(reason) => {
-                    // Whoever signed out in between knew the new tokens only.
-                    let left = self.state().left.take();
-                    if let Some(token) = left {
-                        self.give_up(token);
-                    }
-                    return refuse(tokens, Kind::SessionEnded { reason });
-                }
+                Written::Ended(reason) => return refuse(tokens, Kind::SessionEnded { reason }),
                 Written::Superseded => continue,
             }
             self.audit(&id, AuditKind::SessionSteppedUp { session_id: self.id.clone() });

@@ -10,10 +10,11 @@ use proptest::sample::subsequence;
 use super::*;
 use crate::config::{ClientId, Factor, Scopes};
 use crate::testing::properties;
+use crate::wire::passkey::Assertion;
 use crate::wire::requests::{self, Common};
 
 /// Every name of docs/protocol.md §1 that the library sends.
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 23] = [
     "grant_type",
     "username",
     "password",
@@ -31,6 +32,12 @@ const NAMES: [&str; 17] = [
     "token",
     "token_type_hint",
     "client_id",
+    "acr_values",
+    "intent",
+    "authenticatorData",
+    "clientDataJSON",
+    "signature",
+    "userHandle",
 ];
 
 /// Any text, with a liking for what a form has to escape, for what is long, and for what looks like an escape already.
@@ -108,11 +115,17 @@ proptest! {
             capabilities: Factor::ALL.to_vec(),
             is_direct: true,
             additional: Default::default(),
-            acr_values: None,
-            intent: None,
+            acr_values: second.then(|| "phr phrh".to_owned()),
+            intent: second.then_some(("intent", "recovery")),
         };
         let (id, mfa_token) = (&common.client_id, second.then_some(token.as_str()));
-        let requests: [(Body, &[(&str, &str)]); 8] = [
+        let assertion = Assertion {
+            authenticator_data: token.as_str().into(),
+            client_data: secret.as_str().into(),
+            signature: typed.as_str().into(),
+            user_handle: second.then(|| token.as_str().into()),
+        };
+        let requests: [(Body, &[(&str, &str)]); 11] = [
             (requests::password(&common, &typed, &secret), &[("username", &typed), ("password", &secret)]),
             (requests::otp(&common, &typed, &secret), &[("login_hint", &typed), ("otp", &secret)]),
             (requests::primary_authenticate(&common, &typed, Factor::Sms), &[("login_hint", &typed)]),
@@ -125,6 +138,12 @@ proptest! {
                     (if second { "mfa_token" } else { "oob_code" }, &token),
                 ],
             ),
+            (requests::primary_passkey(&common, Some(&typed), mfa_token), &[("login_hint", &typed)]),
+            (
+                requests::passkey(&common, &assertion, mfa_token),
+                &[("authenticatorData", &token), ("clientDataJSON", &secret), ("signature", &typed)],
+            ),
+            (requests::introspect(id, &token, "access_token"), &[("token", &token)]),
             (requests::mfa_otp(&common, &token, &secret), &[("mfa_token", &token), ("otp", &secret)]),
             (requests::refresh(id, &token, &typed, &[]), &[("refresh_token", &token)]),
             (requests::revoke(id, &token, "refresh_token"), &[("token", &token)]),
