@@ -176,16 +176,17 @@ impl Context {
         via: &dyn Conversation,
         url: &str,
         provided: Headers,
-        token: &Secret,
-        key: Option<&ProofKey>,
+        (token, key): (&Secret, Option<&ProofKey>),
         body: Body,
+        goes_on: impl Fn() -> bool,
     ) -> Result<Reply, Failure> {
         let (types, deadline) = ([new_password::ACCEPT, "application/json"], self.config.request_timeout);
         let spare = key.is_some().then(|| body.duplicate());
         let mut headers = provided;
         headers.extend(self.authorization("PUT", url, token, key).await.map_err(Failure::local)?.into_headers());
         let reply = self.send_body(via, Method::Put, url, headers, types, body, deadline).await?;
-        let (Some(spare), true) = (spare, self.wants_another_proof(url, &reply.response)) else { return Ok(reply) };
+        let again = self.wants_another_proof(url, &reply.response) && goes_on();
+        let (Some(spare), true) = (spare, again) else { return Ok(reply) };
         let mut headers = self.provided_headers(Method::Put, url).await;
         headers.extend(self.authorization("PUT", url, token, key).await.map_err(Failure::local)?.into_headers());
         Ok(self.send_body(via, Method::Put, url, headers, types, spare, deadline).await?)

@@ -399,6 +399,7 @@ impl Kind {
         match self {
             Self::RateLimited { .. } | Self::Network { .. } => true,
             Self::StorageUnavailable { reason } => reason.is_temporary(),
+            Self::KeyUnavailable { reason } => reason.is_temporary(),
             Self::Server { status, code } => {
                 *status >= 500
                     || code.as_ref().is_some_and(|c| matches!(c.as_str(), "server_error" | "temporarily_unavailable"))

@@ -19,7 +19,7 @@ use crate::config::{Assurance, DPoP, Factor, PasskeyStart, WiderScopes};
 use crate::context::{Abandoned, Context, Outcome, TokenPost, in_background, probe};
 use crate::discovery::Discovery;
 use crate::env::{BootInstant, Conversation, Method};
-use crate::error::{Code, Error, Kind, ResponseDefect, TokenCheck, Unsupported};
+use crate::error::{Code, ConfigurationProblem, Error, Kind, ResponseDefect, TokenCheck, Unsupported};
 use crate::jose::id_token::{IdTokenClaims, SKEW};
 use crate::jose::jwks::KeySet;
 use crate::proof::{self, ProofKey};
@@ -160,6 +160,9 @@ impl Transaction {
             context.report_oddity(Trail { id: &id, user: &username }, &failure);
             fail(failure.into_error(context.env.clock.wall()))
         })?;
+        if !metadata.takes_passwords {
+            return Err(fail(Kind::Configuration { what: ConfigurationProblem::Grant }.into()));
+        }
         let (key, owns_key) = Self::key(context, &id, &purpose, &metadata).await.map_err(|kind| fail(kind.into()))?;
         let transaction = Arc::new(Self {
             common: Common {
@@ -681,7 +684,9 @@ impl Transaction {
             let recovered = transaction.recovered().as_ref().map(recovered);
             let (token, key) = recovered.ok_or_else(|| Failure::local(Kind::Expired))?;
             let via = &*transaction.conversation;
-            let mut reply = context.put_password(via, &url, provided, &token, key.as_deref(), body).await?;
+            let goes_on = || !transaction.cancellation.is_cancelled() && !abandoned.is_abandoned();
+            let proven = (&token, key.as_deref());
+            let mut reply = context.put_password(via, &url, provided, proven, body, goes_on).await?;
             reply.private.add(&transaction.username);
             new_password::read(&reply).map_err(|failure| failure.waiting(context.waits()))?;
             transaction.end();
@@ -796,6 +801,8 @@ impl Transaction {
             return Err(refuse(Kind::TokenRejected { check }, Some(session::newest(&tokens))));
         }
         let proof_key = self.take_key(tokens.is_bound);
+        // Should no session come of it. That of a session that is stepped up is its own.
+        let spare_key = proof_key.as_ref().filter(|_| self.owns_key).map(ProofKey::duplicate);
         // The connection saw the secrets; it is gone before the app hears of the session.
         self.end();
         self.conversation.close().await;
@@ -809,6 +816,7 @@ impl Transaction {
                 return match session.take(new, commit).await {
                     Ok(()) => Ok(Step::SignedIn(session.clone())),
                     Err(NotStepped { tokens, kind }) => {
+                        context.forget_key(spare_key);
                         if kind == Kind::Cancelled {
                             context.auditor.security(self.trail(), SecurityEvent::LateTokensRevoked);
                         }
@@ -833,9 +841,13 @@ impl Transaction {
             Established::Session(session) => Ok(Step::SignedIn(session)),
             Established::NotWanted(tokens) => {
                 context.auditor.security(self.trail(), SecurityEvent::LateTokensRevoked);
+                context.forget_key(spare_key);
                 Err(refuse(Kind::Cancelled, Some(session::newest(&tokens))))
             }
-            Established::Failed(tokens, kind) => Err(refuse(kind, Some(session::newest(&tokens)))),
+            Established::Failed(tokens, kind) => {
+                context.forget_key(spare_key);
+                Err(refuse(kind, Some(session::newest(&tokens))))
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::accounts::{handle, open};
 use super::engine::Engine;
 use super::establish::{Established, NewSession, establish, prepare};
-use super::presenting::{self, Presented, is_lost, present};
+use super::presenting::{self, First, Presented, is_lost, present};
 use super::reading::{is_ours, survey};
 use super::record::{Record, TokenHash, hash};
 use super::{Session, give_back, newest, queue};
@@ -16,7 +16,7 @@ use crate::discovery::Discovery;
 use crate::env::Method;
 use crate::error::{Code, Error, Kind, StoreProblem, TokenCheck};
 use crate::gate::Exclusion;
-use crate::proof;
+use crate::proof::{self, ProofKey};
 use crate::secret::Secret;
 use crate::validation::{self, Occasion};
 use crate::wire::answer::{Failure, Why};
@@ -27,11 +27,24 @@ pub(crate) async fn import(context: &Arc<Context>, token: Secret) -> Result<Sess
     queue::first_use(context);
     let id = context.random_id().ok_or(Kind::Internal)?;
     let (importing, transaction) = (Arc::clone(context), id.clone());
-    let done = context.detached(move |_| async move { take_over(&importing, &transaction, token).await });
+    let done = context.detached(move |_| async move {
+        let mut made = None;
+        let taken = take_over(&importing, &transaction, token, &mut made).await;
+        if taken.is_err() {
+            // No session came of it, so its key is nobody's.
+            importing.forget_key(made);
+        }
+        taken
+    });
     done.await.unwrap_or_else(|| Err(Kind::Internal.into())).map_err(|error| error.with_transaction_id(&id))
 }
 
-async fn take_over(context: &Arc<Context>, id: &Code, token: Secret) -> Result<Session, Error> {
+async fn take_over(
+    context: &Arc<Context>,
+    id: &Code,
+    token: Secret,
+    made: &mut Option<ProofKey>,
+) -> Result<Session, Error> {
     let trail = Trail { id, user: "" };
     let fail = |failure: Failure| {
         context.report_oddity(trail, &failure);
@@ -69,19 +82,20 @@ async fn take_over(context: &Arc<Context>, id: &Code, token: Secret) -> Result<S
         true => Some(context.new_proof_key(id).await?),
         false => None,
     };
+    *made = key.as_ref().map(ProofKey::duplicate);
     let sent = context.now();
     context.auditor.record(trail, AuditKind::AttemptStarted { attempt: Attempt::Refresh });
     // No scope: what was granted once (RFC 6749 §6).
     let form = Presented { metadata: &metadata, token: &token, scope: "", own: None, key: key.as_ref() };
     let mut retries = 0;
-    let mut answer = present(context, trail, &form, provided, None).await;
+    let mut answer = present(context, trail, &form, First { provided, proof: None }, &excluded).await;
     if is_lost(&answer) {
         let provided = context.provided_headers(Method::Post, url).await;
         // Who has lost the lock does not know who else has sent it, and what was rotated since.
         let is_in_time = context.env.clock.boot().since(sent.boot) < context.timing().window;
         if is_in_time && excluded.is_whole() {
             retries = 1;
-            answer = present(context, trail, &form, provided, None).await;
+            answer = present(context, trail, &form, First { provided, proof: None }, &excluded).await;
         }
     }
     let outcome = presenting::outcome(&answer);
@@ -94,6 +108,9 @@ async fn take_over(context: &Arc<Context>, id: &Code, token: Secret) -> Result<S
         context.auditor.security(trail, SecurityEvent::NotBound);
     }
     let proof_key = key.filter(|_| tokens.is_bound);
+    if proof_key.is_none() {
+        context.forget_key(made.take());
+    }
     let tokens = TokenAnswer { refresh_token: tokens.refresh_token.or(Some(token)), ..tokens };
     let occasion = Occasion {
         metadata: &metadata,

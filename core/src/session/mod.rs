@@ -253,6 +253,10 @@ impl Session {
     /// Whether it lives, and this process may give it other tokens.
     pub(crate) fn may_step_up(&self) -> Result<(), Error> {
         self.engine.alive()?;
+        if self.engine.record().subject.is_none() {
+            // Nobody could tell whether it is the same user.
+            return Err(Kind::Configuration { what: ConfigurationProblem::AcrValues }.into());
+        }
         let what = Unsupported::StepUpHere;
         if self.engine.may_step_up() { Ok(()) } else { Err(Kind::Unsupported { what }.into()) }
     }

@@ -5,6 +5,7 @@ use super::is_in_use;
 use crate::audit::{SecurityEvent, Trail};
 use crate::context::{Context, Headers, Outcome, TokenPost};
 use crate::error::{Kind, TokenCheck};
+use crate::gate::Exclusion;
 use crate::proof::{Proof, ProofKey};
 use crate::secret::Secret;
 use crate::wire::answer::{Failure, Leg, Reply, Why};
@@ -24,6 +25,12 @@ pub(super) struct Presented<'a> {
     pub(super) key: Option<&'a ProofKey>,
 }
 
+/// What only the first send of it has.
+pub(super) struct First {
+    pub(super) provided: Headers,
+    pub(super) proof: Option<Proof>,
+}
+
 pub(super) type Answer = Result<(TokenAnswer, Reply), Failure>;
 
 /// Sends it once. What came and cannot be used is a lost answer.
@@ -31,8 +38,8 @@ pub(super) async fn present(
     context: &Context,
     trail: Trail<'_>,
     presented: &Presented<'_>,
-    provided: Headers,
-    made: Option<Proof>,
+    First { provided, proof }: First,
+    exclusion: &Exclusion,
 ) -> Answer {
     let via = context.env.transport.background();
     // EXPOSE: written into the request body, which wipes itself after its one send.
@@ -45,8 +52,9 @@ pub(super) async fn present(
     let url = presented.metadata.token_endpoint.as_str();
     let (key, deadline) = (presented.key, context.timing().answer);
     let post = TokenPost { via: &*via, url, leg: Leg::Refresh, key, deadline };
-    let goes_on = || presented.own.is_none_or(|own| own.alive().is_ok());
-    let reply = context.post_token(post, provided, body, made, goes_on).await;
+    // Who has lost the lock does not know who else has sent it meanwhile.
+    let goes_on = || exclusion.is_whole() && presented.own.is_none_or(|own| own.alive().is_ok());
+    let reply = context.post_token(post, provided, body, proof, goes_on).await;
     let mut reply = reply.map_err(Failure::lost_if_unusable)?;
     reply.private.add(trail.user);
     let answer = context.read(&reply, Leg::Refresh).map_err(Failure::lost_if_unusable);

@@ -189,8 +189,10 @@ pub(super) async fn remove(
     held: impl Send + 'static,
 ) -> Result<(), StoreProblem> {
     let key = Record::key(id);
+    let mut proof_key = None;
     match reading::record(context, &key).await {
-        Ok(Some(record)) => {
+        Ok(Some(mut record)) => {
+            proof_key = record.proof_key.take();
             let (token, kind) = record.set.newest();
             let is_unknown = match unknown {
                 Unknown::Anything => true,
@@ -205,7 +207,10 @@ pub(super) async fn remove(
         Err(problem) if problem.is_temporary() => return Err(problem),
         Err(_) => {}
     }
-    context.delete_and_check(&key, held).await
+    context.delete_and_check(&key, held).await?;
+    // Its process may have died before it came to that.
+    context.forget_key(proof_key);
+    Ok(())
 }
 
 /// Works one entry.

@@ -16,6 +16,8 @@ use crate::error::{ConfigurationProblem, IssuerProblem};
 pub(crate) struct Metadata {
     pub(crate) issuer: String,
     pub(crate) token_endpoint: Url,
+    /// Whether a password may be sent; a session that is there is refreshed all the same.
+    pub(crate) takes_passwords: bool,
     /// Only where there is direct authentication.
     pub(crate) direct: Option<DirectEndpoints>,
     pub(crate) jwks_uri: Url,
@@ -64,14 +66,12 @@ pub(crate) fn parse_metadata(
         }),
         Profile::Oidc => None,
     };
-    // What Okta lists says nothing of direct authentication (protocol.md §1.0). Another server that does not list the grant is
-    // sent no password; one that lists none has the default, which is without it (OpenID Connect Discovery §3).
     let grants = strings(document, "grant_types_supported").unwrap_or_default();
-    if profile == Profile::Oidc && !grants.iter().any(|grant| grant == "password") {
-        return Err(ConfigurationProblem::Grant);
-    }
     Ok(Metadata {
         issuer: issuer.to_owned(),
+        // What Okta lists says nothing of direct authentication (protocol.md §1.0). Of another server it does, and one that lists
+        // nothing has the default, which is without the password (OpenID Connect Discovery §3).
+        takes_passwords: profile == Profile::Okta || grants.iter().any(|grant| grant == "password"),
         direct,
         token_endpoint,
         jwks_uri: required("jwks_uri")?,

@@ -9,7 +9,7 @@ use super::held::HeldBack;
 use super::writing::{Committed, Written};
 use crate::audit::{Attempt, AuditKind, SecurityEvent, Trail};
 use crate::config::{Assurance, WiderScopes};
-use crate::context::{Headers, ServerTime, storage};
+use crate::context::{ServerTime, storage};
 use crate::discovery::Discovery;
 use crate::env::{BootInstant, Method};
 use crate::error::{Code, EndReason, Error, Kind, NetworkProblem, StoreProblem, TokenCheck};
@@ -20,7 +20,7 @@ use crate::proof::{Proof, ProofKey};
 use crate::secret::Secret;
 use crate::session::accounts::tell_all;
 use crate::session::ending::{self, newest};
-use crate::session::presenting::{self, Answer, Presented, is_lost, present};
+use crate::session::presenting::{self, Answer, First, Presented, is_lost, present};
 use crate::session::record::{Life, Mark, Record, Rotation, TokenSet, hash};
 use crate::session::rules::{self, Freshness, MaySend, Now};
 use crate::validation::{self, Occasion};
@@ -96,7 +96,7 @@ impl Engine {
         self.audit(id, AuditKind::AttemptStarted { attempt: Attempt::Refresh });
         let key = presented.proof_key.as_ref();
         let form = Presented { metadata: &metadata, token, scope: &presented.scope, own: Some(self), key };
-        let sent = self.send(id, &mut exclusion, &form, may_send, (provided, proof)).await;
+        let sent = self.send(id, &mut exclusion, &form, may_send, First { provided, proof }).await;
         let trail = Trail { id, user: &presented.username };
         let outcome = presenting::outcome(&sent.answer);
         self.context.attempt_finished(trail, Attempt::Refresh, began.boot, outcome, sent.retries);
@@ -223,12 +223,12 @@ impl Engine {
         exclusion: &mut Exclusion,
         form: &Presented<'_>,
         may_send: MaySend,
-        (provided, proof): (Headers, Option<Proof>),
+        first: First,
     ) -> Sent {
         let began = self.context.env.clock.boot();
         let record = self.record();
         let trail = Trail { id, user: &record.username };
-        let first = present(&self.context, trail, form, provided, proof).await;
+        let first = present(&self.context, trail, form, first, exclusion).await;
         let unknown = is_lost(&first);
         let window = self.context.timing().window;
         let is_late = || self.context.env.clock.boot().since(began) >= window || self.alive().is_err();
@@ -250,7 +250,8 @@ impl Engine {
             return Sent { answer: first, unknown, retries: 0 };
         }
         self.state().retried = Some(hash(form.token));
-        Sent { answer: present(&self.context, trail, form, provided, None).await, unknown, retries: 1 }
+        let again = First { provided, proof: None };
+        Sent { answer: present(&self.context, trail, form, again, exclusion).await, unknown, retries: 1 }
     }
 
     /// 5 and 6: the answer belongs to a session that is still the same, or is given back. Nothing is fetched before the new

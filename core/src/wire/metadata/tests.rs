@@ -206,9 +206,8 @@ fn another_provider_needs_no_endpoints_of_direct_authentication_and_has_to_list_
     let metadata = read(&document).unwrap();
     assert!(metadata.direct.is_none());
     assert_eq!(metadata.introspection.unwrap().path(), "/oauth2/default/v1/introspect");
-    assert_eq!(
-        read(&with("grant_types_supported", vec!["authorization_code"])).unwrap_err(),
-        ConfigurationProblem::Grant
-    );
-    assert_eq!(read(&without("grant_types_supported")).unwrap_err(), ConfigurationProblem::Grant);
+    assert!(metadata.takes_passwords);
+    assert!(!read(&with("grant_types_supported", vec!["authorization_code"])).unwrap().takes_passwords);
+    assert!(!read(&without("grant_types_supported")).unwrap().takes_passwords);
+    assert!(read_for(ISSUER, &without("grant_types_supported")).unwrap().takes_passwords, "Okta's list says nothing");
 }
