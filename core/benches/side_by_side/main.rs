@@ -90,12 +90,22 @@ fn requests(report: &mut Report, server: &Server) {
     let warm = server.take_requests();
     ours::refresh(&session);
     let refresh = server.take_requests();
+    let bound = ours::sign_in(&ours::bound_client(server));
+    let bound_cold = server.take_requests();
+    ours::refresh(&bound);
+    let bound_refresh = server.take_requests();
     bare::cold_sign_in(server);
     let bare_cold = server.take_requests();
     let row = |name, ours: u32, baseline: u32, target| Row::count(name, "requests", ours, baseline, target);
     report.add(row("cold password sign-in", cold, bare_cold, Some(3)));
     report.add(row("password sign-in after warm_up", warm, 1, Some(1)));
     report.add(row("refresh in a running process", refresh, 1, Some(1)));
+    report.add(row("cold password sign-in, bound to a key", bound_cold, bare_cold, Some(4)));
+    report.add(row("refresh, bound to a key", bound_refresh, 1, Some(1)));
+    // What a key in software costs with each request to an API.
+    let bearer = ours::sign_in(&ours::idle_client(server));
+    let headers = alternate(200, || (), |()| ours::authorize(&bound), || (), |()| ours::authorize(&bearer));
+    report.add(Row::time("headers for one request: a proof, beside a bearer token", headers, None));
 }
 
 fn wall_time(report: &mut Report, server: &Server, round_trip: &str, times: usize) {

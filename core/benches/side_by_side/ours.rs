@@ -1,6 +1,6 @@
 //! The library's side.
 
-use directauth::{Client, Session, Step, Trust};
+use directauth::{Client, DPoP, Session, Step, Trust};
 use futures_executor::block_on;
 use futures_util::future::join_all;
 
@@ -13,6 +13,24 @@ pub(crate) fn idle_client(server: &Server) -> Client {
         .trust(Trust::Custom(vec![server.authority.clone()]))
         .build()
         .expect("a valid configuration")
+}
+
+/// With tokens that are bound to a key.
+pub(crate) fn bound_client(server: &Server) -> Client {
+    Client::builder(server.issuer.clone(), server.client_id.clone())
+        .scopes(["openid", "profile", "offline_access"])
+        .trust(Trust::Custom(vec![server.authority.clone()]))
+        .dpop(DPoP::Required)
+        .build()
+        .expect("a valid configuration")
+}
+
+pub(crate) fn authorize(session: &Session) {
+    block_on(session.authorize("GET", &issuer_of(session))).expect("authorized");
+}
+
+fn issuer_of(session: &Session) -> String {
+    session.claims().and_then(|claims| claims.text("iss").map(str::to_owned)).expect("an issuer")
 }
 
 pub(crate) fn warm_client(server: &Server) -> Client {
