@@ -197,7 +197,7 @@ async fn run(desk: &mut Desk) {
         }
     })
     .await;
-    desk.case("DPoP: sign-in, userinfo, refresh, restored", async |desk| {
+    desk.case("DPoP: sign-in, refresh, restored, sign-out", async |desk| {
         let folder = desk.folder.join("bound");
         let client = desk.client(&folder, desk.option("bound-client"), DPoP::Required)?;
         let session = desk.sign_in(&client).await?;
@@ -210,6 +210,10 @@ async fn run(desk: &mut Desk) {
         let session = next.restore().await?.ok_or("nobody is signed in")?;
         session.refresh().await?;
         let claims = session.user_info().await?;
+        let done = session.sign_out().await?;
+        if done.server != ServerSignOut::Revoked {
+            return Err(format!("{done:?}").into());
+        }
         Ok(format!("bound, of {}", claims.subject()))
     })
     .await;

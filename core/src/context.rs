@@ -177,18 +177,30 @@ impl Context {
         url: &str,
         provided: Headers,
         (token, key): (&Secret, Option<&ProofKey>),
-        body: Body,
+        mut body: Body,
         goes_on: impl Fn() -> bool,
     ) -> Result<Reply, Failure> {
+        // EXPOSE: copied into a list that wipes itself, to be masked in what the server says.
+        body.hide(token.expose());
+        let began = self.env.clock.boot();
+        let cancelled = || Failure::local(Kind::Cancelled);
         let (types, deadline) = ([new_password::ACCEPT, "application/json"], self.config.request_timeout);
         let spare = key.is_some().then(|| body.duplicate());
         let mut headers = provided;
         headers.extend(self.authorization("PUT", url, token, key).await.map_err(Failure::local)?.into_headers());
+        // A key of the platform may have asked the user.
+        if !goes_on() {
+            return Err(cancelled());
+        }
         let reply = self.send_body(via, Method::Put, url, headers, types, body, deadline).await?;
         let again = self.wants_another_proof(url, &reply.response) && goes_on();
         let (Some(spare), true) = (spare, again) else { return Ok(reply) };
         let mut headers = self.provided_headers(Method::Put, url).await;
         headers.extend(self.authorization("PUT", url, token, key).await.map_err(Failure::local)?.into_headers());
+        let deadline = deadline.saturating_sub(self.env.clock.boot().since(began));
+        if deadline < LEAST_DEADLINE || !goes_on() {
+            return Ok(reply);
+        }
         Ok(self.send_body(via, Method::Put, url, headers, types, spare, deadline).await?)
     }
 
@@ -246,9 +258,9 @@ impl Context {
         let request =
             HttpRequest { method, url: url.to_owned(), headers, body: Some(body), max_response: MAX_ANSWER, deadline };
         let reply = self.send(via, request, private, true).await?;
-        self.nonces().heard(reply.response.header("dpop-nonce"));
-        if let Some(date) = reply.response.header("date").and_then(parse_http_date) {
-            *self.server_clock.lock().unwrap_or_else(PoisonError::into_inner) = Some((self.env.clock.boot(), date));
+        // A PUT goes to an API, whose nonces are its own.
+        if method == Method::Post {
+            self.nonces().heard(reply.response.header("dpop-nonce"));
         }
         Ok(reply)
     }
@@ -262,30 +274,32 @@ impl Context {
         provided: Headers,
         body: Body,
         made: Option<Proof>,
-        goes_on: impl Fn() -> bool,
+        goes_on: impl Fn() -> Result<(), Kind>,
     ) -> Result<Reply, Failure> {
         let TokenPost { via, url, leg, key, deadline } = post;
         let Some(key) = key else {
             return self.post_with(via, url, provided, body, deadline).await.map_err(Failure::from);
         };
-        let began = self.env.clock.boot();
         // What may have to be sent once more wipes itself too.
         let spare = body.duplicate();
         let proof = match made {
             Some(proof) => proof,
             None => self.prove_to_server(key, url).await.map_err(Failure::local)?,
         };
+        // A key of the platform takes its time.
+        goes_on().map_err(Failure::local)?;
+        let began = self.env.clock.boot();
         let carried = proof.nonce.clone();
         let reply = self.post_with(via, url, with_proof(provided, proof), body, deadline).await?;
         let came = reply.response.header("dpop-nonce");
         let again = answer::refusal(&reply).is_some_and(|error| may_send_again(leg, &error, carried.as_deref(), came));
-        let deadline = deadline.saturating_sub(self.env.clock.boot().since(began));
-        if !again || deadline < LEAST_DEADLINE || !goes_on() {
+        if !again || goes_on().is_err() {
             return Ok(reply);
         }
         let provided = self.provided_headers(Method::Post, url).await;
         let proof = self.prove_to_server(key, url).await.map_err(Failure::local)?;
-        if !goes_on() {
+        let deadline = deadline.saturating_sub(self.env.clock.boot().since(began));
+        if deadline < LEAST_DEADLINE || goes_on().is_err() {
             return Ok(reply);
         }
         self.post_with(via, url, with_proof(provided, proof), spare, deadline).await.map_err(Failure::from)
@@ -295,6 +309,14 @@ impl Context {
     pub(crate) async fn prove_to_server(&self, key: &ProofKey, url: &str) -> Result<Proof, Kind> {
         let nonce = self.nonces().server().map(str::to_owned);
         self.prove(key, For { method: "POST", url, nonce, access_token: None }).await
+    }
+
+    /// What an earlier run of the app has kept, if this one has heard none yet.
+    pub(crate) fn seed_nonce(&self, kept: Option<&str>) {
+        let mut nonces = self.nonces();
+        if nonces.server().is_none() {
+            nonces.heard(kept);
+        }
     }
 
     pub(crate) fn nonces(&self) -> MutexGuard<'_, Nonces> {
@@ -347,6 +369,10 @@ impl Context {
     ) -> Result<Reply, TransportError> {
         let response = via.send(request).await?;
         let now = self.env.clock.boot();
+        // All that is sent from here goes to the issuer. A copy of an earlier answer says nothing of the time.
+        if let (Some(date), None) = (response.header("date").and_then(parse_http_date), response.header("age")) {
+            *self.server_clock.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, date));
+        }
         self.standing().heard(response.status, &RateHeaders::of(&response), counted, now);
         Ok(Reply { response, private })
     }

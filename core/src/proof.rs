@@ -119,17 +119,30 @@ const PREFIX: &str = "dpop.";
 
 impl Context {
     /// A new key for a sign-in: the platform's if it has any, otherwise one in software.
-    pub(crate) async fn new_proof_key(&self, id: &Code) -> Result<ProofKey, Kind> {
+    pub(crate) async fn new_proof_key(self: &Arc<Self>, id: &Code) -> Result<ProofKey, Kind> {
         if self.signer.is_some() {
             let name = format!("{PREFIX}{id}");
+            // Whoever asked may have gone away, or not have waited so long: then it is nobody's.
+            let (wanted, is_wanted) = oneshot::channel::<()>();
             let create = |signer: Arc<dyn SigningKey>, name: String| -> BoxFuture<'static, _> {
-                Box::pin(async move { signer.create(&name).await })
+                Box::pin(async move {
+                    let made = signer.create(&name).await;
+                    if wanted.is_canceled() {
+                        let _ = signer.delete(&name).await;
+                    }
+                    made
+                })
             };
-            match self.of_platform(name.clone(), create).await {
+            let made = self.of_platform(name.clone(), create).await;
+            drop(is_wanted);
+            match made {
                 Err(KeyProblem::Unsupported) => {}
                 Err(reason) => return Err(Kind::KeyUnavailable { reason }),
                 Ok(public) => {
-                    let public = PublicKey::parse(&public).ok_or(unsuitable())?;
+                    let Some(public) = PublicKey::parse(&public) else {
+                        self.forget_key(Some(ProofKey::Platform { name, thumbprint: Thumbprint::default() }));
+                        return Err(unsuitable());
+                    };
                     return Ok(ProofKey::Platform { name, thumbprint: public.thumbprint() });
                 }
             }

@@ -138,7 +138,12 @@ impl UsePasskey {
 
 /// Whether the server surely has not looked at the assertion.
 fn is_unused(why: &Why) -> bool {
-    matches!(why, Why::RateLimited(_) | Why::NoAnswer { maybe_acted: false, .. } | Why::Fatal(Kind::Cancelled))
+    matches!(
+        why,
+        Why::RateLimited(_)
+            | Why::NoAnswer { maybe_acted: false, .. }
+            | Why::Fatal(Kind::Cancelled | Kind::KeyUnavailable { .. })
+    )
 }
 
 impl fmt::Debug for UsePasskey {

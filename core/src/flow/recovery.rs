@@ -1,6 +1,7 @@
 //! A forgotten password: another factor opens the way to a new one. protocol.md §2.6, rows 326–335.
 
 use core::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
@@ -128,11 +129,12 @@ pub(super) fn scopes() -> Result<Scopes, Kind> {
 pub struct ResetPassword {
     transaction: Arc<Transaction>,
     expires_at: SystemTime,
+    is_done: AtomicBool,
 }
 
 impl ResetPassword {
     pub(super) fn new(transaction: &Arc<Transaction>, expires_at: SystemTime) -> Self {
-        Self { transaction: Arc::clone(transaction), expires_at }
+        Self { transaction: Arc::clone(transaction), expires_at, is_done: AtomicBool::new(false) }
     }
 
     /// Until when the password can be set, on the device's wall clock.
@@ -152,7 +154,10 @@ impl ResetPassword {
     /// [`Kind::Cancelled`], [`Kind::Busy`] (under way, or done already).
     pub async fn set(&self, new_password: impl Into<Secret>) -> Result<Step, Error> {
         let (transaction, password) = (&self.transaction, new_password.into());
-        let turn = transaction.turn()?;
+        let turn = transaction.turn().map_err(|error| {
+            let is_over = transaction.is_over() && !self.is_done.load(Ordering::SeqCst);
+            if is_over && error.kind() == &Kind::Busy { transaction.error(Kind::Expired) } else { error }
+        })?;
         if !input::is_password(&password) {
             return Err(transaction.error(Kind::Rejected));
         }
@@ -160,7 +165,10 @@ impl ResetPassword {
         let body = new_password::body(password.expose());
         drop(password);
         match transaction.put_password(&turn, body).await {
-            Ok(()) => Ok(Step::PasswordChanged),
+            Ok(()) => {
+                self.is_done.store(true, Ordering::SeqCst);
+                Ok(Step::PasswordChanged)
+            }
             Err(failure) => {
                 if matches!(failure.why, Why::Expired | Why::Denied(_)) {
                     transaction.end();

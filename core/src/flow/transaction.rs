@@ -143,7 +143,7 @@ impl Transaction {
             Purpose::StepUp(session) => {
                 session.may_step_up().map_err(fail)?;
                 probe(context, &id).await.map_err(|kind| fail(kind.into()))?;
-                (context.config.scopes.clone(), None, Before::default())
+                (session.scopes_for_more(), None, Before::default())
             }
             // Nothing of it is stored.
             Purpose::Recovery => {
@@ -227,13 +227,11 @@ impl Transaction {
     }
 
     /// The key goes with the tokens that are bound to it; without them it is nobody's.
-    fn take_key(&self, is_bound: bool) -> Option<ProofKey> {
-        let key = self.key.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        if is_bound {
-            return Some(key.duplicate());
+    fn take_key(&self, is_bound: bool) {
+        let key = self.key.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let (Some(key), false) = (key, is_bound) {
+            self.drop_key(&key);
         }
-        self.drop_key(&key);
-        None
     }
 
     fn drop_key(&self, key: &ProofKey) {
@@ -252,6 +250,11 @@ impl Transaction {
     /// Stops it, unless a request is under way whose answer is not known yet: then `false`.
     pub(super) fn stop_unless_on_the_wire(&self) -> bool {
         self.cancellation.cancel_if(|| !self.on_the_wire.load(Ordering::SeqCst))
+    }
+
+    /// Whether nothing can be done with it any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.finished.load(Ordering::SeqCst)
     }
 
     /// The right to act, if nobody else has it and the sign-in is not over.
@@ -292,7 +295,7 @@ impl Transaction {
             let answer = context.read(&reply, leg);
             let answer = if key.is_some() { answer.map_err(|failure| failure.with_proof(leg))? } else { answer? };
             let request_id = said::request_id(&reply.response, &reply.private).filter(|id| !carries(&answer, id));
-            Ok((transaction.accept(answer, reply, sent, &abandoned).await?, request_id))
+            Ok((transaction.accept(answer, reply, sent, &abandoned, key).await?, request_id))
         })
         .await
     }
@@ -663,7 +666,10 @@ impl Transaction {
             return Err(Failure::local(Kind::Cancelled));
         }
         let post = TokenPost { via: &*self.conversation, url, leg, key, deadline };
-        let goes_on = || !self.cancellation.is_cancelled() && !abandoned.is_abandoned();
+        let goes_on = || {
+            let is_gone = self.cancellation.is_cancelled() || abandoned.is_abandoned();
+            if is_gone { Err(Kind::Cancelled) } else { Ok(()) }
+        };
         let mut reply = self.context.post_token(post, provided, body, made, goes_on).await?;
         // Also where this request did not carry it: the server knows whom it talks about.
         reply.private.add(&self.username);
@@ -697,12 +703,12 @@ impl Transaction {
     }
 
     /// Keeps the access token of a recovery, for as long as it lives and a user may need.
-    fn recovered_by(self: &Arc<Self>, tokens: TokenAnswer) -> ResetPassword {
+    fn recovered_by(self: &Arc<Self>, tokens: TokenAnswer, key: Option<Arc<ProofKey>>) -> ResetPassword {
         let lifetime = Duration::from_secs(u64::try_from(tokens.lifetime_secs).unwrap_or_default());
         let life = lifetime.min(RECOVERY_LIFE);
         let expires_at = self.context.env.clock.wall().plus(life).to_system_time();
         let owed = session::newest(&tokens);
-        let key = self.shown_key().filter(|_| tokens.is_bound);
+        let key = key.filter(|_| tokens.is_bound);
         *self.recovered() = Some(Recovered { access_token: tokens.access_token, key, owed });
         self.second_factor().take();
         self.prompts().codes.clear();
@@ -721,6 +727,7 @@ impl Transaction {
         reply: Reply,
         sent: Now,
         abandoned: &Abandoned,
+        key: Option<Arc<ProofKey>>,
     ) -> Result<Step, Failure> {
         let context = &self.context;
         let (said, status) = (said::said(&reply.response, None, &reply.private), Some(reply.response.status));
@@ -739,7 +746,7 @@ impl Transaction {
             self.end();
             Failure { why: Why::Fatal(kind), said: said.clone(), status }
         };
-        let has_shown_key = self.shown_key().is_some();
+        let has_shown_key = key.is_some();
         let tokens = match parse_tokens(&mut answer, has_shown_key) {
             Ok(tokens) => tokens,
             Err(kind) => return Err(refuse(kind, salvage(&mut answer))),
@@ -774,7 +781,7 @@ impl Transaction {
                 context.auditor.security(self.trail(), SecurityEvent::LateTokensRevoked);
                 return Err(refuse(Kind::Cancelled, Some(session::newest(&tokens))));
             }
-            return Ok(Step::ResetPassword(self.recovered_by(tokens)));
+            return Ok(Step::ResetPassword(self.recovered_by(tokens, key)));
         }
         if server.ahead.abs() > SKEW {
             context.auditor.security(self.trail(), SecurityEvent::ClockOffset { seconds: server.ahead });
@@ -800,7 +807,8 @@ impl Transaction {
             let check = TokenCheck::Subject;
             return Err(refuse(Kind::TokenRejected { check }, Some(session::newest(&tokens))));
         }
-        let proof_key = self.take_key(tokens.is_bound);
+        let proof_key = key.filter(|_| tokens.is_bound).map(|key| key.duplicate());
+        self.take_key(tokens.is_bound);
         // Should no session come of it. That of a session that is stepped up is its own.
         let spare_key = proof_key.as_ref().filter(|_| self.owns_key).map(ProofKey::duplicate);
         // The connection saw the secrets; it is gone before the app hears of the session.
@@ -820,7 +828,7 @@ impl Transaction {
                         if kind == Kind::Cancelled {
                             context.auditor.security(self.trail(), SecurityEvent::LateTokensRevoked);
                         }
-                        Err(refuse(kind, Some(session::newest(&tokens))))
+                        Err(refuse(kind, tokens.map(|tokens| session::newest(&tokens))))
                     }
                 };
             }
@@ -867,10 +875,6 @@ impl Transaction {
         if let Some(recovered) = self.recovered().take() {
             session::revoke_once(&self.context, self.trail(), recovered.owed);
         }
-        let key = self.key.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(key) = key {
-            self.drop_key(&key);
-        }
         self.sign_ins.leave(self);
         // A request that is on the wire ends first; nothing new is taken.
         drop(self.conversation.close());
@@ -883,7 +887,7 @@ impl Transaction {
 
 impl Drop for Transaction {
     fn drop(&mut self) {
-        // Of a sign-in that was refused and left alone.
+        // Not before: a request that is on its way may still bring tokens that are bound to it.
         if let Some(key) = self.key.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
             self.drop_key(&key);
         }

@@ -55,7 +55,7 @@ enum Verdict {
 struct Facts<'a> {
     /// The claims of the newest ID token.
     claims: Option<&'a IdTokenClaims>,
-    /// By the device's wall clock, which may be wrong, in seconds.
+    /// By the server's clock as far as it is known, in seconds.
     now: i64,
     /// Since the tokens came, which is certain.
     since: i64,
@@ -124,7 +124,10 @@ fn is_met(classes: &[String], age: Option<u64>, facts: &Facts<'_>) -> bool {
     let is_recent = age.is_none_or(|age| {
         let age = i64::try_from(age).unwrap_or(i64::MAX);
         let is_new = |time| claims.issued_at.saturating_sub(time).saturating_add(facts.since) <= JUST_NOW;
-        claims.auth_time.is_some_and(|time| is_new(time) || facts.now.saturating_sub(time) <= age)
+        // Whatever the device's clock says, so much has passed since.
+        let passed = |time| claims.issued_at.saturating_sub(time).saturating_add(facts.since);
+        let old = |time: i64| facts.now.saturating_sub(time).max(passed(time));
+        claims.auth_time.is_some_and(|time| is_new(time) || old(time) <= age)
     });
     has_class && is_recent
 }
@@ -197,7 +200,7 @@ impl Session {
         let since = rules::elapsed(Now { wall: life.sent_wall, boot: life.sent_boot }, self.context.now());
         let facts = Facts {
             claims: snapshot.claims.as_deref(),
-            now: self.context.env.clock.wall().as_secs(),
+            now: self.context.server_now(),
             since: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
             is_current: self.engine.serves(used.used()),
             is_mute: fields.is_empty(),

@@ -69,6 +69,8 @@ pub(super) async fn sign_out(context: &Arc<Context>, engine: &Arc<Engine>) -> Re
 async fn note(engine: &Arc<Engine>, reason: EndReason) -> Noted {
     let tombstone = engine.bury(reason).await;
     let entry = tombstone.is_ok() && engine.owe().await;
+    // Not before the tombstone: the store may still have the session with one of these.
+    engine.give_up_left();
     Noted { tombstone, entry }
 }
 
@@ -103,8 +105,10 @@ async fn finish(
     if server == ServerSignOut::Pending || removed.is_err() {
         queue::work_later(context);
     }
-    // No request needs it any more: revocations carry no proof.
-    context.forget_key(engine.record().proof_key.as_ref().map(ProofKey::duplicate));
+    // No request needs it any more: revocations carry no proof. But a session that may be found again does.
+    if noted.tombstone.is_ok() || removed.is_ok() {
+        context.forget_key(engine.record().proof_key.as_ref().map(ProofKey::duplicate));
+    }
     (server, removed)
 }
 
@@ -135,6 +139,7 @@ pub(super) async fn end_all(
             }
         }
         engine.end(reason);
+        engine.give_up_left();
         let noted = Noted { entry: tombstone.is_ok() && engine.owe().await, tombstone };
         let background = Arc::clone(context);
         in_background(&context.env, async move {

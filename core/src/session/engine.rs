@@ -93,8 +93,8 @@ struct State {
     retried: Option<TokenHash>,
     /// The access token of a refresh that a resource server's refusal caused: one for each refused token (row 277).
     renewed: Option<TokenHash>,
-    /// The newest token of the grant that a step-up has left, to be revoked once the store holds what took its place.
-    left: Option<(Secret, TokenKind)>,
+    /// The newest tokens of the grants that step-ups have left, to be revoked once the store holds what took their place.
+    left: Vec<(Secret, TokenKind)>,
 }
 
 /// What a session holds at one moment.
@@ -135,7 +135,7 @@ impl Engine {
             refused_write: None,
             retried: None,
             renewed: None,
-            left: None,
+            left: Vec::new(),
         };
         Arc::new(Self {
             context: Arc::clone(context),
@@ -329,12 +329,7 @@ impl Engine {
         if !rules::is_revoked(self.context.config.profile, reason) {
             state.owed = Some(None);
         }
-        // Whoever ends it knows the newest tokens only.
-        let left = state.left.take();
         drop(state);
-        if let Some(token) = left {
-            self.give_up(token);
-        }
         self.audit(&self.id, AuditKind::SessionEnded { session_id: self.id.clone(), reason });
         true
     }

@@ -48,6 +48,7 @@ pub(crate) async fn prepare(context: &Arc<Context>, id: &Code) -> Result<Before,
     match survey(context).await {
         Ok(found) => {
             let all = || found.records.iter().chain(&found.replaced);
+            all().for_each(|record| context.seed_nonce(record.nonce.as_deref()));
             let ids = all().map(|record| record.id.clone()).chain(found.unreadable.iter().map(|(id, _)| id.clone()));
             Ok(Before { ids: ids.collect(), counter: all().map(|record| record.use_counter).max() })
         }

@@ -68,34 +68,44 @@ async fn take_over(
     let openid = context.config.scopes.contains("openid");
     let (metadata, keys) = Discovery::both(context, &via, openid).await.map_err(fail)?;
     let url = metadata.token_endpoint.as_str();
+    // The app's own code and a key of the platform take their time, and nobody else waits for that.
     let provided = context.provided_headers(Method::Post, url).await;
-    let lock = Exclusion::acquire(context.gate.as_ref(), context.timing().lock).await;
-    let excluded = lock.map_err(|_| storage(StoreProblem::Transient))?;
-    // Another process may have been quicker.
-    if let (true, Some(session)) = (context.gate.is_some(), known(context, &hash).await?) {
-        return Ok(session);
-    }
-    if !excluded.is_whole() {
-        return Err(storage(StoreProblem::Transient).into());
-    }
     let key = match proof::is_shown(context.config.dpop, &metadata)? {
         true => Some(context.new_proof_key(id).await?),
         false => None,
     };
     *made = key.as_ref().map(ProofKey::duplicate);
+    let proof = match &key {
+        Some(key) => Some(context.prove_to_server(key, url).await?),
+        None => None,
+    };
+    let lock = Exclusion::acquire(context.gate.as_ref(), context.timing().lock).await;
+    let excluded = lock.map_err(|_| storage(StoreProblem::Transient))?;
+    // Another process may have been quicker.
+    if let (true, Some(session)) = (context.gate.is_some(), known(context, &hash).await?) {
+        context.forget_key(made.take());
+        return Ok(session);
+    }
+    if !excluded.is_whole() {
+        return Err(storage(StoreProblem::Transient).into());
+    }
     let sent = context.now();
     context.auditor.record(trail, AuditKind::AttemptStarted { attempt: Attempt::Refresh });
     // No scope: what was granted once (RFC 6749 §6).
     let form = Presented { metadata: &metadata, token: &token, scope: "", own: None, key: key.as_ref() };
     let mut retries = 0;
-    let mut answer = present(context, trail, &form, First { provided, proof: None }, &excluded).await;
+    let mut answer = present(context, trail, &form, First { provided, proof, since: sent.boot }, &excluded).await;
     if is_lost(&answer) {
         let provided = context.provided_headers(Method::Post, url).await;
+        let proof = match &key {
+            Some(key) => context.prove_to_server(key, url).await.ok(),
+            None => None,
+        };
         // Who has lost the lock does not know who else has sent it, and what was rotated since.
         let is_in_time = context.env.clock.boot().since(sent.boot) < context.timing().window;
         if is_in_time && excluded.is_whole() {
             retries = 1;
-            answer = present(context, trail, &form, First { provided, proof: None }, &excluded).await;
+            answer = present(context, trail, &form, First { provided, proof, since: sent.boot }, &excluded).await;
         }
     }
     let outcome = presenting::outcome(&answer);

@@ -43,7 +43,7 @@ pub use state::{State, States};
 pub(crate) use state::{Ticket, Watch};
 
 use crate::audit::Trail;
-use crate::config::Accounts;
+use crate::config::{Accounts, Scopes};
 use crate::context::{Authorization, Context};
 use crate::discovery::Discovery;
 use crate::env::Conversation;
@@ -253,12 +253,22 @@ impl Session {
     /// Whether it lives, and this process may give it other tokens.
     pub(crate) fn may_step_up(&self) -> Result<(), Error> {
         self.engine.alive()?;
-        if self.engine.record().subject.is_none() {
+        let record = self.engine.record();
+        // Known to the server's last run of the app.
+        self.context.seed_nonce(record.nonce.as_deref());
+        if record.subject.is_none() || !self.context.config.scopes.contains("openid") {
             // Nobody could tell whether it is the same user.
             return Err(Kind::Configuration { what: ConfigurationProblem::AcrValues }.into());
         }
         let what = Unsupported::StepUpHere;
         if self.engine.may_step_up() { Ok(()) } else { Err(Kind::Unsupported { what }.into()) }
+    }
+
+    /// The scopes of a step-up: the client's, and what the session has besides.
+    pub(crate) fn scopes_for_more(&self) -> Scopes {
+        let (configured, granted) = (&self.context.config.scopes, self.granted_scopes());
+        let all = configured.as_str().split(' ').map(str::to_owned).chain(granted);
+        Scopes::parse(all).unwrap_or_else(|_| configured.clone())
     }
 
     /// Whether an ID token speaks of this session's user.

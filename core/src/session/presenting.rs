@@ -4,7 +4,8 @@ use super::engine::Engine;
 use super::is_in_use;
 use crate::audit::{SecurityEvent, Trail};
 use crate::context::{Context, Headers, Outcome, TokenPost};
-use crate::error::{Kind, TokenCheck};
+use crate::env::BootInstant;
+use crate::error::{Kind, NetworkProblem, TokenCheck};
 use crate::gate::Exclusion;
 use crate::proof::{Proof, ProofKey};
 use crate::secret::Secret;
@@ -25,10 +26,12 @@ pub(super) struct Presented<'a> {
     pub(super) key: Option<&'a ProofKey>,
 }
 
-/// What only the first send of it has.
+/// What one send of it has of its own.
 pub(super) struct First {
     pub(super) provided: Headers,
     pub(super) proof: Option<Proof>,
+    /// When it was sent for the first time, or is about to be: it is not sent later than the window after that.
+    pub(super) since: BootInstant,
 }
 
 pub(super) type Answer = Result<(TokenAnswer, Reply), Failure>;
@@ -38,7 +41,7 @@ pub(super) async fn present(
     context: &Context,
     trail: Trail<'_>,
     presented: &Presented<'_>,
-    First { provided, proof }: First,
+    First { provided, proof, since }: First,
     exclusion: &Exclusion,
 ) -> Answer {
     let via = context.env.transport.background();
@@ -53,7 +56,13 @@ pub(super) async fn present(
     let (key, deadline) = (presented.key, context.timing().answer);
     let post = TokenPost { via: &*via, url, leg: Leg::Refresh, key, deadline };
     // Who has lost the lock does not know who else has sent it meanwhile.
-    let goes_on = || exclusion.is_whole() && presented.own.is_none_or(|own| own.alive().is_ok());
+    let clock = &context.env.clock;
+    let goes_on = || {
+        let is_in_time = clock.boot().since(since) < context.timing().window;
+        let is_alive = presented.own.is_none_or(|own| own.alive().is_ok());
+        let interrupted = Kind::Network { kind: NetworkProblem::Interrupted, maybe_sent: false };
+        if exclusion.is_whole() && is_alive && is_in_time { Ok(()) } else { Err(interrupted) }
+    };
     let reply = context.post_token(post, provided, body, proof, goes_on).await;
     let mut reply = reply.map_err(Failure::lost_if_unusable)?;
     reply.private.add(trail.user);

@@ -10,10 +10,10 @@ use super::history::{Facts, History};
 use super::server::{Did, ISSUER, Manner, Server, json_answer};
 use super::world::{Pid, Process, World, lock};
 use crate::Client;
-use crate::config::{Accounts, Profile, RefreshPolicy};
+use crate::config::{Accounts, DPoP, Profile, RefreshPolicy};
 use crate::env::{
-    Blob, BoxFuture, Clock, Conversation, CrossProcessLock, Environment, HttpRequest, HttpResponse, LockProblem,
-    SessionTable, Spawner, StorageKey, TokenStore, Transport, TransportError, TransportProblem,
+    Blob, BoxFuture, Clock, Conversation, CrossProcessLock, Environment, HeaderValue, HttpRequest, HttpResponse,
+    LockProblem, SessionTable, Spawner, StorageKey, TokenStore, Transport, TransportError, TransportProblem,
 };
 use crate::error::{NetworkProblem, StoreProblem};
 
@@ -107,7 +107,8 @@ impl Device {
             .refresh_policy(policy)
             .shared_store(true)
             .environment(environment);
-        let builder = if self.setup.lock { builder.cross_process_lock(seat) } else { builder };
+        // With tokens that are bound to a key in software.
+        let builder = if self.setup.lock { builder.cross_process_lock(seat).dpop(DPoP::Required) } else { builder };
         builder.build().unwrap()
     }
 
@@ -527,7 +528,13 @@ fn copy(request: &HttpRequest) -> HttpRequest {
     HttpRequest {
         method: request.method,
         url: request.url.clone(),
-        headers: Vec::new(),
+        // Whether it shows a key; nothing else of them matters here.
+        headers: request
+            .headers
+            .iter()
+            .filter(|(name, _)| name == "dpop")
+            .map(|(name, _)| (name.clone(), HeaderValue::Plain("")))
+            .collect(),
         body: request.body.clone(),
         max_response: request.max_response,
         deadline: request.deadline,

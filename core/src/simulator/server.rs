@@ -95,6 +95,8 @@ pub(super) struct Server {
     asked: String,
     /// When the second key is published.
     new_key_from: Option<Duration>,
+    /// Whether the request at hand shows a key.
+    shows_key: bool,
 }
 
 /// A special answer to a refresh that the server acts on.
@@ -135,6 +137,7 @@ impl Server {
             elsewhere: None,
             asked: String::new(),
             new_key_from: None,
+            shows_key: false,
         }
     }
 
@@ -149,6 +152,7 @@ impl Server {
     }
 
     pub(super) fn answer(&mut self, request: &HttpRequest, now: Duration) -> (HttpResponse, Did) {
+        self.shows_key = request.headers.iter().any(|(name, _)| name == "dpop");
         let (mut answer, did) = self.act(request, now, wall(now));
         answer.headers.push(date(now));
         (answer, did)
@@ -254,7 +258,8 @@ impl Server {
         let grant = &mut self.grants[issue.grant];
         grant.access.insert(issue.number, now + Duration::from_secs(life));
         let access = issue.token("at");
-        let mut answer = json!({ "token_type": "Bearer", "access_token": access, "expires_in": life });
+        let token_type = if self.shows_key { "DPoP" } else { "Bearer" };
+        let mut answer = json!({ "token_type": token_type, "access_token": access, "expires_in": life });
         let current = Issue { number: grant.current, ..issue };
         if special != Some(Special::NoToken) {
             answer["refresh_token"] = current.token("rt").into();

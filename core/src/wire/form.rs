@@ -78,6 +78,11 @@ impl Body {
         Self { body, private }
     }
 
+    /// What is sent beside it and must not show in the answer either.
+    pub(crate) fn hide(&mut self, value: &str) {
+        self.private.add(value);
+    }
+
     /// The same once more, for the one answer after which it may be sent again (`proof`).
     pub(crate) fn duplicate(&self) -> Self {
         Self { body: Zeroizing::new(self.body.to_vec()), private: self.private.duplicate() }

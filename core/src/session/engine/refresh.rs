@@ -9,7 +9,7 @@ use super::held::HeldBack;
 use super::writing::{Committed, Written};
 use crate::audit::{Attempt, AuditKind, SecurityEvent, Trail};
 use crate::config::{Assurance, WiderScopes};
-use crate::context::{ServerTime, storage};
+use crate::context::{Headers, ServerTime, storage};
 use crate::discovery::Discovery;
 use crate::env::{BootInstant, Method};
 use crate::error::{Code, EndReason, Error, Kind, NetworkProblem, StoreProblem, TokenCheck};
@@ -80,9 +80,7 @@ impl Engine {
         // The app's own code may take its time too.
         let provided = self.context.provided_headers(Method::Post, metadata.token_endpoint.as_str()).await;
         // A key of the platform may ask the user: before anything is marked or sent.
-        if let Some(nonce) = presented.nonce.as_deref().filter(|_| self.context.nonces().server().is_none()) {
-            self.context.nonces().heard(Some(nonce));
-        }
+        self.context.seed_nonce(presented.nonce.as_deref());
         let proof = match &presented.proof_key {
             Some(key) => Some(self.prove(id, key, metadata.token_endpoint.as_str()).await?),
             None => None,
@@ -96,7 +94,7 @@ impl Engine {
         self.audit(id, AuditKind::AttemptStarted { attempt: Attempt::Refresh });
         let key = presented.proof_key.as_ref();
         let form = Presented { metadata: &metadata, token, scope: &presented.scope, own: Some(self), key };
-        let sent = self.send(id, &mut exclusion, &form, may_send, First { provided, proof }).await;
+        let sent = self.send(id, &mut exclusion, &form, may_send, (provided, proof)).await;
         let trail = Trail { id, user: &presented.username };
         let outcome = presenting::outcome(&sent.answer);
         self.context.attempt_finished(trail, Attempt::Refresh, began.boot, outcome, sent.retries);
@@ -223,9 +221,10 @@ impl Engine {
         exclusion: &mut Exclusion,
         form: &Presented<'_>,
         may_send: MaySend,
-        first: First,
+        (provided, proof): (Headers, Option<Proof>),
     ) -> Sent {
         let began = self.context.env.clock.boot();
+        let first = First { provided, proof, since: began };
         let record = self.record();
         let trail = Trail { id, user: &record.username };
         let first = present(&self.context, trail, form, first, exclusion).await;
@@ -237,6 +236,14 @@ impl Engine {
         }
         let url = form.metadata.token_endpoint.as_str();
         let provided = self.context.provided_headers(Method::Post, url).await;
+        // Before the last look: a key of the platform may take its time.
+        let proof = match form.key {
+            None => None,
+            Some(key) => match self.prove(id, key, url).await {
+                Ok(proof) => Some(proof),
+                Err(_) => return Sent { answer: first, unknown, retries: 0 },
+            },
+        };
         // Another process may have refreshed while the lock was lost.
         let renewed = exclusion.renew(self.context.timing().lock).await;
         let is_old = match renewed {
@@ -250,7 +257,7 @@ impl Engine {
             return Sent { answer: first, unknown, retries: 0 };
         }
         self.state().retried = Some(hash(form.token));
-        let again = First { provided, proof: None };
+        let again = First { provided, proof, since: began };
         Sent { answer: present(&self.context, trail, form, again, exclusion).await, unknown, retries: 1 }
     }
 
@@ -463,8 +470,10 @@ impl Engine {
         let reason = if surely_unused { EndReason::RefreshTokenRefused } else { EndReason::RefreshInterrupted };
         self.end(reason);
         tell_all(&self.context);
-        let _ = self.delete(exclusion.keep()).await;
-        self.context.forget_key(presented.proof_key.as_ref().map(ProofKey::duplicate));
+        if self.delete(exclusion.keep()).await.is_ok() {
+            self.context.forget_key(presented.proof_key.as_ref().map(ProofKey::duplicate));
+        }
+        self.give_up_left();
         Err(Error::from(Kind::SessionEnded { reason }).with(said))
     }
 

@@ -12,11 +12,11 @@ use crate::audit::{AuditKind, SecurityEvent};
 use crate::config::RefreshPolicy;
 use crate::context::storage;
 use crate::env::BoxFuture;
-use crate::error::{Code, EndReason, Error, Kind, NetworkProblem};
+use crate::error::{Code, EndReason, Error, Kind, NetworkProblem, TokenCheck};
 use crate::jose::id_token::IdTokenClaims;
 use crate::proof::ProofKey;
 use crate::secret::Secret;
-use crate::session::ending;
+use crate::session::ending::{self, newest};
 use crate::session::record::{Life, Record, Rotation, TokenSet};
 use crate::session::rules::{self, Now};
 use crate::wire::tokens::{TokenAnswer, TokenKind};
@@ -36,8 +36,8 @@ pub(crate) struct SteppedUp {
 
 /// Why they did not: they are to be given back.
 pub(crate) struct NotStepped {
-    /// On the heap, to keep results small.
-    pub(crate) tokens: Box<TokenAnswer>,
+    /// On the heap, to keep results small; nothing if nobody knows what became of them.
+    pub(crate) tokens: Option<Box<TokenAnswer>>,
     pub(crate) kind: Kind,
 }
 
@@ -64,7 +64,7 @@ impl Engine {
                 match &*running {
                     Some((_, other)) => other.clone(),
                     None if !commit() => {
-                        return Err(NotStepped { tokens: Box::new(new.tokens), kind: Kind::Cancelled });
+                        return Err(NotStepped { tokens: Some(Box::new(new.tokens)), kind: Kind::Cancelled });
                     }
                     None => {
                         let (number, task) = self.stepping_up(new, answer);
@@ -77,7 +77,7 @@ impl Engine {
         };
         let _ = task.await;
         // Without an answer the task panicked.
-        answered.await.unwrap_or(Ok(()))
+        answered.await.unwrap_or(Err(NotStepped { tokens: None, kind: Kind::Internal }))
     }
 
     fn stepping_up(
@@ -112,7 +112,7 @@ impl Engine {
 
     async fn replace_set(self: &Arc<Self>, new: SteppedUp) -> Result<(), NotStepped> {
         let SteppedUp { tokens, claims, sent, transaction_id: id, requested, proof_key } = new;
-        let refuse = |tokens, kind| Err(NotStepped { tokens: Box::new(tokens), kind });
+        let refuse = |tokens, kind| Err(NotStepped { tokens: Some(Box::new(tokens)), kind });
         let mut exclusion = match self.exclude().await {
             Ok(exclusion) => exclusion,
             Err(problem) => return refuse(tokens, storage(problem)),
@@ -126,6 +126,14 @@ impl Engine {
                 Err(error) => return refuse(tokens, error.kind().clone()),
             }
             let old = self.record();
+            if old.set.refresh_token.is_some() && tokens.refresh_token.is_none() {
+                // The session would end with its access token.
+                return refuse(tokens, Kind::TokenRejected { check: TokenCheck::RefreshToken });
+            }
+            if old.proof_key.is_some() && proof_key.is_none() {
+                // Another process has bound it meanwhile.
+                return refuse(tokens, Kind::TokenRejected { check: TokenCheck::Unbound });
+            }
             match self.commit(old.refresh_hash(), |record| Record {
                 proof_key: proof_key.as_ref().map(ProofKey::duplicate),
                 nonce: self.newest_nonce(),
@@ -138,7 +146,11 @@ impl Engine {
             {
                 let mut state = self.state();
                 state.held = None;
-                state.left = Some(owed_by(&old)).filter(|_| !planted!(LeavesGrant));
+                // A server may answer with the token that the session has.
+                let is_same = old.set.newest().0.expose() == newest(&tokens).0.expose();
+                if !is_same && !planted!(LeavesGrant) {
+                    state.left.push(owed_by(&old));
+                }
             }
             if planted!(LeavesFirst) {
                 self.give_up(owed_by(&old));
@@ -160,6 +172,11 @@ impl Engine {
     }
 
     /// The grant of the old tokens is revoked, where that does not end the new one too.
+    pub(crate) fn give_up_left(&self) {
+        let left = core::mem::take(&mut self.state().left);
+        left.into_iter().for_each(|token| self.give_up(token));
+    }
+
     pub(super) fn give_up(&self, token: (Secret, TokenKind)) {
         if rules::is_revoked(self.context.config.profile, EndReason::Replaced) {
             ending::give_back(&self.context, self.trail().as_trail(), token);
@@ -186,7 +203,6 @@ fn stepped_up(old: &Record, tokens: &TokenAnswer, claims: &IdTokenClaims, sent: 
         subject: Some(claims.subject.clone()),
         rotation: Rotation::Unknown,
         mark: None,
-        imported: None,
         ..old.duplicate()
     }
 }

@@ -151,6 +151,21 @@ impl Engine {
         {
             state.seen = Some(Seen::of(found));
         }
+        if let (Stored::Newer, Found::Record(found)) = (verdict, &found)
+            && !state.left.is_empty()
+        {
+            // The user has shown more since, and the store has not heard of it: what another process has refreshed meanwhile is
+            // of a grant that is left too.
+            let (token, kind) = found.set.newest();
+            state.left.push((token.duplicate(), kind));
+            state.seen = Some(Seen::of(found));
+            let generation = found.generation.max(state.record.generation).saturating_add(1);
+            state.record = Arc::new(Record { generation, writer: self.writer, ..state.record.duplicate() });
+            state.persisted = false;
+            drop(state);
+            self.rewrite_later();
+            return Stored::Stale;
+        }
         match (verdict, found) {
             (Stored::Newer | Stored::Marked, Found::Record(found)) => {
                 state.seen = Some(Seen::of(&found));
@@ -163,7 +178,6 @@ impl Engine {
                     state.serving = Arc::clone(&state.record);
                     state.held = None;
                     state.keeping = None;
-                    state.left = None;
                 }
                 drop(state);
                 if !persisted {
@@ -182,6 +196,7 @@ impl Engine {
                     if is_alone && !planted!(DropsReceived) {
                         self.settle(reason);
                     }
+                    self.give_up_left();
                 }
             }
             _ => {}
@@ -287,14 +302,12 @@ impl Engine {
                 let mut state = self.state();
                 let is_newest = (state.record.generation, state.record.writer) == (record.generation, record.writer);
                 state.persisted = is_newest;
-                let mut left = None;
                 if is_newest {
                     state.keeping = None;
-                    left = state.left.take();
                 }
                 drop(state);
-                if let Some(token) = left {
-                    self.give_up(token);
+                if is_newest {
+                    self.give_up_left();
                 }
                 Discovery::keep(&self.context);
                 Written::Stored
