@@ -171,12 +171,13 @@ impl Engine {
         refuse(tokens, Kind::Network { kind: NetworkProblem::Interrupted, maybe_sent: false })
     }
 
-    /// The grant of the old tokens is revoked, where that does not end the new one too.
+    /// What step-ups left behind is revoked.
     pub(crate) fn give_up_left(&self) {
         let left = core::mem::take(&mut self.state().left);
         left.into_iter().for_each(|token| self.give_up(token));
     }
 
+    /// The grant of the old tokens is revoked, where that does not end the new one too.
     pub(super) fn give_up(&self, token: (Secret, TokenKind)) {
         if rules::is_revoked(self.context.config.profile, EndReason::Replaced) {
             ending::give_back(&self.context, self.trail().as_trail(), token);
