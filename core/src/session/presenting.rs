@@ -57,8 +57,10 @@ pub(super) async fn present(
     let post = TokenPost { via: &*via, url, leg: Leg::Refresh, key, deadline };
     // Who has lost the lock does not know who else has sent it meanwhile.
     let clock = &context.env.clock;
+    // Without a window a refused proof still has its second, within the one send's deadline.
+    let limit = context.timing().window.max(deadline);
     let goes_on = || {
-        let is_in_time = clock.boot().since(since) < context.timing().window;
+        let is_in_time = clock.boot().since(since) < limit;
         let is_alive = presented.own.is_none_or(|own| own.alive().is_ok());
         let interrupted = Kind::Network { kind: NetworkProblem::Interrupted, maybe_sent: false };
         if exclusion.is_whole() && is_alive && is_in_time { Ok(()) } else { Err(interrupted) }
