@@ -300,8 +300,8 @@ impl ClientBuilder {
 
     /// Whether tokens are bound to a key (RFC 9449); [`DPoP::Off`] if not called. Sessions keep what they were made with.
     ///
-    /// With it, a server that wants a nonce in the proof costs one request more where none is known yet; what the user typed is
-    /// then sent twice, since such a server asks before it looks (protocol.md §3, Q4).
+    /// With it, a server that wants a nonce in the proof costs one request more where none is known yet or the known one
+    /// has expired; what the user typed is then sent twice, since such a server asks before it looks (protocol.md §3, Q4).
     pub fn dpop(mut self, dpop: DPoP) -> Self {
         self.dpop = dpop;
         self

@@ -70,7 +70,7 @@ pub(crate) struct Context {
     /// Counted by its clones: the calls of them that are under way.
     pub(crate) key_calls: Arc<()>,
     pub(crate) nonces: Mutex<Nonces>,
-    /// The server's clock as its last answer to a form showed it: when that came, and seconds since 1970.
+    /// The server's clock as its last answer showed it: when that came, and seconds since 1970.
     pub(crate) server_clock: Mutex<Option<(BootInstant, i64)>>,
 }
 
@@ -104,9 +104,11 @@ pub(crate) struct TokenPost<'a> {
     pub(crate) via: &'a dyn Conversation,
     pub(crate) url: &'a str,
     pub(crate) leg: Leg,
-    pub(crate) key: Option<&'a ProofKey>,
     pub(crate) deadline: Duration,
 }
+
+/// A key, and the proof by it for one send: made before, for a key of the platform may ask the user.
+pub(crate) type Proven<'a> = (&'a ProofKey, Proof);
 
 /// Less time is not enough for one more request.
 const LEAST_DEADLINE: Duration = Duration::from_secs(1);
@@ -182,16 +184,15 @@ impl Context {
     ) -> Result<Reply, Failure> {
         // EXPOSE: copied into a list that wipes itself, to be masked in what the server says.
         body.hide(token.expose());
-        let began = self.env.clock.boot();
-        let cancelled = || Failure::local(Kind::Cancelled);
         let (types, deadline) = ([new_password::ACCEPT, "application/json"], self.config.request_timeout);
         let spare = key.is_some().then(|| body.duplicate());
         let mut headers = provided;
         headers.extend(self.authorization("PUT", url, token, key).await.map_err(Failure::local)?.into_headers());
         // A key of the platform may have asked the user.
         if !goes_on() {
-            return Err(cancelled());
+            return Err(Failure::local(Kind::Cancelled));
         }
+        let began = self.env.clock.boot();
         let reply = self.send_body(via, Method::Put, url, headers, types, body, deadline).await?;
         let again = self.wants_another_proof(url, &reply.response) && goes_on();
         let (Some(spare), true) = (spare, again) else { return Ok(reply) };
@@ -265,28 +266,22 @@ impl Context {
         Ok(reply)
     }
 
-    /// Posts a form to the token endpoint, with a proof by `key` if there is one, made before if one is given. A server that
-    /// wants another nonce, or does not like the proof of what no user has typed, is sent the same form once more, within the
-    /// same time limit, if the caller still wants it.
+    /// Posts a form to the token endpoint, with a proof if one is given. A server that wants another nonce, or does not like the
+    /// proof of what no user has typed, is sent the same form once more, within the same time limit, if the caller still wants it.
     pub(crate) async fn post_token(
         &self,
         post: TokenPost<'_>,
         provided: Headers,
         body: Body,
-        made: Option<Proof>,
+        proven: Option<Proven<'_>>,
         goes_on: impl Fn() -> Result<(), Kind>,
     ) -> Result<Reply, Failure> {
-        let TokenPost { via, url, leg, key, deadline } = post;
-        let Some(key) = key else {
+        let TokenPost { via, url, leg, deadline } = post;
+        let Some((key, proof)) = proven else {
             return self.post_with(via, url, provided, body, deadline).await.map_err(Failure::from);
         };
         // What may have to be sent once more wipes itself too.
         let spare = body.duplicate();
-        let proof = match made {
-            Some(proof) => proof,
-            None => self.prove_to_server(key, url).await.map_err(Failure::local)?,
-        };
-        // A key of the platform takes its time.
         goes_on().map_err(Failure::local)?;
         let began = self.env.clock.boot();
         let carried = proof.nonce.clone();
@@ -298,6 +293,7 @@ impl Context {
         }
         let provided = self.provided_headers(Method::Post, url).await;
         let proof = self.prove_to_server(key, url).await.map_err(Failure::local)?;
+        // A key of the platform takes its time.
         let deadline = deadline.saturating_sub(self.env.clock.boot().since(began));
         if deadline < LEAST_DEADLINE || goes_on().is_err() {
             return Ok(reply);
@@ -306,9 +302,17 @@ impl Context {
     }
 
     /// A proof for the token endpoint.
-    pub(crate) async fn prove_to_server(&self, key: &ProofKey, url: &str) -> Result<Proof, Kind> {
+    async fn prove_to_server(&self, key: &ProofKey, url: &str) -> Result<Proof, Kind> {
         let nonce = self.nonces().server().map(str::to_owned);
         self.prove(key, For { method: "POST", url, nonce, access_token: None }).await
+    }
+
+    /// The same if there is a key.
+    pub(crate) async fn prove_if<'a>(&self, key: Option<&'a ProofKey>, url: &str) -> Result<Option<Proven<'a>>, Kind> {
+        match key {
+            Some(key) => Ok(Some((key, self.prove_to_server(key, url).await?))),
+            None => Ok(None),
+        }
     }
 
     /// What an earlier run of the app has kept, if this one has heard none yet.

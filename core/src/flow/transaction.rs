@@ -252,6 +252,11 @@ impl Transaction {
         self.cancellation.cancel_if(|| !self.on_the_wire.load(Ordering::SeqCst))
     }
 
+    /// Whether nobody has cancelled it, and whoever asked is still there.
+    fn is_wanted(&self, abandoned: &Abandoned) -> bool {
+        !self.cancellation.is_cancelled() && !abandoned.is_abandoned()
+    }
+
     /// Whether nothing can be done with it any more.
     pub(super) fn is_over(&self) -> bool {
         self.finished.load(Ordering::SeqCst)
@@ -585,7 +590,7 @@ impl Transaction {
             self.context.auditor.record(self.trail(), AuditKind::AttemptStarted { attempt });
         }
         // A cancelled or dropped sign-in sends nothing new.
-        let gone = self.cancellation.is_cancelled() || abandoned.is_abandoned();
+        let gone = !self.is_wanted(abandoned);
         let result = if gone { Err(Failure::local(Kind::Cancelled)) } else { work.await };
         self.on_the_wire.store(false, Ordering::SeqCst);
         if let Attempt::Password | Attempt::Otp = attempt {
@@ -656,21 +661,15 @@ impl Transaction {
         self.on_the_wire.store(asks_nobody, Ordering::SeqCst);
         let provided = self.context.provided_headers(Method::Post, url).await;
         // A key of the platform may ask the user.
-        let made = match key {
-            Some(key) => Some(self.context.prove_to_server(key, url).await.map_err(Failure::local)?),
-            None => None,
-        };
+        let proven = self.context.prove_if(key, url).await.map_err(Failure::local)?;
         // Both may have taken their time: a sign-in that was cancelled or dropped meanwhile sends nothing.
         let goes_on = self.cancellation.unless_cancelled(|| self.on_the_wire.store(true, Ordering::SeqCst));
         if !goes_on || abandoned.is_abandoned() {
             return Err(Failure::local(Kind::Cancelled));
         }
-        let post = TokenPost { via: &*self.conversation, url, leg, key, deadline };
-        let goes_on = || {
-            let is_gone = self.cancellation.is_cancelled() || abandoned.is_abandoned();
-            if is_gone { Err(Kind::Cancelled) } else { Ok(()) }
-        };
-        let mut reply = self.context.post_token(post, provided, body, made, goes_on).await?;
+        let post = TokenPost { via: &*self.conversation, url, leg, deadline };
+        let goes_on = || if self.is_wanted(abandoned) { Ok(()) } else { Err(Kind::Cancelled) };
+        let mut reply = self.context.post_token(post, provided, body, proven, goes_on).await?;
         // Also where this request did not carry it: the server knows whom it talks about.
         reply.private.add(&self.username);
         Ok(reply)
@@ -683,14 +682,14 @@ impl Transaction {
             let context = &transaction.context;
             let url = format!("{}{}", context.config.issuer.as_str().trim_end_matches('/'), new_password::PATH);
             let provided = context.provided_headers(Method::Put, &url).await;
-            if transaction.cancellation.is_cancelled() || abandoned.is_abandoned() {
+            if !transaction.is_wanted(&abandoned) {
                 return Err(Failure::local(Kind::Cancelled));
             }
             let recovered = |recovered: &Recovered| (recovered.access_token.duplicate(), recovered.key.clone());
             let recovered = transaction.recovered().as_ref().map(recovered);
             let (token, key) = recovered.ok_or_else(|| Failure::local(Kind::Expired))?;
             let via = &*transaction.conversation;
-            let goes_on = || !transaction.cancellation.is_cancelled() && !abandoned.is_abandoned();
+            let goes_on = || transaction.is_wanted(&abandoned);
             let proven = (&token, key.as_deref());
             let mut reply = context.put_password(via, &url, provided, proven, body, goes_on).await?;
             reply.private.add(&transaction.username);
@@ -777,7 +776,7 @@ impl Transaction {
                 let check = TokenCheck::Scope;
                 return Err(refuse(Kind::TokenRejected { check }, Some(session::newest(&tokens))));
             }
-            if abandoned.is_abandoned() || self.cancellation.is_cancelled() {
+            if !self.is_wanted(abandoned) {
                 context.auditor.security(self.trail(), SecurityEvent::LateTokensRevoked);
                 return Err(refuse(Kind::Cancelled, Some(session::newest(&tokens))));
             }

@@ -468,15 +468,24 @@ impl Engine {
             let too_early = || Kind::RateLimited { retry_at: now.wall.plus(wait).to_system_time() }.into();
             return Err(error.clone().unwrap_or_else(too_early));
         }
+        Ok(Some(self.run(&mut running, |engine| async move { engine.refresh_once().await })))
+    }
+
+    /// The one piece of work that may send or replace the refresh token, to its end whoever waits.
+    fn run<F: Future<Output = Result<(), Error>> + Send + 'static>(
+        self: &Arc<Self>,
+        running: &mut Option<(u64, Running)>,
+        work: impl FnOnce(Arc<Self>) -> F + Send + 'static,
+    ) -> Running {
         let number = {
             let mut state = self.state();
             state.refreshes = state.refreshes.saturating_add(1);
             state.refreshes
         };
-        let (engine, cleaner) = (Arc::clone(self), Arc::clone(self));
+        let (engine, cleaner, began) = (Arc::clone(self), Arc::clone(self), self.now().boot);
         let task = self.context.detached(move |_| async move {
-            let mut done = Done { engine, number, began: now.boot, error: Some(Kind::Internal.into()) };
-            let result = done.engine.refresh_once().await;
+            let mut done = Done { engine, number, began, error: Some(Kind::Internal.into()) };
+            let result = work(Arc::clone(&done.engine)).await;
             done.error = result.as_ref().err().cloned();
             result
         });
@@ -489,7 +498,7 @@ impl Engine {
         });
         let task = task.shared();
         *running = Some((number, task.clone()));
-        Ok(Some(task))
+        task
     }
 
     fn no_longer_runs(&self, number: u64) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::accounts::{handle, open};
 use super::engine::Engine;
 use super::establish::{Established, NewSession, establish, prepare};
-use super::presenting::{self, First, Presented, is_lost, present};
+use super::presenting::{self, OneSend, Presented, is_lost, present};
 use super::reading::{is_ours, survey};
 use super::record::{Record, TokenHash, hash};
 use super::{Session, give_back, newest, queue};
@@ -75,10 +75,7 @@ async fn take_over(
         false => None,
     };
     *made = key.as_ref().map(ProofKey::duplicate);
-    let proof = match &key {
-        Some(key) => Some(context.prove_to_server(key, url).await?),
-        None => None,
-    };
+    let proven = context.prove_if(key.as_ref(), url).await?;
     let lock = Exclusion::acquire(context.gate.as_ref(), context.timing().lock).await;
     let excluded = lock.map_err(|_| storage(StoreProblem::Transient))?;
     // Another process may have been quicker.
@@ -92,20 +89,17 @@ async fn take_over(
     let sent = context.now();
     context.auditor.record(trail, AuditKind::AttemptStarted { attempt: Attempt::Refresh });
     // No scope: what was granted once (RFC 6749 §6).
-    let form = Presented { metadata: &metadata, token: &token, scope: "", own: None, key: key.as_ref() };
+    let form = Presented { metadata: &metadata, token: &token, scope: "", own: None };
     let mut retries = 0;
-    let mut answer = present(context, trail, &form, First { provided, proof, since: sent.boot }, &excluded).await;
+    let mut answer = present(context, trail, &form, OneSend { provided, proven, since: sent.boot }, &excluded).await;
     if is_lost(&answer) {
         let provided = context.provided_headers(Method::Post, url).await;
-        let proof = match &key {
-            Some(key) => context.prove_to_server(key, url).await.ok(),
-            None => None,
-        };
+        let proven = context.prove_if(key.as_ref(), url).await;
         // Who has lost the lock does not know who else has sent it, and what was rotated since.
         let is_in_time = context.env.clock.boot().since(sent.boot) < context.timing().window;
-        if is_in_time && excluded.is_whole() {
+        if let (Ok(proven), true, true) = (proven, is_in_time, excluded.is_whole()) {
             retries = 1;
-            answer = present(context, trail, &form, First { provided, proof, since: sent.boot }, &excluded).await;
+            answer = present(context, trail, &form, OneSend { provided, proven, since: sent.boot }, &excluded).await;
         }
     }
     let outcome = presenting::outcome(&answer);

@@ -3,11 +3,10 @@
 use super::engine::Engine;
 use super::is_in_use;
 use crate::audit::{SecurityEvent, Trail};
-use crate::context::{Context, Headers, Outcome, TokenPost};
+use crate::context::{Context, Headers, Outcome, Proven, TokenPost};
 use crate::env::BootInstant;
 use crate::error::{Kind, NetworkProblem, TokenCheck};
 use crate::gate::Exclusion;
-use crate::proof::{Proof, ProofKey};
 use crate::secret::Secret;
 use crate::wire::answer::{Failure, Leg, Reply, Why};
 use crate::wire::metadata::Metadata;
@@ -22,14 +21,13 @@ pub(super) struct Presented<'a> {
     pub(super) scope: &'a str,
     /// The session that it belongs to, if there is one already.
     pub(super) own: Option<&'a Engine>,
-    /// The key that its tokens are bound to, or are to be.
-    pub(super) key: Option<&'a ProofKey>,
 }
 
 /// What one send of it has of its own.
-pub(super) struct First {
+pub(super) struct OneSend<'a> {
     pub(super) provided: Headers,
-    pub(super) proof: Option<Proof>,
+    /// By the key that its tokens are bound to, or are to be.
+    pub(super) proven: Option<Proven<'a>>,
     /// When it was sent for the first time, or is about to be: it is not sent later than the window after that.
     pub(super) since: BootInstant,
 }
@@ -41,7 +39,7 @@ pub(super) async fn present(
     context: &Context,
     trail: Trail<'_>,
     presented: &Presented<'_>,
-    First { provided, proof, since }: First,
+    OneSend { provided, proven, since }: OneSend<'_>,
     exclusion: &Exclusion,
 ) -> Answer {
     let via = context.env.transport.background();
@@ -53,8 +51,8 @@ pub(super) async fn present(
         &context.config.additional,
     );
     let url = presented.metadata.token_endpoint.as_str();
-    let (key, deadline) = (presented.key, context.timing().answer);
-    let post = TokenPost { via: &*via, url, leg: Leg::Refresh, key, deadline };
+    let (has_key, deadline) = (proven.is_some(), context.timing().answer);
+    let post = TokenPost { via: &*via, url, leg: Leg::Refresh, deadline };
     // Who has lost the lock does not know who else has sent it meanwhile.
     let clock = &context.env.clock;
     // Without a window a refused proof still has its second, within the one send's deadline.
@@ -65,12 +63,12 @@ pub(super) async fn present(
         let interrupted = Kind::Network { kind: NetworkProblem::Interrupted, maybe_sent: false };
         if exclusion.is_whole() && is_alive && is_in_time { Ok(()) } else { Err(interrupted) }
     };
-    let reply = context.post_token(post, provided, body, proof, goes_on).await;
+    let reply = context.post_token(post, provided, body, proven, goes_on).await;
     let mut reply = reply.map_err(Failure::lost_if_unusable)?;
     reply.private.add(trail.user);
     let answer = context.read(&reply, Leg::Refresh).map_err(Failure::lost_if_unusable);
-    let mut answer = if key.is_some() { answer.map_err(|failure| failure.with_proof(Leg::Refresh))? } else { answer? };
-    let tokens = parse_tokens(&mut answer, key.is_some()).map_err(|kind| Failure::after(&reply, kind).lost())?;
+    let mut answer = if has_key { answer.map_err(|failure| failure.with_proof(Leg::Refresh))? } else { answer? };
+    let tokens = parse_tokens(&mut answer, has_key).map_err(|kind| Failure::after(&reply, kind).lost())?;
     if is_in_use(context, &tokens.access_token, presented.own) {
         // Meant for another session (row 100): nothing of it is ours, and our own answer is lost.
         context.auditor.security(trail, SecurityEvent::AccessTokenReused);

@@ -241,6 +241,19 @@ pub(crate) fn taken_over(own: &Record, found: Record, verdict: Stored, writer: W
     (Record { generation, writer, use_counter, mark, ..own.duplicate() }, false)
 }
 
+/// What memory holds against a *newer* record, if it holds a step-up that the store has not heard of (`has_left`: it owes the
+/// grant that this left): the user has shown more since, and what another process has refreshed is of that grant too.
+pub(crate) fn kept_above(
+    own: &Record,
+    found: &Record,
+    verdict: Stored,
+    has_left: bool,
+    writer: Writer,
+) -> Option<Record> {
+    let generation = found.generation.max(own.generation).saturating_add(1);
+    (verdict == Stored::Newer && has_left).then(|| Record { generation, writer, ..own.duplicate() })
+}
+
 /// Whether `record` is one whose place `by` took (docs/sessions.md §6): by its name, because `by` stands alone, or because
 /// both are the same user's.
 pub(crate) fn is_replaced(record: &Record, by: &Record) -> bool {
@@ -483,6 +496,24 @@ mod tests {
             let got = (access, record.use_counter, record.mark, persisted, record.writer[0]);
             assert_eq!(got, expected, "{own:?}, {found:?}");
             assert_eq!(record.generation, if persisted { 6 } else { 9 }, "above every other");
+        }
+    }
+
+    #[test]
+    fn a_step_up_that_is_not_stored_yet_is_kept_above_what_the_grant_before_it_became() {
+        let of = |verdict, has_left, own, found| {
+            kept_above(&stored("s", 1, own), &stored("s", 2, found), verdict, has_left, [1; 16])
+                .map(|record| (record.writer[0], record.generation))
+        };
+        for (verdict, has_left, own, found, expected) in [
+            (Stored::Newer, true, 8, 6, Some((1, 9))),
+            (Stored::Newer, true, 6, 8, Some((1, 9))),
+            (Stored::Newer, false, 6, 8, None),
+            (Stored::Marked, true, 6, 8, None),
+            (Stored::Stale, true, 6, 8, None),
+            (Stored::Unchanged, true, 6, 8, None),
+        ] {
+            assert_eq!(of(verdict, has_left, own, found), expected, "{verdict:?}, {has_left}, {own}, {found}");
         }
     }
 

@@ -9,18 +9,18 @@ use super::held::HeldBack;
 use super::writing::{Committed, Written};
 use crate::audit::{Attempt, AuditKind, SecurityEvent, Trail};
 use crate::config::{Assurance, WiderScopes};
-use crate::context::{Headers, ServerTime, storage};
+use crate::context::{Headers, Proven, ServerTime, storage};
 use crate::discovery::Discovery;
 use crate::env::{BootInstant, Method};
 use crate::error::{Code, EndReason, Error, Kind, NetworkProblem, StoreProblem, TokenCheck};
 use crate::gate::Exclusion;
 use crate::jose::id_token::IdTokenClaims;
 use crate::jose::jwks::KeySet;
-use crate::proof::{Proof, ProofKey};
+use crate::proof::ProofKey;
 use crate::secret::Secret;
 use crate::session::accounts::tell_all;
 use crate::session::ending::{self, newest};
-use crate::session::presenting::{self, Answer, First, Presented, is_lost, present};
+use crate::session::presenting::{self, Answer, OneSend, Presented, is_lost, present};
 use crate::session::record::{Life, Mark, Record, Rotation, TokenSet, hash};
 use crate::session::rules::{self, Freshness, MaySend, Now};
 use crate::validation::{self, Occasion};
@@ -81,10 +81,7 @@ impl Engine {
         let provided = self.context.provided_headers(Method::Post, metadata.token_endpoint.as_str()).await;
         // A key of the platform may ask the user: before anything is marked or sent.
         self.context.seed_nonce(presented.nonce.as_deref());
-        let proof = match &presented.proof_key {
-            Some(key) => Some(self.prove(id, key, metadata.token_endpoint.as_str()).await?),
-            None => None,
-        };
+        let proven = self.prove(id, presented.proof_key.as_ref(), metadata.token_endpoint.as_str()).await?;
         // Limits are checked at the send: the network may have been slow, the process may have slept.
         let may_send = self.may_send(&presented, token)?;
         // 3: the mark, or no send
@@ -92,9 +89,8 @@ impl Engine {
         // 4
         let began = self.now();
         self.audit(id, AuditKind::AttemptStarted { attempt: Attempt::Refresh });
-        let key = presented.proof_key.as_ref();
-        let form = Presented { metadata: &metadata, token, scope: &presented.scope, own: Some(self), key };
-        let sent = self.send(id, &mut exclusion, &form, may_send, (provided, proof)).await;
+        let form = Presented { metadata: &metadata, token, scope: &presented.scope, own: Some(self) };
+        let sent = self.send(id, &mut exclusion, &form, may_send, (provided, proven)).await;
         let trail = Trail { id, user: &presented.username };
         let outcome = presenting::outcome(&sent.answer);
         self.context.attempt_finished(trail, Attempt::Refresh, began.boot, outcome, sent.retries);
@@ -124,8 +120,13 @@ impl Engine {
     }
 
     /// A proof by the session's key. One that is gone for good is told to the app's log; nothing ends (row 274).
-    async fn prove(self: &Arc<Self>, id: &Code, key: &ProofKey, url: &str) -> Result<Proof, Error> {
-        self.context.prove_to_server(key, url).await.map_err(|kind| {
+    async fn prove<'a>(
+        self: &Arc<Self>,
+        id: &Code,
+        key: Option<&'a ProofKey>,
+        url: &str,
+    ) -> Result<Option<Proven<'a>>, Error> {
+        self.context.prove_if(key, url).await.map_err(|kind| {
             if let Kind::KeyUnavailable { reason } = kind
                 && !reason.is_temporary()
             {
@@ -221,10 +222,11 @@ impl Engine {
         exclusion: &mut Exclusion,
         form: &Presented<'_>,
         may_send: MaySend,
-        (provided, proof): (Headers, Option<Proof>),
+        (provided, proven): (Headers, Option<Proven<'_>>),
     ) -> Sent {
         let began = self.context.env.clock.boot();
-        let first = First { provided, proof, since: began };
+        let key = proven.as_ref().map(|(key, _)| *key);
+        let first = OneSend { provided, proven, since: began };
         let record = self.record();
         let trail = Trail { id, user: &record.username };
         let first = present(&self.context, trail, form, first, exclusion).await;
@@ -237,12 +239,8 @@ impl Engine {
         let url = form.metadata.token_endpoint.as_str();
         let provided = self.context.provided_headers(Method::Post, url).await;
         // Before the last look: a key of the platform may take its time.
-        let proof = match form.key {
-            None => None,
-            Some(key) => match self.prove(id, key, url).await {
-                Ok(proof) => Some(proof),
-                Err(_) => return Sent { answer: first, unknown, retries: 0 },
-            },
+        let Ok(proven) = self.prove(id, key, url).await else {
+            return Sent { answer: first, unknown, retries: 0 };
         };
         // Another process may have refreshed while the lock was lost.
         let renewed = exclusion.renew(self.context.timing().lock).await;
@@ -257,7 +255,7 @@ impl Engine {
             return Sent { answer: first, unknown, retries: 0 };
         }
         self.state().retried = Some(hash(form.token));
-        let again = First { provided, proof, since: began };
+        let again = OneSend { provided, proven, since: began };
         Sent { answer: present(&self.context, trail, form, again, exclusion).await, unknown, retries: 1 }
     }
 

@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use futures_channel::oneshot;
 
+use super::Engine;
 use super::writing::{Committed, Written};
-use super::{Done, Engine, Running};
 use crate::audit::{AuditKind, SecurityEvent};
 use crate::config::RefreshPolicy;
 use crate::context::storage;
-use crate::env::BoxFuture;
 use crate::error::{Code, EndReason, Error, Kind, NetworkProblem, TokenCheck};
 use crate::jose::id_token::IdTokenClaims;
 use crate::proof::ProofKey;
@@ -67,9 +66,12 @@ impl Engine {
                         return Err(NotStepped { tokens: Some(Box::new(new.tokens)), kind: Kind::Cancelled });
                     }
                     None => {
-                        let (number, task) = self.stepping_up(new, answer);
-                        *running = Some((number, task.clone()));
-                        break task;
+                        break self.run(&mut running, |engine| async move {
+                            let result = engine.replace_set(new).await;
+                            let error = result.as_ref().err().map(|refused| Error::from(refused.kind.clone()));
+                            let _ = answer.send(result);
+                            error.map_or(Ok(()), Err)
+                        });
                     }
                 }
             };
@@ -78,36 +80,6 @@ impl Engine {
         let _ = task.await;
         // Without an answer the task panicked.
         answered.await.unwrap_or(Err(NotStepped { tokens: None, kind: Kind::Internal }))
-    }
-
-    fn stepping_up(
-        self: &Arc<Self>,
-        new: SteppedUp,
-        answer: oneshot::Sender<Result<(), NotStepped>>,
-    ) -> (u64, Running) {
-        use futures_util::FutureExt;
-        let number = {
-            let mut state = self.state();
-            state.refreshes = state.refreshes.saturating_add(1);
-            state.refreshes
-        };
-        let (engine, cleaner) = (Arc::clone(self), Arc::clone(self));
-        let began = self.now().boot;
-        let task = self.context.detached(move |_| async move {
-            let mut done = Done { engine, number, began, error: Some(Kind::Internal.into()) };
-            let result = done.engine.replace_set(new).await;
-            let error = result.as_ref().err().map(|refused| Error::from(refused.kind.clone()));
-            done.error = error.clone();
-            let _ = answer.send(result);
-            error.map_or(Ok(()), Err)
-        });
-        let task: BoxFuture<'static, Result<(), Error>> = Box::pin(async move {
-            task.await.unwrap_or_else(|| {
-                cleaner.no_longer_runs(number);
-                Err(Kind::Internal.into())
-            })
-        });
-        (number, task.shared())
     }
 
     async fn replace_set(self: &Arc<Self>, new: SteppedUp) -> Result<(), NotStepped> {

@@ -151,16 +151,13 @@ impl Engine {
         {
             state.seen = Some(Seen::of(found));
         }
-        if let (Stored::Newer, Found::Record(found)) = (verdict, &found)
-            && !state.left.is_empty()
+        if let Found::Record(found) = &found
+            && let Some(above) = rules::kept_above(&state.record, found, verdict, !state.left.is_empty(), self.writer)
         {
-            // The user has shown more since, and the store has not heard of it: what another process has refreshed meanwhile is
-            // of a grant that is left too.
             let (token, kind) = found.set.newest();
             state.left.push((token.duplicate(), kind));
             state.seen = Some(Seen::of(found));
-            let generation = found.generation.max(state.record.generation).saturating_add(1);
-            state.record = Arc::new(Record { generation, writer: self.writer, ..state.record.duplicate() });
+            state.record = Arc::new(above);
             state.persisted = false;
             drop(state);
             self.rewrite_later();
