@@ -302,7 +302,7 @@ impl Context {
     }
 
     /// A proof for the token endpoint.
-    async fn prove_to_server(&self, key: &ProofKey, url: &str) -> Result<Proof, Kind> {
+    pub(crate) async fn prove_to_server(&self, key: &ProofKey, url: &str) -> Result<Proof, Kind> {
         let nonce = self.nonces().server().map(str::to_owned);
         self.prove(key, For { method: "POST", url, nonce, access_token: None }).await
     }

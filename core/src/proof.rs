@@ -34,6 +34,19 @@ impl ProofKey {
             Self::Platform { name, thumbprint } => Self::Platform { name: name.clone(), thumbprint: *thumbprint },
         }
     }
+
+    /// Whether it is the same key.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            // EXPOSE: compared.
+            (Self::Software(one), Self::Software(other)) => one.expose() == other.expose(),
+            (
+                Self::Platform { name, thumbprint },
+                Self::Platform { name: other_name, thumbprint: other_thumbprint },
+            ) => name == other_name && thumbprint == other_thumbprint,
+            _ => false,
+        }
+    }
 }
 
 /// The last nonces, each of the server that it came from: the authorization server's is none for resources (§9).

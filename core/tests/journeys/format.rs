@@ -52,6 +52,8 @@ pub(crate) struct Configuration {
     pub(crate) recovery_request: Option<String>,
     /// `off`, `preferred` or `required`.
     pub(crate) dpop: Option<String>,
+    /// The same for one process.
+    pub(crate) own_dpop: BTreeMap<String, String>,
     /// Whether the platform has keys.
     pub(crate) platform_keys: bool,
     pub(crate) resource_origins: Vec<String>,

@@ -1,6 +1,6 @@
 //! Plays one vector: its calls in order, what each gives, and what is looked at in the end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -229,6 +229,7 @@ impl Play<'_> {
             return Err(format!("{} does not run", self.here));
         }
         let when_sent = call.remove("when_sent");
+        let when_asked = call.remove("when_asked");
         let dies_after_writes = call.remove("dies_after_writes");
         if let Some(mut request) = self.request(call)? {
             if let Some(writes) = dies_after_writes {
@@ -242,15 +243,13 @@ impl Play<'_> {
                 store.go_on();
                 return Ok(died);
             }
-            let Some(then) = when_sent else { return Ok(world.run(request)) };
-            let line = self.device.line.clone();
-            line.hold_next();
-            let answered = world.try_run(request.as_mut(), || line.holds()).map(|answered| answered.word());
-            equal("answered before anybody could do anything", &answered, &None::<String>)?;
-            return self.meanwhile(&then, request);
+            let mut then = VecDeque::new();
+            then.extend(when_sent.map(|then| (Moment::Sent, then)));
+            then.extend(when_asked.map(|then| (Moment::Asked, then)));
+            return self.until(request, then, || {});
         }
-        if when_sent.is_some() || dies_after_writes.is_some() {
-            return Err("when_sent and dies_after_writes go with a request".into());
+        if when_sent.is_some() || when_asked.is_some() || dies_after_writes.is_some() {
+            return Err("when_sent, when_asked and dies_after_writes go with a request".into());
         }
         if let Some(outcome) = self.look_at_step(call)? {
             return Ok(outcome);
@@ -261,10 +260,48 @@ impl Play<'_> {
         Err(format!("nothing to do it with, or an unknown verb: {call:?}"))
     }
 
-    /// Somebody does something while an answer is on its way.
-    fn meanwhile(&mut self, then: &Value, request: Request) -> Result<Outcome, String> {
-        let line = self.device.line.clone();
-        let gone = match then.as_str() {
+    /// Runs it, with what is done at the moments of it that are named, one after another.
+    fn until(
+        &mut self,
+        mut request: Request,
+        mut then: VecDeque<(Moment, Value)>,
+        go_on: impl FnOnce(),
+    ) -> Result<Outcome, String> {
+        let world = self.world.clone();
+        let Some((moment, deeds)) = then.pop_front() else {
+            go_on();
+            return Ok(world.run(request));
+        };
+        let (line, keys) = (self.device.line.clone(), self.device.keys.clone());
+        match moment {
+            Moment::Sent => line.hold_next(),
+            Moment::Asked => keys.ask_next(),
+        }
+        // Not before the next moment is waited for, which may come at once.
+        go_on();
+        let is_reached = || match moment {
+            Moment::Sent => line.holds(),
+            Moment::Asked => keys.ask(),
+        };
+        let ended = world.try_run(request.as_mut(), is_reached).map(|ended| ended.word());
+        equal("ended before anybody could do anything", &ended, &None::<String>)?;
+        self.meanwhile(&deeds, moment, request, then)
+    }
+
+    /// Somebody does something while an answer is on its way, or while the user is asked.
+    fn meanwhile(
+        &mut self,
+        deeds: &Value,
+        moment: Moment,
+        request: Request,
+        then: VecDeque<(Moment, Value)>,
+    ) -> Result<Outcome, String> {
+        let (line, keys) = (self.device.line.clone(), self.device.keys.clone());
+        let go_on = move || match moment {
+            Moment::Sent => line.let_go(),
+            Moment::Asked => keys.agree(),
+        };
+        let gone = match deeds.as_str() {
             Some("leaves") => "Left",
             Some("drops") => {
                 self.process_mut().step = None;
@@ -273,24 +310,23 @@ impl Play<'_> {
             Some("dies") => {
                 drop(request);
                 let died = self.die();
-                line.let_go();
+                go_on();
                 return Ok(died);
             }
             Some(other) => return Err(format!("unknown deed {other}")),
             None => {
                 let calls: Vec<Map<String, Value>> =
-                    serde_json::from_value(then.clone()).map_err(|error| error.to_string())?;
+                    serde_json::from_value(deeds.clone()).map_err(|error| error.to_string())?;
                 let here = self.here.clone();
                 for call in &calls {
                     self.call(call).map_err(|problem| format!("meanwhile: {problem}"))?;
                 }
                 self.here = here;
-                line.let_go();
-                return Ok(self.world.run(request));
+                return self.until(request, then, go_on);
             }
         };
         drop(request);
-        line.let_go();
+        go_on();
         Ok(Outcome::Value(gone.to_owned()))
     }
 
@@ -358,6 +394,8 @@ impl Play<'_> {
                 "are_lost" => keys.lose_all(),
                 other => return Err(format!("unknown state {other} of the keys")),
             }
+        } else if call.remove("loses_lock").is_some() {
+            self.device.takes_lock_from(&self.here);
         } else if let Some(expected) = call.remove("platform_has_keys") {
             equal("keys of the platform", &Value::from(self.device.keys.names().len()), &expected)?;
         } else if let Some(name) = take_text(call, "note_refresh_token") {
@@ -475,6 +513,15 @@ impl Play<'_> {
         let now = self.world.wall().to_system_time();
         at.duration_since(now).map_or(0, |left| left.as_secs())
     }
+}
+
+/// When somebody does something while a request is under way.
+#[derive(Clone, Copy)]
+enum Moment {
+    /// The server has acted, and its answer is on its way.
+    Sent,
+    /// The platform asks the user before it signs.
+    Asked,
 }
 
 pub(super) type Request = BoxFuture<'static, Outcome>;

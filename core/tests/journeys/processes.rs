@@ -72,6 +72,11 @@ impl<'a> Device<'a> {
         self.own_stores.get(process).unwrap_or(&self.store)
     }
 
+    /// As the system does when a process sleeps.
+    pub(crate) fn takes_lock_from(&self, process: &str) {
+        self.lock.taken_from(process);
+    }
+
     /// Everything that was ever written to a store.
     pub(crate) fn written(&self) -> String {
         self.own_stores.values().fold(self.store.written(), |all, own| all + &own.written())
@@ -121,7 +126,7 @@ impl<'a> Device<'a> {
             Some("prompt") => builder.recovery_request(RecoveryRequest::Prompt),
             Some(other) => panic!("unknown request {other}"),
         };
-        builder = match config.dpop.as_deref() {
+        builder = match config.own_dpop.get(name).or(config.dpop.as_ref()).map(String::as_str) {
             None | Some("off") => builder,
             Some("preferred") => builder.dpop(DPoP::Preferred),
             Some("required") => builder.dpop(DPoP::Required),

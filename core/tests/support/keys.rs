@@ -3,10 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use directauth::SigningKey;
 use directauth::env::BoxFuture;
 use directauth::error::KeyProblem;
+use futures_channel::oneshot;
 use p256::ecdsa::signature::Signer;
 use p256::ecdsa::{DerSignature, Signature, SigningKey as Pair};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -38,6 +40,10 @@ struct Inner {
     mood: Mood,
     keys: BTreeMap<String, Pair>,
     calls: Vec<&'static str>,
+    /// The user is asked before the next signature.
+    asks: bool,
+    /// The signature that waits for the user.
+    asked: Option<oneshot::Sender<()>>,
 }
 
 impl PlatformKeys {
@@ -57,6 +63,37 @@ impl PlatformKeys {
 
     pub fn lose_all(&self) {
         self.lock().keys.clear();
+    }
+
+    /// The next signature waits for the user.
+    pub fn ask_next(&self) {
+        self.lock().asks = true;
+    }
+
+    /// Whether the user is being asked.
+    pub fn ask(&self) -> bool {
+        self.lock().asked.is_some()
+    }
+
+    /// The user agrees.
+    pub fn agree(&self) {
+        let mut inner = self.lock();
+        inner.asks = false;
+        inner.asked = None;
+    }
+
+    /// Waits for the user, if the user is to be asked.
+    async fn ask_user(&self) {
+        let agreed = {
+            let mut inner = self.lock();
+            if !std::mem::take(&mut inner.asks) {
+                return;
+            }
+            let (asked, agreed) = oneshot::channel();
+            inner.asked = Some(asked);
+            agreed
+        };
+        let _ = agreed.await;
     }
 
     pub fn calls(&self) -> Vec<&'static str> {
@@ -115,6 +152,7 @@ impl SigningKey for PlatformKeys {
 
     fn sign<'a>(&'a self, name: &'a str, message: &'a [u8]) -> BoxFuture<'a, Result<Vec<u8>, KeyProblem>> {
         Box::pin(async move {
+            self.ask_user().await;
             let mood = self.begin("sign")?;
             let inner = self.lock();
             let pair = inner.keys.get(name).ok_or(KeyProblem::Missing)?;
@@ -141,5 +179,9 @@ impl SigningKey for PlatformKeys {
             self.lock().keys.remove(name);
             Ok(())
         })
+    }
+
+    fn call_deadline(&self) -> Duration {
+        Duration::from_secs(300)
     }
 }

@@ -175,6 +175,12 @@ impl Grants {
         self.next
     }
 
+    fn bind(&mut self, id: u64, thumbprint: String) {
+        if let Some(grant) = self.grants.get_mut(&id) {
+            grant.thumbprint = Some(thumbprint);
+        }
+    }
+
     fn end(&mut self, id: u64) {
         if let Some(grant) = self.grants.get_mut(&id) {
             grant.is_ended = true;
@@ -287,6 +293,12 @@ impl State {
             return Err(REUSED.into());
         }
         let scopes = narrowed(&grant.scopes, leg.scope.as_deref())?;
+        // Tokens that are given to a key are bound to it, whatever those before were (RFC 9449 §5).
+        if grant.thumbprint.is_none()
+            && let Some(shown) = leg.thumbprint.clone().filter(|_| !self.settings.dpop_downgrade)
+        {
+            self.grants.bind(id, shown);
+        }
         let next = match self.settings.rotation {
             Rotation::Rotate => self.grants.add_refresh(id, call.now)?,
             Rotation::Static => {

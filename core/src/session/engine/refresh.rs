@@ -16,7 +16,7 @@ use crate::error::{Code, EndReason, Error, Kind, NetworkProblem, StoreProblem, T
 use crate::gate::Exclusion;
 use crate::jose::id_token::IdTokenClaims;
 use crate::jose::jwks::KeySet;
-use crate::proof::ProofKey;
+use crate::proof::{Proof, ProofKey};
 use crate::secret::Secret;
 use crate::session::accounts::tell_all;
 use crate::session::ending::{self, newest};
@@ -30,6 +30,15 @@ use crate::wire::tokens::{TokenAnswer, TokenKind};
 
 /// A refresh reaches nothing that the sign-in had not (protocol.md §6.5).
 static ANY: Assurance = Assurance { acr_values: Vec::new(), max_age: None };
+
+/// What a refresh needs before it may be sent.
+struct Ready {
+    metadata: Arc<Metadata>,
+    keys: Option<Arc<KeySet>>,
+    provided: Headers,
+    /// By the key of the session as it was then.
+    proof: Option<Proof>,
+}
 
 /// The answer to a refresh token.
 struct Sent {
@@ -57,8 +66,9 @@ impl Engine {
     }
 
     async fn refresh_as(self: &Arc<Self>, id: &Code) -> Result<(), Error> {
-        // Before the lock is taken: nobody else waits for it while a slow server is asked for these.
-        let at_hand = if self.context.gate.is_some() { Some(self.discover(id).await) } else { None };
+        // Before the lock is taken: nobody else waits for it while a slow server or the user is asked.
+        let before = self.record();
+        let at_hand = if self.context.gate.is_some() { Some(self.make_ready(id, &before).await) } else { None };
         // 2: what another process may have done meanwhile
         let mut exclusion = match at_hand {
             Some(Err(_)) => Exclusion::none(),
@@ -73,15 +83,19 @@ impl Engine {
         };
         // What may not be sent anyway costs no request.
         self.may_send(&presented, token)?;
-        let (metadata, keys) = match at_hand {
-            Some(discovered) => discovered?,
-            None => self.discover(id).await?,
+        let Ready { metadata, keys, provided, proof } = match at_hand {
+            Some(ready) => ready?,
+            None => self.make_ready(id, &presented).await?,
         };
-        // The app's own code may take its time too.
-        let provided = self.context.provided_headers(Method::Post, metadata.token_endpoint.as_str()).await;
-        // A key of the platform may ask the user: before anything is marked or sent.
-        self.context.seed_nonce(presented.nonce.as_deref());
-        let proven = self.prove(id, presented.proof_key.as_ref(), metadata.token_endpoint.as_str()).await?;
+        let url = metadata.token_endpoint.as_str();
+        let proven = match (&presented.proof_key, proof) {
+            (Some(key), Some(proof)) if before.proof_key.as_ref().is_some_and(|before| before.is(key)) => {
+                Some((key, proof))
+            }
+            // Another process has bound it meanwhile, or what may be sent now could not be then.
+            (Some(key), _) => Some((key, self.prove(id, key, url).await?)),
+            (None, _) => None,
+        };
         // Limits are checked at the send: the network may have been slow, the process may have slept.
         let may_send = self.may_send(&presented, token)?;
         // 3: the mark, or no send
@@ -119,14 +133,24 @@ impl Engine {
         }
     }
 
+    /// What takes its time: the server's documents, the app's own code, and a key of the platform, which may ask the user.
+    async fn make_ready(self: &Arc<Self>, id: &Code, record: &Record) -> Result<Ready, Error> {
+        let (metadata, keys) = self.discover(id).await?;
+        let url = metadata.token_endpoint.as_str();
+        let provided = self.context.provided_headers(Method::Post, url).await;
+        self.context.seed_nonce(record.nonce.as_deref());
+        // Nobody is asked for what may not be sent anyway.
+        let may_send = record.set.refresh_token.as_ref().is_some_and(|token| self.may_send(record, token).is_ok());
+        let proof = match &record.proof_key {
+            Some(key) if may_send => Some(self.prove(id, key, url).await?),
+            _ => None,
+        };
+        Ok(Ready { metadata, keys, provided, proof })
+    }
+
     /// A proof by the session's key. One that is gone for good is told to the app's log; nothing ends (row 274).
-    async fn prove<'a>(
-        self: &Arc<Self>,
-        id: &Code,
-        key: Option<&'a ProofKey>,
-        url: &str,
-    ) -> Result<Option<Proven<'a>>, Error> {
-        self.context.prove_if(key, url).await.map_err(|kind| {
+    async fn prove(self: &Arc<Self>, id: &Code, key: &ProofKey, url: &str) -> Result<Proof, Error> {
+        self.context.prove_to_server(key, url).await.map_err(|kind| {
             if let Kind::KeyUnavailable { reason } = kind
                 && !reason.is_temporary()
             {
@@ -239,8 +263,12 @@ impl Engine {
         let url = form.metadata.token_endpoint.as_str();
         let provided = self.context.provided_headers(Method::Post, url).await;
         // Before the last look: a key of the platform may take its time.
-        let Ok(proven) = self.prove(id, key, url).await else {
-            return Sent { answer: first, unknown, retries: 0 };
+        let proven = match key {
+            Some(key) => match self.prove(id, key, url).await {
+                Ok(proof) => Some((key, proof)),
+                Err(_) => return Sent { answer: first, unknown, retries: 0 },
+            },
+            None => None,
         };
         // Another process may have refreshed while the lock was lost.
         let renewed = exclusion.renew(self.context.timing().lock).await;
@@ -432,6 +460,10 @@ impl Engine {
     ) -> Result<(), Error> {
         let surely_unused = unused.is_some();
         self.report_oddity(id, &failure);
+        if self.record().refresh_hash() != presented.refresh_hash() {
+            // Whatever became of the old one, another process has a newer set, and so have we.
+            return self.superseded();
+        }
         let said = failure.said.clone();
         let is_refusal = matches!(failure.why, Why::Refused) || planted!(EndsOnAnyRefusal);
         if !is_refusal {
