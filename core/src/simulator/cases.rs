@@ -103,9 +103,9 @@ impl Scenario {
 pub(super) enum Variant {
     /// Okta's defaults.
     Usual,
-    /// With the cross-process lock.
+    /// With the cross-process lock, and tokens that are bound to a key.
     Lock,
-    /// Another provider, with ID tokens.
+    /// Another provider, with ID tokens, and tokens that are bound to a key.
     Oidc,
     /// Refresh tokens never change.
     Static,
@@ -143,6 +143,7 @@ pub(super) fn setup(variant: Variant, accounts: Accounts, leeway: u64) -> Setup 
             rotates: variant != Variant::Static,
             openid,
             any_token_ends: variant == Variant::Oidc,
+            wants_nonces: matches!(variant, Variant::Lock | Variant::Oidc),
         },
         profile: if variant == Variant::Oidc { Profile::Oidc } else { Profile::Okta },
         accounts,

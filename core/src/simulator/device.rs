@@ -107,8 +107,9 @@ impl Device {
             .refresh_policy(policy)
             .shared_store(true)
             .environment(environment);
-        // With tokens that are bound to a key in software.
-        let builder = if self.setup.lock { builder.cross_process_lock(seat).dpop(DPoP::Required) } else { builder };
+        let builder = if self.setup.lock { builder.cross_process_lock(seat) } else { builder };
+        // With a key in software.
+        let builder = if self.setup.manner.wants_nonces { builder.dpop(DPoP::Required) } else { builder };
         builder.build().unwrap()
     }
 
@@ -528,12 +529,16 @@ fn copy(request: &HttpRequest) -> HttpRequest {
     HttpRequest {
         method: request.method,
         url: request.url.clone(),
-        // Whether it shows a key; nothing else of them matters here.
+        // Nothing but the proof matters here.
         headers: request
             .headers
             .iter()
-            .filter(|(name, _)| name == "dpop")
-            .map(|(name, _)| (name.clone(), HeaderValue::Plain("")))
+            .filter_map(|(name, value)| match value {
+                HeaderValue::Secret(proof) if name == "dpop" => {
+                    Some((name.clone(), HeaderValue::Secret(proof.duplicate())))
+                }
+                _ => None,
+            })
             .collect(),
         body: request.body.clone(),
         max_response: request.max_response,

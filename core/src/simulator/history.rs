@@ -43,6 +43,8 @@ struct Send {
     issue: Issue,
     at: Duration,
     under_way: bool,
+    /// The server only wanted another nonce.
+    void: bool,
 }
 
 #[derive(Default)]
@@ -323,7 +325,7 @@ impl History {
             self.violated(format!("9: two refreshes of grant {} at once", issue.grant));
         }
         self.resend(pid, issue, now, server);
-        self.sends.push(Send { pid, issue, at: now, under_way: true });
+        self.sends.push(Send { pid, issue, at: now, under_way: true, void: false });
         Some(self.sends.len() - 1)
     }
 
@@ -371,6 +373,12 @@ impl History {
         let send = &mut self.sends[number];
         send.under_way = false;
         let (issue, at) = (send.issue, send.at);
+        if answer.is_some_and(|answer| answer.body.windows(14).any(|part| part == b"use_dpop_nonce")) {
+            send.void = true;
+            if self.first_send.get(&issue) == Some(&at) {
+                self.first_send.remove(&issue);
+            }
+        }
         let is_known = match answer {
             None => !maybe_sent,
             Some(answer) => answer.status < 500 && (answer.status != 200 || issue_in(answer, "access_token").is_some()),
@@ -465,7 +473,7 @@ impl History {
             let troubled = self.events.len() > 1 || (self.died_before && troubles > 0);
             return (in_time && !troubled).then(|| format!("{issue:?} could have been sent again in time"));
         }
-        let lost = self.sends.iter().filter(|send| send.issue == issue && send.at < until).count();
+        let lost = self.sends.iter().filter(|send| send.issue == issue && send.at < until && !send.void).count();
         let offline = self.any(|event| matches!(event, Event::Net(NetFault::Offline(_))));
         let hung = self.has_store_fault();
         (lost < 2 && !offline && !hung).then(|| format!("{issue:?} was not sent again in time"))

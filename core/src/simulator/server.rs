@@ -11,12 +11,15 @@ use serde_json::json;
 
 use super::world::lock;
 
-use crate::env::{HttpRequest, HttpResponse};
+use crate::env::{HeaderValue, HttpRequest, HttpResponse};
 use zeroize::Zeroizing;
 
 pub(super) const ISSUER: &str = "https://as.example/oauth2/default";
 /// How long an access token lives.
 pub(super) const LIFE: u64 = 3600;
+
+/// How long a nonce is good.
+const NONCE_LIFE: u64 = 1800;
 
 /// Which answer of which grant a token came with: its name says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,6 +83,8 @@ pub(super) struct Manner {
     pub(super) openid: bool,
     /// Revoking any refresh token of a grant ends it; otherwise only the current one does.
     pub(super) any_token_ends: bool,
+    /// A proof must carry its nonce, which is another one each half hour.
+    pub(super) wants_nonces: bool,
 }
 
 pub(super) struct Server {
@@ -152,9 +157,19 @@ impl Server {
     }
 
     pub(super) fn answer(&mut self, request: &HttpRequest, now: Duration) -> (HttpResponse, Did) {
-        self.shows_key = request.headers.iter().any(|(name, _)| name == "dpop");
-        let (mut answer, did) = self.act(request, now, wall(now));
+        let proof = request.headers.iter().find(|(name, _)| name == "dpop");
+        self.shows_key = proof.is_some();
+        let nonce = format!("nonce-{}", now.as_secs() / NONCE_LIFE);
+        let is_good = proof.is_none_or(|(_, proof)| nonce_of(proof).as_deref() == Some(&nonce));
+        let (mut answer, did) = if self.manner.wants_nonces && !is_good {
+            (json_answer(400, r#"{"error":"use_dpop_nonce"}"#), Did::Nothing)
+        } else {
+            self.act(request, now, wall(now))
+        };
         answer.headers.push(date(now));
+        if self.manner.wants_nonces && self.shows_key {
+            answer.headers.push(("dpop-nonce".to_owned(), nonce));
+        }
         (answer, did)
     }
 
@@ -283,6 +298,15 @@ impl Server {
         }
         json_answer(200, &answer.to_string())
     }
+}
+
+/// The nonce that a proof carries.
+fn nonce_of(proof: &HeaderValue) -> Option<String> {
+    let HeaderValue::Secret(proof) = proof else { return None };
+    let claims = proof.expose().split('.').nth(1)?;
+    let claims = BASE64URL_NOPAD.decode(claims.as_bytes()).ok()?;
+    let claims: serde_json::Value = serde_json::from_slice(&claims).ok()?;
+    claims.get("nonce")?.as_str().map(str::to_owned)
 }
 
 fn metadata() -> String {
