@@ -3,39 +3,40 @@
 //! protocol.md §2.1: issuer, client, scope and endpoints are fixed when it begins. The rules are in `wire::answer`,
 //! `poll`, `second_factor` and `throttle`; this sequences effects.
 
+mod accept;
+mod recovered;
+mod reporting;
+
 use core::time::Duration;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::{Either, select};
+use recovered::Recovered;
+use reporting::Series;
 
 use super::cancel::Cancellation;
-use super::recovery::{self, ResetPassword};
+use super::recovery;
 use super::registry::SignIns;
 use super::second_factor::{SecondFactor, Verdict};
 use super::steps::{ChooseFactor, Step};
-use crate::audit::{Attempt, AuditKind, SecurityEvent, Trail};
-use crate::config::{Assurance, DPoP, Factor, PasskeyStart, WiderScopes};
+use crate::audit::{Attempt, Trail};
+use crate::config::{Assurance, Factor, PasskeyStart};
 use crate::context::{Abandoned, Context, Outcome, TokenPost, in_background, probe};
 use crate::discovery::Discovery;
-use crate::env::{BootInstant, Conversation, Method};
-use crate::error::{Code, ConfigurationProblem, Error, Kind, ResponseDefect, TokenCheck, Unsupported};
-use crate::jose::id_token::{IdTokenClaims, SKEW};
+use crate::env::{Conversation, Method};
+use crate::error::{Code, ConfigurationProblem, Error, Kind, Unsupported};
 use crate::jose::jwks::KeySet;
 use crate::proof::{self, ProofKey};
 use crate::secret::Secret;
-use crate::session::rules::Now;
-use crate::session::{self, Before, Established, NewSession, NotStepped, Session, SteppedUp};
-use crate::validation::{self, Occasion};
+use crate::session::{self, Before, Session};
 use crate::wire::answer::{Failure, Leg, MoreAssurance, Reply, Why};
 use crate::wire::form::Body;
 use crate::wire::json::Object;
 use crate::wire::metadata::Metadata;
-use crate::wire::new_password;
 use crate::wire::passkey::{PasskeyChallenge, RelyingParties, parse_passkey};
 use crate::wire::requests::{self, Common};
 use crate::wire::said;
-use crate::wire::tokens::{TokenAnswer, TokenKind, parse_tokens, salvage};
 
 /// What the tokens at the end of it are for.
 #[derive(Clone)]
@@ -54,14 +55,6 @@ pub(super) struct Start {
     /// What it has to reach.
     pub(super) assurance: Assurance,
     pub(super) purpose: Purpose,
-}
-
-/// The access token of a recovery, and what has to be revoked after it.
-struct Recovered {
-    access_token: Secret,
-    /// The key that it is bound to.
-    key: Option<Arc<ProofKey>>,
-    owed: (Secret, TokenKind),
 }
 
 pub(super) struct Transaction {
@@ -105,14 +98,6 @@ struct Prompts {
 const MAX_LIFE: Duration = Duration::from_secs(1800);
 /// An `mfa_token` is forgotten after this long (protocol.md Q3).
 const MFA_LIFE: Duration = Duration::from_secs(600);
-/// A user gets this long to think of a new password.
-const RECOVERY_LIFE: Duration = Duration::from_secs(900);
-
-/// The polls of one wait, from the first that was sent.
-struct Series {
-    began: BootInstant,
-    polls: u32,
-}
 
 /// The right to act for the sign-in; one at a time. It lasts until the request that was begun with it has ended.
 pub(super) struct Turn(Arc<Transaction>);
@@ -578,75 +563,6 @@ impl Transaction {
         }
     }
 
-    async fn report<T>(
-        &self,
-        attempt: Attempt,
-        abandoned: &Abandoned,
-        work: impl Future<Output = Result<(T, Option<Code>), Failure>>,
-    ) -> Result<T, Failure> {
-        let clock = &self.context.env.clock;
-        let began = clock.boot();
-        if attempt != Attempt::Approval || self.poll_is_first() {
-            self.context.auditor.record(self.trail(), AuditKind::AttemptStarted { attempt });
-        }
-        // A cancelled or dropped sign-in sends nothing new.
-        let gone = !self.is_wanted(abandoned);
-        let result = if gone { Err(Failure::local(Kind::Cancelled)) } else { work.await };
-        self.on_the_wire.store(false, Ordering::SeqCst);
-        if let Attempt::Password | Attempt::Otp = attempt {
-            self.count_first_factor(&result);
-        }
-        // A series of polls goes on; its end is reported by who knows that it is one.
-        let goes_on = attempt == Attempt::Approval
-            && matches!(
-                &result,
-                Err(Failure { why: Why::Pending | Why::SlowDown | Why::RateLimited(_) | Why::NoAnswer { .. }, .. })
-            );
-        if !goes_on {
-            let outcome = Outcome::of(result.as_ref().map(|(_, request_id)| (200, request_id.clone())));
-            if attempt == Attempt::Approval {
-                self.polls_end(outcome);
-            } else {
-                self.context.attempt_finished(self.trail(), attempt, began, outcome, 0);
-            }
-            if let Err(Failure { why: Why::Fatal(Kind::InvalidResponse { what: ResponseDefect::Redirect }), .. }) =
-                &result
-            {
-                self.context.auditor.security(self.trail(), SecurityEvent::RedirectBlocked);
-            }
-        }
-        result.map(|(value, _)| value)
-    }
-
-    /// Counts what the server refused or took of what a user typed first (LIM-2), also if nobody waits for it any more.
-    fn count_first_factor<T>(&self, result: &Result<T, Failure>) {
-        let mut attempts = self.sign_ins.attempts();
-        match result {
-            Ok(_) | Err(Failure { why: Why::MoreAssurance(_), .. }) => attempts.accepted(&self.username),
-            Err(Failure { why: Why::Refused, .. }) => attempts.refused(&self.username),
-            Err(_) => {}
-        }
-    }
-
-    /// A poll is about to be sent; whether it is the first of its series.
-    fn poll_is_first(&self) -> bool {
-        let now = self.context.env.clock.boot();
-        let mut series = self.series();
-        let series = series.get_or_insert(Series { began: now, polls: 0 });
-        series.polls = series.polls.saturating_add(1);
-        series.polls == 1
-    }
-
-    /// A series of polls ends, if one was begun.
-    pub(super) fn polls_end(&self, outcome: Outcome) {
-        let Some(Series { began, polls }) = self.series().take() else { return };
-        self.context.attempt_finished(self.trail(), Attempt::Approval, began, outcome, polls.saturating_sub(1));
-    }
-
-    fn series(&self) -> MutexGuard<'_, Option<Series>> {
-        self.series.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     async fn post(
         &self,
         url: &str,
@@ -673,197 +589,6 @@ impl Transaction {
         // Also where this request did not carry it: the server knows whom it talks about.
         reply.private.add(&self.username);
         Ok(reply)
-    }
-
-    /// Puts a new password by the recovery's token, once, and ends the recovery when that is done, whoever is still waiting.
-    pub(super) async fn put_password(self: &Arc<Self>, turn: &Arc<Turn>, body: Body) -> Result<(), Failure> {
-        let transaction = Arc::clone(self);
-        self.request(turn, Attempt::NewPassword, move |abandoned| async move {
-            let context = &transaction.context;
-            let url = format!("{}{}", context.config.issuer.as_str().trim_end_matches('/'), new_password::PATH);
-            let provided = context.provided_headers(Method::Put, &url).await;
-            if !transaction.is_wanted(&abandoned) {
-                return Err(Failure::local(Kind::Cancelled));
-            }
-            let recovered = |recovered: &Recovered| (recovered.access_token.duplicate(), recovered.key.clone());
-            let recovered = transaction.recovered().as_ref().map(recovered);
-            let (token, key) = recovered.ok_or_else(|| Failure::local(Kind::Expired))?;
-            let via = &*transaction.conversation;
-            let goes_on = || transaction.is_wanted(&abandoned);
-            let proven = (&token, key.as_deref());
-            let mut reply = context.put_password(via, &url, provided, proven, body, goes_on).await?;
-            reply.private.add(&transaction.username);
-            new_password::read(&reply).map_err(|failure| failure.waiting(context.waits()))?;
-            transaction.end();
-            transaction.conversation.close().await;
-            Ok(((), said::request_id(&reply.response, &reply.private)))
-        })
-        .await
-    }
-
-    /// Keeps the access token of a recovery, for as long as it lives and a user may need.
-    fn recovered_by(self: &Arc<Self>, tokens: TokenAnswer, key: Option<Arc<ProofKey>>) -> ResetPassword {
-        let lifetime = Duration::from_secs(u64::try_from(tokens.lifetime_secs).unwrap_or_default());
-        let life = lifetime.min(RECOVERY_LIFE);
-        let expires_at = self.context.env.clock.wall().plus(life).to_system_time();
-        let owed = session::newest(&tokens);
-        let key = key.filter(|_| tokens.is_bound);
-        *self.recovered() = Some(Recovered { access_token: tokens.access_token, key, owed });
-        self.second_factor().take();
-        self.prompts().codes.clear();
-        self.end_after(life);
-        ResetPassword::new(self, expires_at)
-    }
-
-    fn recovered(&self) -> MutexGuard<'_, Option<Recovered>> {
-        self.recovered.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Tokens came: validated they become a session, otherwise they are given back. Either way the sign-in is over.
-    async fn accept(
-        self: &Arc<Self>,
-        mut answer: Object,
-        reply: Reply,
-        sent: Now,
-        abandoned: &Abandoned,
-        key: Option<Arc<ProofKey>>,
-    ) -> Result<Step, Failure> {
-        let context = &self.context;
-        let (said, status) = (said::said(&reply.response, None, &reply.private), Some(reply.response.status));
-        let server = context.server_time(&reply.response);
-        // What was sent has done its work.
-        drop(reply);
-        let refuse = |kind: Kind, token: Option<(Secret, TokenKind)>| {
-            if let Kind::TokenRejected { check } = kind {
-                context.auditor.security(self.trail(), SecurityEvent::TokenRejected { check });
-            }
-            match (token, &self.purpose) {
-                (Some(token), Purpose::Recovery) => session::revoke_once(context, self.trail(), token),
-                (Some(token), _) => session::give_back(context, self.trail(), token),
-                (None, _) => {}
-            }
-            self.end();
-            Failure { why: Why::Fatal(kind), said: said.clone(), status }
-        };
-        let has_shown_key = key.is_some();
-        let tokens = match parse_tokens(&mut answer, has_shown_key) {
-            Ok(tokens) => tokens,
-            Err(kind) => return Err(refuse(kind, salvage(&mut answer))),
-        };
-        if session::is_in_use(context, &tokens.access_token, None) {
-            context.auditor.security(self.trail(), SecurityEvent::AccessTokenReused);
-            // Not given back: that would end the session that it belongs to.
-            return Err(refuse(Kind::TokenRejected { check: TokenCheck::AccessTokenReused }, None));
-        }
-        if has_shown_key && !tokens.is_bound {
-            if context.config.dpop == DPoP::Required || !self.owns_key {
-                let check = TokenCheck::Unbound;
-                return Err(refuse(Kind::TokenRejected { check }, Some(session::newest(&tokens))));
-            }
-            context.auditor.security(self.trail(), SecurityEvent::NotBound);
-        }
-        let is_wider = |granted: &Vec<String>| !granted.iter().all(|scope| self.common.scopes.contains(scope));
-        if tokens.scope.as_ref().is_some_and(is_wider) {
-            context.auditor.security(self.trail(), SecurityEvent::ScopeWidened);
-            if context.config.wider_scopes == WiderScopes::Refuse {
-                let check = TokenCheck::Scope;
-                return Err(refuse(Kind::TokenRejected { check }, Some(session::newest(&tokens))));
-            }
-        }
-        if let Purpose::Recovery = self.purpose {
-            let serves = tokens.scope.as_ref().is_none_or(|scope| scope.iter().any(|one| one == new_password::SCOPE));
-            if !serves {
-                let check = TokenCheck::Scope;
-                return Err(refuse(Kind::TokenRejected { check }, Some(session::newest(&tokens))));
-            }
-            if !self.is_wanted(abandoned) {
-                context.auditor.security(self.trail(), SecurityEvent::LateTokensRevoked);
-                return Err(refuse(Kind::Cancelled, Some(session::newest(&tokens))));
-            }
-            return Ok(Step::ResetPassword(self.recovered_by(tokens, key)));
-        }
-        if server.ahead.abs() > SKEW {
-            context.auditor.security(self.trail(), SecurityEvent::ClockOffset { seconds: server.ahead });
-        }
-        let openid = self.common.scopes.contains("openid");
-        let occasion = Occasion {
-            metadata: &self.metadata,
-            keys: self.keys.as_ref(),
-            server,
-            received: context.env.clock.boot(),
-            id_token_required: openid,
-            id_token_wanted: openid,
-            previous: None,
-            assurance: &self.assurance,
-        };
-        let claims = match validation::validate(context, &self.conversation, &tokens, &occasion).await {
-            Ok(claims) => claims,
-            Err(kind) => return Err(refuse(kind, Some(session::newest(&tokens)))),
-        };
-        if let Purpose::StepUp(session) = &self.purpose
-            && !session.is_of(claims.as_ref())
-        {
-            let check = TokenCheck::Subject;
-            return Err(refuse(Kind::TokenRejected { check }, Some(session::newest(&tokens))));
-        }
-        let proof_key = key.filter(|_| tokens.is_bound).map(|key| key.duplicate());
-        self.take_key(tokens.is_bound);
-        // Should no session come of it. That of a session that is stepped up is its own.
-        let spare_key = proof_key.as_ref().filter(|_| self.owns_key).map(ProofKey::duplicate);
-        // The connection saw the secrets; it is gone before the app hears of the session.
-        self.end();
-        self.conversation.close().await;
-        // The start of the store call: cancelled or dropped before it means given back, after it means signed in.
-        let commit = || !abandoned.is_abandoned() && self.cancellation.commit();
-        let claims = match (&self.purpose, claims) {
-            (Purpose::StepUp(session), Some(claims)) => {
-                let transaction_id = self.id.clone();
-                let requested = self.common.scopes.as_str().to_owned();
-                let new = SteppedUp { tokens, claims, sent, transaction_id, requested, proof_key };
-                return match session.take(new, commit).await {
-                    Ok(()) => Ok(Step::SignedIn(session.clone())),
-                    Err(NotStepped { tokens, kind }) => {
-                        context.forget_key(spare_key);
-                        if kind == Kind::Cancelled {
-                            context.auditor.security(self.trail(), SecurityEvent::LateTokensRevoked);
-                        }
-                        Err(refuse(kind, tokens.map(|tokens| session::newest(&tokens))))
-                    }
-                };
-            }
-            (_, claims) => claims,
-        };
-        let new = NewSession {
-            username: self.username_by(claims.as_ref()),
-            tokens,
-            claims,
-            requested: self.common.scopes.clone(),
-            sent,
-            transaction_id: self.id.clone(),
-            before: core::mem::take(&mut *self.before.lock().unwrap_or_else(PoisonError::into_inner)),
-            imported: None,
-            proof_key,
-        };
-        match session::establish(context, new, commit).await {
-            Established::Session(session) => Ok(Step::SignedIn(session)),
-            Established::NotWanted(tokens) => {
-                context.auditor.security(self.trail(), SecurityEvent::LateTokensRevoked);
-                context.forget_key(spare_key);
-                Err(refuse(Kind::Cancelled, Some(session::newest(&tokens))))
-            }
-            Established::Failed(tokens, kind) => {
-                context.forget_key(spare_key);
-                Err(refuse(kind, Some(session::newest(&tokens))))
-            }
-        }
-    }
-
-    /// What was typed; if a passkey said who it is, what the server calls them.
-    fn username_by(&self, claims: Option<&IdTokenClaims>) -> String {
-        if !self.username.is_empty() {
-            return self.username.clone();
-        }
-        claims.and_then(|claims| claims.raw.str("preferred_username")).unwrap_or_default().to_owned()
     }
 
     /// Over: nothing is sent any more, and the secrets are wiped.
