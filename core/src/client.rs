@@ -528,6 +528,7 @@ impl ClientBuilder {
             signer: self.signing_key,
             key_calls: Arc::default(),
             nonces: Default::default(),
+            half_imported: Default::default(),
             server_clock: Default::default(),
         };
         let context = Arc::new(context);

@@ -25,11 +25,11 @@ use crate::error::{Code, ConfigurationProblem, Kind, ResponseDefect, StoreProble
 use crate::flow::SignIns;
 use crate::gate::Gate;
 use crate::headers::Provider;
-use crate::proof::Nonces;
+use crate::proof::{Nonces, ProofKey};
 use crate::secret::Secret;
 use crate::session::queue::Waiter;
 use crate::session::rules::{self, Now, Timing};
-use crate::session::{State, Ticket, Watch};
+use crate::session::{State, Ticket, TokenHash, Watch};
 use crate::wire::answer::{self, Failure, Leg, Reply, Why};
 use crate::wire::form::Body;
 use crate::wire::http_date::parse_http_date;
@@ -70,6 +70,8 @@ pub(crate) struct Context {
     /// Counted by its clones: the calls of them that are under way.
     pub(crate) key_calls: Arc<()>,
     pub(crate) nonces: Mutex<Nonces>,
+    /// The key of an import whose answer was lost, and the refresh token's hash: the server may have bound it to that key.
+    pub(crate) half_imported: Mutex<Option<(TokenHash, ProofKey)>>,
     /// The server's clock as its last answer showed it: when that came, and seconds since 1970.
     pub(crate) server_clock: Mutex<Option<(BootInstant, i64)>>,
 }
@@ -124,6 +126,7 @@ impl Context {
             signer: self.signer.clone(),
             key_calls: Arc::clone(&self.key_calls),
             nonces: Mutex::default(),
+            half_imported: Mutex::default(),
             server_clock: Mutex::default(),
         }
     }

@@ -12,6 +12,7 @@ use crate::env::{Conversation, HeaderValue, HttpResponse, Method};
 use crate::error::Kind;
 use crate::proof::{For, Nonces, Proof, ProofKey, may_send_again};
 use crate::secret::Secret;
+use crate::session::TokenHash;
 use crate::wire::answer::{self, Failure, Leg, Reply};
 use crate::wire::challenges::{Challenge, challenges};
 use crate::wire::form::Body;
@@ -23,6 +24,8 @@ pub(crate) struct TokenPost<'a> {
     pub(crate) url: &'a str,
     pub(crate) leg: Leg,
     pub(crate) deadline: Duration,
+    /// Whether a key of the platform is asked for another proof while the caller waits.
+    pub(crate) may_ask_again: bool,
 }
 
 /// A key, and the proof by it for one send: made before, for a key of the platform may ask the user.
@@ -48,7 +51,7 @@ impl Context {
         proven: Option<Proven<'_>>,
         goes_on: impl Fn() -> Result<(), Kind>,
     ) -> Result<Reply, Failure> {
-        let TokenPost { via, url, leg, deadline } = post;
+        let TokenPost { via, url, leg, deadline, may_ask_again } = post;
         let Some((key, proof)) = proven else {
             return self.post_with(via, url, provided, body, deadline).await.map_err(Failure::from);
         };
@@ -60,7 +63,8 @@ impl Context {
         let reply = self.post_with(via, url, with_proof(provided, proof), body, deadline).await?;
         let came = reply.response.header("dpop-nonce");
         let again = answer::refusal(&reply).is_some_and(|error| may_send_again(leg, &error, carried.as_deref(), came));
-        if !again || goes_on().is_err() {
+        let may_prove = may_ask_again || matches!(key, ProofKey::Software(_));
+        if !again || !may_prove || goes_on().is_err() {
             return Ok(reply);
         }
         let provided = self.provided_headers(Method::Post, url).await;
@@ -162,8 +166,17 @@ impl Context {
         }
     }
 
+    /// Whether a proof carries the server's newest nonce.
+    pub(crate) fn is_current(&self, proof: &Proof) -> bool {
+        self.nonces().server() == proof.nonce.as_deref()
+    }
+
     pub(crate) fn nonces(&self) -> MutexGuard<'_, Nonces> {
         self.nonces.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn half_imported(&self) -> MutexGuard<'_, Option<(TokenHash, ProofKey)>> {
+        self.half_imported.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Seconds since 1970 by the server's clock, or the device's if the server has not shown its own.

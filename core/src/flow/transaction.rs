@@ -583,7 +583,7 @@ impl Transaction {
         if !goes_on || abandoned.is_abandoned() {
             return Err(Failure::local(Kind::Cancelled));
         }
-        let post = TokenPost { via: &*self.conversation, url, leg, deadline };
+        let post = TokenPost { via: &*self.conversation, url, leg, deadline, may_ask_again: true };
         let goes_on = || if self.is_wanted(abandoned) { Ok(()) } else { Err(Kind::Cancelled) };
         let mut reply = self.context.post_token(post, provided, body, proven, goes_on).await?;
         // Also where this request did not carry it: the server knows whom it talks about.

@@ -28,22 +28,35 @@ pub(crate) async fn import(context: &Arc<Context>, token: Secret) -> Result<Sess
     let id = context.random_id().ok_or(Kind::Internal)?;
     let (importing, transaction) = (Arc::clone(context), id.clone());
     let done = context.detached(move |_| async move {
-        let mut made = None;
+        let (hash, mut made) = (hash(&token), None);
         let taken = take_over(&importing, &transaction, token, &mut made).await;
-        if taken.is_err() {
+        match (&taken, made) {
+            (Err(_), Some(Made { key, may_be_bound: true })) => {
+                // The next import of the same token shows it again.
+                let before = importing.half_imported().replace((hash, key));
+                importing.forget_key(before.map(|(_, key)| key));
+            }
             // No session came of it, so its key is nobody's.
-            importing.forget_key(made);
+            (Err(_), Some(Made { key, .. })) => importing.forget_key(Some(key)),
+            _ => {}
         }
         taken
     });
     done.await.unwrap_or_else(|| Err(Kind::Internal.into())).map_err(|error| error.with_transaction_id(&id))
 }
 
+/// The key that an import shows.
+struct Made {
+    key: ProofKey,
+    /// Whether an answer was lost by which the server may have bound the token to it.
+    may_be_bound: bool,
+}
+
 async fn take_over(
     context: &Arc<Context>,
     id: &Code,
     token: Secret,
-    made: &mut Option<ProofKey>,
+    made: &mut Option<Made>,
 ) -> Result<Session, Error> {
     let trail = Trail { id, user: "" };
     let fail = |failure: Failure| {
@@ -70,17 +83,20 @@ async fn take_over(
     let url = metadata.token_endpoint.as_str();
     // The app's own code and a key of the platform take their time, and nobody else waits for that.
     let provided = context.provided_headers(Method::Post, url).await;
-    let key = match proof::is_shown(context.config.dpop, &metadata)? {
-        true => Some(context.new_proof_key(id).await?),
-        false => None,
-    };
-    *made = key.as_ref().map(ProofKey::duplicate);
+    if proof::is_shown(context.config.dpop, &metadata)? {
+        let known = context.half_imported().take_if(|(of, _)| *of == hash).map(|(_, key)| key);
+        *made = Some(match known {
+            Some(key) => Made { key, may_be_bound: true },
+            None => Made { key: context.new_proof_key(id).await?, may_be_bound: false },
+        });
+    }
+    let key = made.as_ref().map(|made| made.key.duplicate());
     let proven = context.prove_if(key.as_ref(), url).await?;
     let lock = Exclusion::acquire(context.gate.as_ref(), context.timing().lock).await;
     let excluded = lock.map_err(|_| storage(StoreProblem::Transient))?;
     // Another process may have been quicker.
     if let (true, Some(session)) = (context.gate.is_some(), known(context, &hash).await?) {
-        context.forget_key(made.take());
+        context.forget_key(made.take().map(|made| made.key));
         return Ok(session);
     }
     if !excluded.is_whole() {
@@ -104,6 +120,10 @@ async fn take_over(
     }
     let outcome = presenting::outcome(&answer);
     context.attempt_finished(trail, Attempt::Refresh, sent.boot, outcome, retries);
+    if let Some(made) = made {
+        let is_refused = matches!(&answer, Err(Failure { why: Why::Refused, .. }));
+        made.may_be_bound = (made.may_be_bound || is_lost(&answer)) && !is_refused;
+    }
     let (tokens, reply) = answer.map_err(fail)?;
     if key.is_some() && !tokens.is_bound {
         if context.config.dpop == DPoP::Required {
@@ -113,7 +133,7 @@ async fn take_over(
     }
     let proof_key = key.filter(|_| tokens.is_bound);
     if proof_key.is_none() {
-        context.forget_key(made.take());
+        context.forget_key(made.take().map(|made| made.key));
     }
     let tokens = TokenAnswer { refresh_token: tokens.refresh_token.or(Some(token)), ..tokens };
     let occasion = Occasion {

@@ -38,7 +38,7 @@ pub(crate) use engine::{NotStepped, SteppedUp};
 pub(crate) use establish::{Before, Established, NewSession, establish, prepare};
 pub(crate) use import::import;
 pub use introspection::{IntrospectedToken, Introspection};
-use record::TokenHash;
+pub(crate) use record::TokenHash;
 pub use state::{State, States};
 pub(crate) use state::{Ticket, Watch};
 

@@ -52,7 +52,9 @@ pub(super) async fn present(
     );
     let url = presented.metadata.token_endpoint.as_str();
     let (has_key, deadline) = (proven.is_some(), context.timing().answer);
-    let post = TokenPost { via: &*via, url, leg: Leg::Refresh, deadline };
+    // A refresh of a session asks the user without the lock, in a round of its own.
+    let may_ask_again = presented.own.is_none();
+    let post = TokenPost { via: &*via, url, leg: Leg::Refresh, deadline, may_ask_again };
     // Who has lost the lock does not know who else has sent it meanwhile.
     let clock = &context.env.clock;
     // Without a window a refused proof still has its second, within the one send's deadline.

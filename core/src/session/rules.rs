@@ -241,17 +241,38 @@ pub(crate) fn taken_over(own: &Record, found: Record, verdict: Stored, writer: W
     (Record { generation, writer, use_counter, mark, ..own.duplicate() }, false)
 }
 
-/// What memory holds against a *newer* record, if it holds a step-up that the store has not heard of (`has_left`: it owes the
-/// grant that this left): the user has shown more since, and what another process has refreshed is of that grant too.
-pub(crate) fn kept_above(
-    own: &Record,
-    found: &Record,
-    verdict: Stored,
-    has_left: bool,
-    writer: Writer,
-) -> Option<Record> {
+/// What is known of a step-up in memory when a *newer* record was read.
+pub(crate) struct SteppedUp {
+    /// Whether there is a grant that a step-up has left, and that is not given up yet.
+    pub(crate) has_left: bool,
+    /// The set that was last read from the store, or read back.
+    pub(crate) seen: Option<TokenHash>,
+    /// Whether the user of the record that was read has been asked later than that of memory.
+    pub(crate) was_asked_later: bool,
+}
+
+/// What becomes of it.
+pub(crate) enum Above {
+    /// There is none that the store has not heard of.
+    Nothing,
+    /// It is kept, above what was read: the user has shown more since, and what another process has refreshed is of the grant
+    /// that was left.
+    Kept(Box<Record>),
+    /// What was read is another step-up, which is later or binds the session; this one is nobody's.
+    GivenWay,
+}
+
+/// Whether a step-up in memory stays above a *newer* record.
+pub(crate) fn kept_above(own: &Record, found: &Record, verdict: Stored, known: &SteppedUp, writer: Writer) -> Above {
+    let is_stored = known.seen == Some(own.set_hash());
+    if verdict != Stored::Newer || !known.has_left || is_stored {
+        return Above::Nothing;
+    }
+    if known.was_asked_later || (found.proof_key.is_some() && own.proof_key.is_none()) {
+        return Above::GivenWay;
+    }
     let generation = found.generation.max(own.generation).saturating_add(1);
-    (verdict == Stored::Newer && has_left).then(|| Record { generation, writer, ..own.duplicate() })
+    Above::Kept(Box::new(Record { generation, writer, ..own.duplicate() }))
 }
 
 /// Whether `record` is one whose place `by` took (docs/sessions.md §6): by its name, because `by` stands alone, or because
@@ -501,19 +522,32 @@ mod tests {
 
     #[test]
     fn a_step_up_that_is_not_stored_yet_is_kept_above_what_the_grant_before_it_became() {
-        let of = |verdict, has_left, own, found| {
-            kept_above(&stored("s", 1, own), &stored("s", 2, found), verdict, has_left, [1; 16])
-                .map(|record| (record.writer[0], record.generation))
-        };
-        for (verdict, has_left, own, found, expected) in [
-            (Stored::Newer, true, 8, 6, Some((1, 9))),
-            (Stored::Newer, true, 6, 8, Some((1, 9))),
-            (Stored::Newer, false, 6, 8, None),
-            (Stored::Marked, true, 6, 8, None),
-            (Stored::Stale, true, 6, 8, None),
-            (Stored::Unchanged, true, 6, 8, None),
+        let key = || Some(crate::proof::ProofKey::Platform { name: "dpop.a".into(), thumbprint: [7; 32] });
+        let stored = |id, writer, generation| Record { proof_key: None, ..stored(id, writer, generation) };
+        let own = || stored("s", 1, 8);
+        let bound = |record: Record| Record { proof_key: key(), ..record };
+        let known = |has_left, seen, was_asked_later| SteppedUp { has_left, seen, was_asked_later };
+        let other = Some([9; 32]);
+        for (what, own, found, verdict, known, expected) in [
+            ("not stored", own(), stored("s", 2, 6), Stored::Newer, known(true, other, false), "Kept 9"),
+            ("nothing ever stored", own(), stored("s", 2, 9), Stored::Newer, known(true, None, false), "Kept 10"),
+            ("stored", own(), stored("s", 2, 9), Stored::Newer, known(true, Some(own().set_hash()), false), "Nothing"),
+            ("nothing left", own(), stored("s", 2, 9), Stored::Newer, known(false, other, false), "Nothing"),
+            ("marked", own(), stored("s", 2, 9), Stored::Marked, known(true, other, false), "Nothing"),
+            ("stale", own(), stored("s", 2, 6), Stored::Stale, known(true, other, false), "Nothing"),
+            ("asked later", own(), stored("s", 2, 9), Stored::Newer, known(true, other, true), "GivenWay"),
+            ("binds", own(), bound(stored("s", 2, 9)), Stored::Newer, known(true, other, false), "GivenWay"),
+            ("both bound", bound(own()), bound(stored("s", 2, 6)), Stored::Newer, known(true, other, false), "Kept 9"),
         ] {
-            assert_eq!(of(verdict, has_left, own, found), expected, "{verdict:?}, {has_left}, {own}, {found}");
+            let got = match kept_above(&own, &found, verdict, &known, [1; 16]) {
+                Above::Nothing => "Nothing".to_owned(),
+                Above::Kept(record) => {
+                    assert_eq!(record.writer, [1; 16], "{what}");
+                    format!("Kept {}", record.generation)
+                }
+                Above::GivenWay => "GivenWay".to_owned(),
+            };
+            assert_eq!(got, expected, "{what}");
         }
     }
 

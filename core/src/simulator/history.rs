@@ -325,6 +325,10 @@ impl History {
             self.violated(format!("9: two refreshes of grant {} at once", issue.grant));
         }
         self.resend(pid, issue, now, server);
+        let before = self.sends.iter().rev().filter(|send| (send.pid, send.issue) == (pid, issue));
+        if before.take(2).filter(|send| send.void && now < send.at + Duration::from_secs(5)).count() == 2 {
+            self.violated(format!("2: {issue:?} was sent with a third proof in a row"));
+        }
         self.sends.push(Send { pid, issue, at: now, under_way: true, void: false });
         Some(self.sends.len() - 1)
     }
@@ -373,7 +377,11 @@ impl History {
         let send = &mut self.sends[number];
         send.under_way = false;
         let (issue, at) = (send.issue, send.at);
-        if answer.is_some_and(|answer| answer.body.windows(14).any(|part| part == b"use_dpop_nonce")) {
+        let refuses_proof = |answer: &HttpResponse| {
+            let says = |error: &[u8]| answer.body.windows(error.len()).any(|part| part == error);
+            says(b"use_dpop_nonce") || says(b"invalid_dpop_proof")
+        };
+        if answer.is_some_and(refuses_proof) {
             send.void = true;
             if self.first_send.get(&issue) == Some(&at) {
                 self.first_send.remove(&issue);
@@ -459,7 +467,7 @@ impl History {
         }
         let first = self.first_send.get(&issue).or_else(|| self.unknown_first(issue))?;
         let until = *first + WINDOW;
-        let senders = self.sends.iter().filter(|send| send.issue == issue);
+        let senders = self.sends.iter().filter(|send| send.issue == issue && !send.void);
         let died = senders.filter_map(|send| self.gone.get(&send.pid)).map(|(at, _)| *at).min();
         // Who dies later had the time to ask again.
         if let Some(died) = died.filter(|died| *died < until) {

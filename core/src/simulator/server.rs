@@ -61,6 +61,8 @@ pub(super) struct Grant {
     pub(super) unvalidated: Vec<usize>,
     /// From when on some of them are.
     valid_from: BTreeMap<usize, Duration>,
+    /// The key that it is bound to, as its proofs show it.
+    key: Option<String>,
 }
 
 impl Grant {
@@ -100,8 +102,8 @@ pub(super) struct Server {
     asked: String,
     /// When the second key is published.
     new_key_from: Option<Duration>,
-    /// Whether the request at hand shows a key.
-    shows_key: bool,
+    /// The key that the request at hand shows.
+    shown: Option<String>,
 }
 
 /// A special answer to a refresh that the server acts on.
@@ -142,7 +144,7 @@ impl Server {
             elsewhere: None,
             asked: String::new(),
             new_key_from: None,
-            shows_key: false,
+            shown: None,
         }
     }
 
@@ -158,7 +160,7 @@ impl Server {
 
     pub(super) fn answer(&mut self, request: &HttpRequest, now: Duration) -> (HttpResponse, Did) {
         let proof = request.headers.iter().find(|(name, _)| name == "dpop");
-        self.shows_key = proof.is_some();
+        self.shown = proof.and_then(|(_, proof)| part_of(proof, 0)?.get("jwk").map(ToString::to_string));
         let nonce = format!("nonce-{}", now.as_secs() / NONCE_LIFE);
         let is_good = proof.is_none_or(|(_, proof)| nonce_of(proof).as_deref() == Some(&nonce));
         let (mut answer, did) = if self.manner.wants_nonces && !is_good {
@@ -167,7 +169,7 @@ impl Server {
             self.act(request, now, wall(now))
         };
         answer.headers.push(date(now));
-        if self.manner.wants_nonces && self.shows_key {
+        if self.manner.wants_nonces && self.shown.is_some() {
             answer.headers.push(("dpop-nonce".to_owned(), nonce));
         }
         (answer, did)
@@ -228,6 +230,7 @@ impl Server {
             access: BTreeMap::new(),
             unvalidated: Vec::new(),
             valid_from: BTreeMap::new(),
+            key: self.shown.clone(),
         });
         let issue = Issue { grant: self.grants.len() - 1, number: 0 };
         (self.tokens(issue, None, now, wall), Did::Issued(issue))
@@ -241,11 +244,17 @@ impl Server {
         if grant.over.is_some() {
             return refused();
         }
+        if grant.key.is_some() && grant.key != self.shown {
+            return (json_answer(400, r#"{"error":"invalid_dpop_proof"}"#), Did::Nothing);
+        }
         if let Some(at) = grant.replaced.get(&issue.number)
             && now > *at + leeway
         {
             grant.over = Some(Over::Reused);
             return refused();
+        }
+        if self.shown.is_some() {
+            grant.key.clone_from(&self.shown);
         }
         let special = self.next.take();
         let number = grant.newest() + 1;
@@ -273,7 +282,7 @@ impl Server {
         let grant = &mut self.grants[issue.grant];
         grant.access.insert(issue.number, now + Duration::from_secs(life));
         let access = issue.token("at");
-        let token_type = if self.shows_key { "DPoP" } else { "Bearer" };
+        let token_type = if self.shown.is_some() { "DPoP" } else { "Bearer" };
         let mut answer = json!({ "token_type": token_type, "access_token": access, "expires_in": life });
         let current = Issue { number: grant.current, ..issue };
         if special != Some(Special::NoToken) {
@@ -300,13 +309,16 @@ impl Server {
     }
 }
 
+/// The header of a proof, or its claims.
+fn part_of(proof: &HeaderValue, number: usize) -> Option<serde_json::Value> {
+    let HeaderValue::Secret(proof) = proof else { return None };
+    let part = BASE64URL_NOPAD.decode(proof.expose().split('.').nth(number)?.as_bytes()).ok()?;
+    serde_json::from_slice(&part).ok()
+}
+
 /// The nonce that a proof carries.
 fn nonce_of(proof: &HeaderValue) -> Option<String> {
-    let HeaderValue::Secret(proof) = proof else { return None };
-    let claims = proof.expose().split('.').nth(1)?;
-    let claims = BASE64URL_NOPAD.decode(claims.as_bytes()).ok()?;
-    let claims: serde_json::Value = serde_json::from_slice(&claims).ok()?;
-    claims.get("nonce")?.as_str().map(str::to_owned)
+    part_of(proof, 1)?.get("nonce")?.as_str().map(str::to_owned)
 }
 
 fn metadata() -> String {

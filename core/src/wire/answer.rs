@@ -191,6 +191,18 @@ impl Failure {
         Self { why, ..self }
     }
 
+    /// The error of a proof that was refused, as [`with_proof`](Failure::with_proof) leaves it.
+    pub(crate) fn refused_proof(&self) -> Option<&Code> {
+        match &self.why {
+            Why::Fatal(Kind::Server { code: Some(code), .. })
+                if matches!(code.as_str(), "use_dpop_nonce" | "invalid_dpop_proof") =>
+            {
+                Some(code)
+            }
+            _ => None,
+        }
+    }
+
     /// Whether a prompt or code that was asked for surely did not go out: the server said no, or never heard of it.
     pub(crate) fn surely_nothing_sent(&self) -> bool {
         match &self.why {

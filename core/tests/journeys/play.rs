@@ -301,6 +301,9 @@ impl Play<'_> {
             Moment::Sent => line.let_go(),
             Moment::Asked => keys.agree(),
         };
+        if deeds.is_string() && !then.is_empty() {
+            return Err("nothing comes after who has gone".into());
+        }
         let gone = match deeds.as_str() {
             Some("leaves") => "Left",
             Some("drops") => {

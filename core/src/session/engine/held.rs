@@ -131,7 +131,7 @@ impl Engine {
             !is_same || state.ended.is_some() || state.record.refresh_hash() != held.refresh
         };
         if is_past {
-            return Look::Over(self.alive().and_then(|()| self.superseded()));
+            return Look::Over(self.superseded());
         }
         if self.context.env.clock.boot() >= held.until {
             return Look::Over(Err(rejected(held.check)));
@@ -155,7 +155,7 @@ impl Engine {
         match self.commit(held.refresh, |record| released(record, held, has_claims)) {
             Committed::Yes => {}
             Committed::Ended(_) | Committed::OtherToken => {
-                return Look::Over(self.alive().and_then(|()| self.superseded()));
+                return Look::Over(self.superseded());
             }
         }
         match self.persist(&mut exclusion).await {

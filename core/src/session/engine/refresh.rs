@@ -16,7 +16,7 @@ use crate::error::{Code, EndReason, Error, Kind, NetworkProblem, StoreProblem, T
 use crate::gate::Exclusion;
 use crate::jose::id_token::IdTokenClaims;
 use crate::jose::jwks::KeySet;
-use crate::proof::{Proof, ProofKey};
+use crate::proof::{Proof, ProofKey, may_send_again};
 use crate::secret::Secret;
 use crate::session::accounts::tell_all;
 use crate::session::ending::{self, newest};
@@ -24,7 +24,7 @@ use crate::session::presenting::{self, Answer, OneSend, Presented, is_lost, pres
 use crate::session::record::{Life, Mark, Record, Rotation, TokenSet, hash};
 use crate::session::rules::{self, Freshness, MaySend, Now};
 use crate::validation::{self, Occasion};
-use crate::wire::answer::{Failure, Why};
+use crate::wire::answer::{Failure, Leg, Why};
 use crate::wire::metadata::Metadata;
 use crate::wire::tokens::{TokenAnswer, TokenKind};
 
@@ -36,8 +36,16 @@ struct Ready {
     metadata: Arc<Metadata>,
     keys: Option<Arc<KeySet>>,
     provided: Headers,
-    /// By the key of the session as it was then.
-    proof: Option<Proof>,
+    /// By the platform's key that the session then had.
+    proof: Option<(ProofKey, Proof)>,
+}
+
+/// Which round of a refresh it is, or comes next.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Round {
+    First,
+    Last,
+    Over,
 }
 
 /// The answer to a refresh token.
@@ -62,38 +70,57 @@ impl Engine {
     /// Refreshes the session once.
     pub(super) async fn refresh_once(self: &Arc<Self>) -> Result<(), Error> {
         let id = self.context.random_id().ok_or(Kind::Internal)?;
-        self.refresh_as(&id).await.map_err(|error| error.with_transaction_id(&id))
+        let result = async {
+            match self.refresh_as(&id, Round::First).await? {
+                Round::Over => Ok(()),
+                _ => self.refresh_as(&id, Round::Last).await.map(drop),
+            }
+        };
+        result.await.map_err(|error| error.with_transaction_id(&id))
     }
 
-    async fn refresh_as(self: &Arc<Self>, id: &Code) -> Result<(), Error> {
-        // Before the lock is taken: nobody else waits for it while a slow server or the user is asked.
-        let before = self.record();
-        let at_hand = if self.context.gate.is_some() { Some(self.make_ready(id, &before).await) } else { None };
+    /// One round of it: `Last` if another is needed, without the lock while a key of the platform asks its user.
+    async fn refresh_as(self: &Arc<Self>, id: &Code, round: Round) -> Result<Round, Error> {
+        let at_hand = if self.context.gate.is_some() {
+            // Nobody is asked for what another process has done already.
+            if self.adopt_newer().await? && self.freshness() == Freshness::Fresh {
+                return Ok(Round::Over);
+            }
+            // Before the lock is taken: nobody else waits for it while a slow server or the user is asked.
+            Some(self.make_ready(id, &self.record()).await)
+        } else {
+            None
+        };
         // 2: what another process may have done meanwhile
         let mut exclusion = match at_hand {
             Some(Err(_)) => Exclusion::none(),
             _ => self.exclude().await.map_err(storage)?,
         };
         if self.adopt_newer().await? && self.freshness() == Freshness::Fresh {
-            return Ok(());
+            return Ok(Round::Over);
         }
         let presented = Arc::clone(&self.state().record);
         let Some(token) = presented.set.refresh_token.as_ref() else {
             return Err(Kind::ReauthRequired { reason: Code::of("no_refresh_token") }.into());
         };
-        // What may not be sent anyway costs no request.
+        // What may not be sent anyway costs no request, and asks nobody.
         self.may_send(&presented, token)?;
         let Ready { metadata, keys, provided, proof } = match at_hand {
             Some(ready) => ready?,
             None => self.make_ready(id, &presented).await?,
         };
-        let url = metadata.token_endpoint.as_str();
-        let proven = match (&presented.proof_key, proof) {
-            (Some(key), Some(proof)) if before.proof_key.as_ref().is_some_and(|before| before.is(key)) => {
-                Some((key, proof))
+        self.may_send(&presented, token)?;
+        self.context.seed_nonce(presented.nonce.as_deref());
+        let key = presented.proof_key.as_ref();
+        let proof = proof.filter(|(by, proof)| key.is_some_and(|key| key.is(by)) && self.context.is_current(proof));
+        let proven = match (key, proof) {
+            (Some(key), Some((_, proof))) => Some((key, proof)),
+            // Another process has bound it meanwhile, or heard of another nonce: the user is not asked with the lock in hand,
+            // unless that goes on.
+            (Some(ProofKey::Platform { .. }), None) if self.context.gate.is_some() && round == Round::First => {
+                return Ok(Round::Last);
             }
-            // Another process has bound it meanwhile, or what may be sent now could not be then.
-            (Some(key), _) => Some((key, self.prove(id, key, url).await?)),
+            (Some(key), None) => Some((key, self.prove(id, key, metadata.token_endpoint.as_str()).await?)),
             (None, _) => None,
         };
         // Limits are checked at the send: the network may have been slow, the process may have slept.
@@ -103,6 +130,8 @@ impl Engine {
         // 4
         let began = self.now();
         self.audit(id, AuditKind::AttemptStarted { attempt: Attempt::Refresh });
+        let carried = proven.as_ref().and_then(|(_, proof)| proof.nonce.clone());
+        let is_of_platform = matches!(key, Some(ProofKey::Platform { .. }));
         let form = Presented { metadata: &metadata, token, scope: &presented.scope, own: Some(self) };
         let sent = self.send(id, &mut exclusion, &form, may_send, (provided, proven)).await;
         let trail = Trail { id, user: &presented.username };
@@ -115,20 +144,26 @@ impl Engine {
                 // It knows the old refresh token.
                 drop(reply);
                 let new = Answered { metadata: &metadata, keys, tokens, server, sent: began };
-                match self.apply(id, &mut exclusion, &presented, new).await? {
-                    Some(held) => {
-                        // Its refresh token is stored; what is fetched now holds up no other process.
-                        drop(exclusion);
-                        self.hold_back(id, held).await
-                    }
-                    None => Ok(()),
+                if let Some(held) = self.apply(id, &mut exclusion, &presented, new).await? {
+                    // Its refresh token is stored; what is fetched now holds up no other process.
+                    drop(exclusion);
+                    self.hold_back(id, held).await?;
                 }
+                Ok(Round::Over)
             }
             Err(failure) => {
                 let is_first = may_send == MaySend::First && presented.mark.is_none();
                 // Also nobody else has sent it since: a mark of one's own is not the first one any more.
                 let surely_unused = is_first && !sent.unknown && self.record().mark == mark;
-                self.refused(id, &mut exclusion, &presented, failure, surely_unused.then_some(mark)).await
+                let nonce = self.context.nonces().server().map(str::to_owned);
+                let wants_proof = failure.refused_proof().is_some_and(|error| {
+                    may_send_again(Leg::Refresh, error.as_str(), carried.as_deref(), nonce.as_deref())
+                });
+                let asks_again = wants_proof && surely_unused && is_of_platform && round == Round::First;
+                let refused =
+                    self.refused(id, &mut exclusion, &presented, failure, surely_unused.then_some(mark)).await;
+                // The user is asked again without the lock.
+                if asks_again && self.alive().is_ok() { Ok(Round::Last) } else { refused.map(|()| Round::Over) }
             }
         }
     }
@@ -139,10 +174,12 @@ impl Engine {
         let url = metadata.token_endpoint.as_str();
         let provided = self.context.provided_headers(Method::Post, url).await;
         self.context.seed_nonce(record.nonce.as_deref());
-        // Nobody is asked for what may not be sent anyway.
+        // A key in software asks nobody: its proof is made at the send. Nor is anybody asked for what may not be sent anyway.
         let may_send = record.set.refresh_token.as_ref().is_some_and(|token| self.may_send(record, token).is_ok());
         let proof = match &record.proof_key {
-            Some(key) if may_send => Some(self.prove(id, key, url).await?),
+            Some(key @ ProofKey::Platform { .. }) if may_send => {
+                Some((key.duplicate(), self.prove(id, key, url).await?))
+            }
             _ => None,
         };
         Ok(Ready { metadata, keys, provided, proof })
@@ -443,6 +480,7 @@ impl Engine {
 
     /// Another process's set was taken over: good, or worth another refresh.
     pub(super) fn superseded(&self) -> Result<(), Error> {
+        self.alive()?;
         match self.freshness() {
             Freshness::Fresh => Ok(()),
             _ => Err(superseded()),

@@ -157,7 +157,7 @@ impl Engine {
     }
 }
 
-fn owed_by(record: &Record) -> (Secret, TokenKind) {
+pub(super) fn owed_by(record: &Record) -> (Secret, TokenKind) {
     let (token, kind) = record.set.newest();
     (token.duplicate(), kind)
 }

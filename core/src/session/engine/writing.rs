@@ -5,17 +5,19 @@ use std::sync::Arc;
 
 use futures_util::lock::OwnedMutexGuard;
 
+use super::stepping_up::owed_by;
 use super::{Engine, claims_of};
 use crate::context::{in_background, storage};
 use crate::discovery::Discovery;
 use crate::error::{EndReason, Error, Kind, StoreProblem};
 use crate::gate::Exclusion;
 use crate::jose::id_token::IdTokenClaims;
+use crate::proof::ProofKey;
 use crate::session::accounts::tell_all;
 use crate::session::queue::{self, Unknown};
 use crate::session::reading::{self, Found};
 use crate::session::record::{Record, TokenHash, hash};
-use crate::session::rules::{self, Seen, Stored};
+use crate::session::rules::{self, Above, Seen, Stored};
 
 /// What became of a write.
 pub(crate) enum Written {
@@ -151,17 +153,35 @@ impl Engine {
         {
             state.seen = Some(Seen::of(found));
         }
-        if let Found::Record(found) = &found
-            && let Some(above) = rules::kept_above(&state.record, found, verdict, !state.left.is_empty(), self.writer)
-        {
-            let (token, kind) = found.set.newest();
-            state.left.push((token.duplicate(), kind));
-            state.seen = Some(Seen::of(found));
-            state.record = Arc::new(above);
-            state.persisted = false;
-            drop(state);
-            self.rewrite_later();
-            return Stored::Stale;
+        if let Found::Record(found) = &found {
+            let auth_time = |record: &Record| claims_of(record).and_then(|claims| claims.auth_time);
+            let known = rules::SteppedUp {
+                has_left: !state.left.is_empty(),
+                seen: state.seen.map(|seen| seen.set),
+                was_asked_later: verdict == Stored::Newer
+                    && !state.left.is_empty()
+                    && auth_time(found) > auth_time(&state.record),
+            };
+            match rules::kept_above(&state.record, found, verdict, &known, self.writer) {
+                Above::Nothing => {}
+                Above::Kept(above) => {
+                    state.left.push(owed_by(found));
+                    state.seen = Some(Seen::of(found));
+                    state.record = Arc::from(above);
+                    state.persisted = false;
+                    drop(state);
+                    self.rewrite_later();
+                    return Stored::Stale;
+                }
+                Above::GivenWay => {
+                    // Nobody else knows these tokens.
+                    let own = owed_by(&state.record);
+                    state.left.push(own);
+                    let key = state.record.proof_key.as_ref();
+                    let is_kept = |key: &&ProofKey| found.proof_key.as_ref().is_some_and(|kept| kept.is(key));
+                    self.context.forget_key(key.filter(|key| !is_kept(key)).map(ProofKey::duplicate));
+                }
+            }
         }
         match (verdict, found) {
             (Stored::Newer | Stored::Marked, Found::Record(found)) => {
@@ -170,13 +190,18 @@ impl Engine {
                 let (record, persisted) = rules::taken_over(&state.record, *found, verdict, self.writer);
                 state.record = Arc::new(record);
                 state.persisted = persisted;
-                if verdict == Stored::Newer {
+                let is_newer = verdict == Stored::Newer;
+                if is_newer {
                     state.claims = claims.map(Arc::new).or_else(|| state.claims.take());
                     state.serving = Arc::clone(&state.record);
                     state.held = None;
                     state.keeping = None;
                 }
                 drop(state);
+                if is_newer {
+                    // What took the place of a grant that a step-up had left is in the store.
+                    self.give_up_left();
+                }
                 if !persisted {
                     self.rewrite_later();
                 }
@@ -292,7 +317,13 @@ impl Engine {
                 return Written::Ended(reason);
             }
             Ok(None) => {}
-            Err(problem) => return self.not_stored(problem, Some(exclusion)),
+            Err(problem) => {
+                if stored.is_ok() {
+                    // Ended or not: it is in the store, and what it has left is nobody's.
+                    self.give_up_left();
+                }
+                return self.not_stored(problem, Some(exclusion));
+            }
         }
         match stored {
             Ok(()) => {
