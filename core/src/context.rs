@@ -5,6 +5,7 @@ mod proven;
 
 use core::time::Duration;
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -70,8 +71,8 @@ pub(crate) struct Context {
     /// Counted by its clones: the calls of them that are under way.
     pub(crate) key_calls: Arc<()>,
     pub(crate) nonces: Mutex<Nonces>,
-    /// The key of an import whose answer was lost, and the refresh token's hash: the server may have bound it to that key.
-    pub(crate) half_imported: Mutex<Option<(TokenHash, ProofKey)>>,
+    /// The keys of imports that came to nothing, with the refresh token's hash: the server may have bound it to that key.
+    pub(crate) half_imported: Mutex<VecDeque<(TokenHash, ProofKey)>>,
     /// The server's clock as its last answer showed it: when that came, and seconds since 1970.
     pub(crate) server_clock: Mutex<Option<(BootInstant, i64)>>,
 }

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::sync::{MutexGuard, PoisonError};
 
 use zeroize::Zeroizing;
@@ -175,7 +176,7 @@ impl Context {
         self.nonces.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn half_imported(&self) -> MutexGuard<'_, Option<(TokenHash, ProofKey)>> {
+    pub(crate) fn half_imported(&self) -> MutexGuard<'_, VecDeque<(TokenHash, ProofKey)>> {
         self.half_imported.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -76,6 +76,8 @@ struct State {
     claims: Option<Arc<IdTokenClaims>>,
     /// Whether `record` is what the store holds.
     persisted: bool,
+    /// The set of the last write of which nobody knows whether it worked.
+    perhaps_stored: Option<TokenHash>,
     /// Whether a write of it has ever begun: then it may be in the store, whatever was heard of that.
     was_written: bool,
     /// Whether a task is under way that writes `record` again and again until it is stored.
@@ -126,6 +128,7 @@ impl Engine {
             claims,
             persisted,
             was_written: persisted,
+            perhaps_stored: None,
             rewriting: false,
             persisting: false,
             ended: None,

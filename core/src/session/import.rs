@@ -33,8 +33,11 @@ pub(crate) async fn import(context: &Arc<Context>, token: Secret) -> Result<Sess
         match (&taken, made) {
             (Err(_), Some(Made { key, may_be_bound: true })) => {
                 // The next import of the same token shows it again.
-                let before = importing.half_imported().replace((hash, key));
-                importing.forget_key(before.map(|(_, key)| key));
+                let mut waiting = importing.half_imported();
+                let oldest = if waiting.len() < MAX_HALF_IMPORTED { None } else { waiting.pop_front() };
+                waiting.push_back((hash, key));
+                drop(waiting);
+                importing.forget_key(oldest.map(|(_, key)| key));
             }
             // No session came of it, so its key is nobody's.
             (Err(_), Some(Made { key, .. })) => importing.forget_key(Some(key)),
@@ -50,6 +53,16 @@ struct Made {
     key: ProofKey,
     /// Whether an answer was lost by which the server may have bound the token to it.
     may_be_bound: bool,
+}
+
+/// Keys that wait for another import of their token, of one client.
+const MAX_HALF_IMPORTED: usize = 8;
+
+/// Takes the key that waits for this token.
+fn half_imported(context: &Context, hash: &TokenHash) -> Option<ProofKey> {
+    let mut waiting = context.half_imported();
+    let place = waiting.iter().position(|(of, _)| of == hash)?;
+    waiting.remove(place).map(|(_, key)| key)
 }
 
 async fn take_over(
@@ -74,6 +87,7 @@ async fn take_over(
     // One after another in this process, and with a lock on this device: the same token is not sent twice.
     let _importing = context.importing().await;
     if let Some(session) = known(context, &hash).await? {
+        context.forget_key(half_imported(context, &hash));
         return Ok(session);
     }
     let before = prepare(context, id).await?;
@@ -84,8 +98,7 @@ async fn take_over(
     // The app's own code and a key of the platform take their time, and nobody else waits for that.
     let provided = context.provided_headers(Method::Post, url).await;
     if proof::is_shown(context.config.dpop, &metadata)? {
-        let known = context.half_imported().take_if(|(of, _)| *of == hash).map(|(_, key)| key);
-        *made = Some(match known {
+        *made = Some(match half_imported(context, &hash) {
             Some(key) => Made { key, may_be_bound: true },
             None => Made { key: context.new_proof_key(id).await?, may_be_bound: false },
         });
@@ -107,22 +120,33 @@ async fn take_over(
     // No scope: what was granted once (RFC 6749 §6).
     let form = Presented { metadata: &metadata, token: &token, scope: "", own: None };
     let mut retries = 0;
-    let mut answer = present(context, trail, &form, OneSend { provided, proven, since: sent.boot }, &excluded).await;
-    if is_lost(&answer) {
+    let mut answer =
+        present(context, trail, &form, OneSend { provided, proven, since: sent.boot, may_ask_again: true }, &excluded)
+            .await;
+    let was_lost = is_lost(&answer);
+    if was_lost {
         let provided = context.provided_headers(Method::Post, url).await;
         let proven = context.prove_if(key.as_ref(), url).await;
         // Who has lost the lock does not know who else has sent it, and what was rotated since.
         let is_in_time = context.env.clock.boot().since(sent.boot) < context.timing().window;
         if let (Ok(proven), true, true) = (proven, is_in_time, excluded.is_whole()) {
             retries = 1;
-            answer = present(context, trail, &form, OneSend { provided, proven, since: sent.boot }, &excluded).await;
+            answer = present(
+                context,
+                trail,
+                &form,
+                OneSend { provided, proven, since: sent.boot, may_ask_again: true },
+                &excluded,
+            )
+            .await;
         }
     }
     let outcome = presenting::outcome(&answer);
     context.attempt_finished(trail, Attempt::Refresh, sent.boot, outcome, retries);
     if let Some(made) = made {
         let is_refused = matches!(&answer, Err(Failure { why: Why::Refused, .. }));
-        made.may_be_bound = (made.may_be_bound || is_lost(&answer)) && !is_refused;
+        let is_bound = matches!(&answer, Ok((tokens, _)) if tokens.is_bound);
+        made.may_be_bound = (made.may_be_bound || was_lost || is_lost(&answer) || is_bound) && !is_refused;
     }
     let (tokens, reply) = answer.map_err(fail)?;
     if key.is_some() && !tokens.is_bound {

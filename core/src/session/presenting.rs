@@ -30,6 +30,8 @@ pub(super) struct OneSend<'a> {
     pub(super) proven: Option<Proven<'a>>,
     /// When it was sent for the first time, or is about to be: it is not sent later than the window after that.
     pub(super) since: BootInstant,
+    /// Whether a key of the platform is asked for another proof at once. Otherwise that is for a round of its own.
+    pub(super) may_ask_again: bool,
 }
 
 pub(super) type Answer = Result<(TokenAnswer, Reply), Failure>;
@@ -39,7 +41,7 @@ pub(super) async fn present(
     context: &Context,
     trail: Trail<'_>,
     presented: &Presented<'_>,
-    OneSend { provided, proven, since }: OneSend<'_>,
+    OneSend { provided, proven, since, may_ask_again }: OneSend<'_>,
     exclusion: &Exclusion,
 ) -> Answer {
     let via = context.env.transport.background();
@@ -52,8 +54,6 @@ pub(super) async fn present(
     );
     let url = presented.metadata.token_endpoint.as_str();
     let (has_key, deadline) = (proven.is_some(), context.timing().answer);
-    // A refresh of a session asks the user without the lock, in a round of its own.
-    let may_ask_again = presented.own.is_none();
     let post = TokenPost { via: &*via, url, leg: Leg::Refresh, deadline, may_ask_again };
     // Who has lost the lock does not know who else has sent it meanwhile.
     let clock = &context.env.clock;

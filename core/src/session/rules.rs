@@ -247,8 +247,12 @@ pub(crate) struct SteppedUp {
     pub(crate) has_left: bool,
     /// The set that was last read from the store, or read back.
     pub(crate) seen: Option<TokenHash>,
+    /// The set of the last write of which nobody knows whether it worked.
+    pub(crate) perhaps_stored: Option<TokenHash>,
     /// Whether the user of the record that was read has been asked later than that of memory.
     pub(crate) was_asked_later: bool,
+    /// Whether it was at that very time.
+    pub(crate) was_asked_then: bool,
 }
 
 /// What becomes of it.
@@ -264,7 +268,9 @@ pub(crate) enum Above {
 
 /// Whether a step-up in memory stays above a *newer* record.
 pub(crate) fn kept_above(own: &Record, found: &Record, verdict: Stored, known: &SteppedUp, writer: Writer) -> Above {
-    let is_stored = known.seen == Some(own.set_hash());
+    // What is perhaps stored was, if what was read comes from the same answer of the user.
+    let set = Some(own.set_hash());
+    let is_stored = known.seen == set || (known.perhaps_stored == set && known.was_asked_then);
     if verdict != Stored::Newer || !known.has_left || is_stored {
         return Above::Nothing;
     }
@@ -525,9 +531,20 @@ mod tests {
         let key = || Some(crate::proof::ProofKey::Platform { name: "dpop.a".into(), thumbprint: [7; 32] });
         let stored = |id, writer, generation| Record { proof_key: None, ..stored(id, writer, generation) };
         let own = || stored("s", 1, 8);
-        let bound = |record: Record| Record { proof_key: key(), ..record };
-        let known = |has_left, seen, was_asked_later| SteppedUp { has_left, seen, was_asked_later };
         let other = Some([9; 32]);
+        let bound = |record: Record| Record { proof_key: key(), ..record };
+        let known = |has_left, seen, was_asked_later| SteppedUp {
+            has_left,
+            seen,
+            perhaps_stored: None,
+            was_asked_later,
+            was_asked_then: false,
+        };
+        let perhaps = |was_asked_then| SteppedUp {
+            perhaps_stored: Some(own().set_hash()),
+            was_asked_then,
+            ..known(true, other, false)
+        };
         for (what, own, found, verdict, known, expected) in [
             ("not stored", own(), stored("s", 2, 6), Stored::Newer, known(true, other, false), "Kept 9"),
             ("nothing ever stored", own(), stored("s", 2, 9), Stored::Newer, known(true, None, false), "Kept 10"),
@@ -536,6 +553,8 @@ mod tests {
             ("marked", own(), stored("s", 2, 9), Stored::Marked, known(true, other, false), "Nothing"),
             ("stale", own(), stored("s", 2, 6), Stored::Stale, known(true, other, false), "Nothing"),
             ("asked later", own(), stored("s", 2, 9), Stored::Newer, known(true, other, true), "GivenWay"),
+            ("perhaps stored", own(), stored("s", 2, 9), Stored::Newer, perhaps(true), "Nothing"),
+            ("perhaps, and of another time", own(), stored("s", 2, 9), Stored::Newer, perhaps(false), "Kept 10"),
             ("binds", own(), bound(stored("s", 2, 9)), Stored::Newer, known(true, other, false), "GivenWay"),
             ("both bound", bound(own()), bound(stored("s", 2, 6)), Stored::Newer, known(true, other, false), "Kept 9"),
         ] {

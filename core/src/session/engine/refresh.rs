@@ -112,7 +112,10 @@ impl Engine {
         self.may_send(&presented, token)?;
         self.context.seed_nonce(presented.nonce.as_deref());
         let key = presented.proof_key.as_ref();
-        let proof = proof.filter(|(by, proof)| key.is_some_and(|key| key.is(by)) && self.context.is_current(proof));
+        let proof = proof.filter(|(by, proof)| {
+            // An older nonce may do in the last round; the user is not asked for ever.
+            key.is_some_and(|key| key.is(by)) && (round == Round::Last || self.context.is_current(proof))
+        });
         let proven = match (key, proof) {
             (Some(key), Some((_, proof))) => Some((key, proof)),
             // Another process has bound it meanwhile, or heard of another nonce: the user is not asked with the lock in hand,
@@ -159,11 +162,20 @@ impl Engine {
                 let wants_proof = failure.refused_proof().is_some_and(|error| {
                     may_send_again(Leg::Refresh, error.as_str(), carried.as_deref(), nonce.as_deref())
                 });
-                let asks_again = wants_proof && surely_unused && is_of_platform && round == Round::First;
+                let asks_again = wants_proof
+                    && !sent.unknown
+                    && may_send == MaySend::First
+                    && is_of_platform
+                    && round == Round::First;
                 let refused =
                     self.refused(id, &mut exclusion, &presented, failure, surely_unused.then_some(mark)).await;
                 // The user is asked again without the lock.
-                if asks_again && self.alive().is_ok() { Ok(Round::Last) } else { refused.map(|()| Round::Over) }
+                let is_still_newest = self.record().refresh_hash() == presented.refresh_hash();
+                if asks_again && is_still_newest && self.alive().is_ok() {
+                    Ok(Round::Last)
+                } else {
+                    refused.map(|()| Round::Over)
+                }
             }
         }
     }
@@ -287,7 +299,9 @@ impl Engine {
     ) -> Sent {
         let began = self.context.env.clock.boot();
         let key = proven.as_ref().map(|(key, _)| *key);
-        let first = OneSend { provided, proven, since: began };
+        // A key of the platform asks its user again without the lock, unless time presses.
+        let may_ask_again = may_send == MaySend::Again;
+        let first = OneSend { provided, proven, since: began, may_ask_again };
         let record = self.record();
         let trail = Trail { id, user: &record.username };
         let first = present(&self.context, trail, form, first, exclusion).await;
@@ -320,7 +334,7 @@ impl Engine {
             return Sent { answer: first, unknown, retries: 0 };
         }
         self.state().retried = Some(hash(form.token));
-        let again = OneSend { provided, proven, since: began };
+        let again = OneSend { provided, proven, since: began, may_ask_again: true };
         Sent { answer: present(&self.context, trail, form, again, exclusion).await, unknown, retries: 1 }
     }
 

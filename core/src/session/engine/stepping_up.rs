@@ -115,11 +115,11 @@ impl Engine {
                 Committed::Ended(reason) => return refuse(tokens, Kind::SessionEnded { reason }),
                 Committed::OtherToken => continue,
             }
+            // A server may answer with the token that the session has. EXPOSE: compared.
+            let is_same = old.set.newest().0.expose() == newest(&tokens).0.expose();
             {
                 let mut state = self.state();
                 state.held = None;
-                // A server may answer with the token that the session has.
-                let is_same = old.set.newest().0.expose() == newest(&tokens).0.expose();
                 if !is_same && !planted!(LeavesGrant) {
                     state.left.push(owed_by(&old));
                 }
@@ -135,12 +135,14 @@ impl Engine {
                     self.rewrite_later();
                 }
                 Written::Ended(reason) => return refuse(tokens, Kind::SessionEnded { reason }),
+                // Its own tokens were the ones to give way, and are given up with what was left.
+                Written::Superseded if !is_same => return Err(NotStepped { tokens: None, kind: interrupted() }),
                 Written::Superseded => continue,
             }
             self.audit(&id, AuditKind::SessionSteppedUp { session_id: self.id.clone() });
             return self.serve(Some(claims)).or_else(|error| refuse(tokens, error.kind().clone()));
         }
-        refuse(tokens, Kind::Network { kind: NetworkProblem::Interrupted, maybe_sent: false })
+        refuse(tokens, interrupted())
     }
 
     /// What step-ups left behind is revoked.
@@ -155,6 +157,11 @@ impl Engine {
             ending::give_back(&self.context, self.trail().as_trail(), token);
         }
     }
+}
+
+/// Another process was quicker.
+fn interrupted() -> Kind {
+    Kind::Network { kind: NetworkProblem::Interrupted, maybe_sent: false }
 }
 
 pub(super) fn owed_by(record: &Record) -> (Secret, TokenKind) {

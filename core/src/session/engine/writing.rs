@@ -153,23 +153,28 @@ impl Engine {
         {
             state.seen = Some(Seen::of(found));
         }
+        let mut given_up = None;
         if let Found::Record(found) = &found {
             let auth_time = |record: &Record| claims_of(record).and_then(|claims| claims.auth_time);
+            let has_left = verdict == Stored::Newer && !state.left.is_empty();
+            let (theirs, own) = if has_left { (auth_time(found), auth_time(&state.record)) } else { (None, None) };
             let known = rules::SteppedUp {
-                has_left: !state.left.is_empty(),
+                has_left,
                 seen: state.seen.map(|seen| seen.set),
-                was_asked_later: verdict == Stored::Newer
-                    && !state.left.is_empty()
-                    && auth_time(found) > auth_time(&state.record),
+                perhaps_stored: state.perhaps_stored,
+                was_asked_later: theirs > own,
+                was_asked_then: theirs.is_some() && theirs == own,
             };
             match rules::kept_above(&state.record, found, verdict, &known, self.writer) {
                 Above::Nothing => {}
                 Above::Kept(above) => {
+                    let lost = key_but_not(found, &above);
                     state.left.push(owed_by(found));
                     state.seen = Some(Seen::of(found));
                     state.record = Arc::from(above);
                     state.persisted = false;
                     drop(state);
+                    self.context.forget_key(lost);
                     self.rewrite_later();
                     return Stored::Stale;
                 }
@@ -177,9 +182,7 @@ impl Engine {
                     // Nobody else knows these tokens.
                     let own = owed_by(&state.record);
                     state.left.push(own);
-                    let key = state.record.proof_key.as_ref();
-                    let is_kept = |key: &&ProofKey| found.proof_key.as_ref().is_some_and(|kept| kept.is(key));
-                    self.context.forget_key(key.filter(|key| !is_kept(key)).map(ProofKey::duplicate));
+                    given_up = key_but_not(&state.record, found);
                 }
             }
         }
@@ -198,6 +201,7 @@ impl Engine {
                     state.keeping = None;
                 }
                 drop(state);
+                self.context.forget_key(given_up);
                 if is_newer {
                     // What took the place of a grant that a step-up had left is in the store.
                     self.give_up_left();
@@ -302,6 +306,10 @@ impl Engine {
         // Both are kept until the last call has returned, however late.
         let kept = (writing, exclusion.keep());
         let stored = self.context.store_and_check(&self.key, record.encode(), kept).await;
+        if stored.is_err() {
+            // Perhaps it is there all the same.
+            self.state().perhaps_stored = Some(record.set_hash());
+        }
         if stored.is_ok() {
             // Whatever becomes of the next look: it is there.
             let mut state = self.state();
@@ -318,7 +326,7 @@ impl Engine {
             }
             Ok(None) => {}
             Err(problem) => {
-                if stored.is_ok() {
+                if stored.is_ok() && self.is_newest(&record) {
                     // Ended or not: it is in the store, and what it has left is nobody's.
                     self.give_up_left();
                 }
@@ -342,6 +350,11 @@ impl Engine {
             }
             Err(problem) => self.not_stored(problem, Some(exclusion)),
         }
+    }
+
+    fn is_newest(&self, record: &Record) -> bool {
+        let newest = self.record();
+        (newest.generation, newest.writer) == (record.generation, record.writer)
     }
 
     fn not_stored(&self, problem: StoreProblem, exclusion: Option<&Exclusion>) -> Written {
@@ -421,4 +434,11 @@ impl Engine {
             }
         });
     }
+}
+
+/// The key of a record that another does not have.
+fn key_but_not(of: &Record, other: &Record) -> Option<ProofKey> {
+    let key = of.proof_key.as_ref()?;
+    let is_kept = other.proof_key.as_ref().is_some_and(|kept| kept.is(key));
+    (!is_kept).then(|| key.duplicate())
 }
