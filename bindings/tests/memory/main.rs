@@ -23,9 +23,6 @@ mod process;
 #[cfg(target_os = "linux")]
 mod scan;
 
-#[global_allocator]
-static ALLOCATOR: directauth_ffi::WipingAllocator = directauth_ffi::WipingAllocator::new();
-
 #[cfg(target_os = "linux")]
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 

@@ -89,7 +89,7 @@ pub(crate) fn plant(how: &str, link: &Link) -> Result<(), Failure> {
         }
         "freed by the wiping allocator" => {
             drop(black_box(text.to_owned()));
-            secret_freed_by(&crate::ALLOCATOR, &secret)?;
+            secret_freed_by(&directauth_ffi::ALLOCATOR, &secret)?;
         }
         "grown by the wiping allocator" => {
             let mut grown = String::with_capacity(text.len());

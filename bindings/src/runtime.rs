@@ -1,0 +1,73 @@
+//! Where exported work runs: on two threads of this library's own, never on the caller's.
+//!
+//! What a caller does not wait for any more is dropped there, which is how the core learns that nobody wants it; what the core
+//! runs to its end it has put on tasks of its own. A panic becomes `Internal`, and its text stays here.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
+
+use directauth::{Error, Kind};
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
+
+use crate::error::AuthError;
+
+const WORKERS: usize = 2;
+
+/// `None` if the system gave no thread.
+fn runtime() -> Option<&'static Runtime> {
+    static RUNTIME: OnceLock<Option<Runtime>> = OnceLock::new();
+    let start = || Builder::new_multi_thread().worker_threads(WORKERS).thread_name("directauth").build().ok();
+    RUNTIME.get_or_init(start).as_ref()
+}
+
+/// Says where it panicked, and not with which text, which might be about a secret. Of this library alone: each has a standard
+/// library of its own.
+pub(crate) fn keep_panics_quiet() {
+    static ONCE: OnceLock<()> = OnceLock::new();
+    ONCE.get_or_init(|| {
+        std::panic::set_hook(Box::new(|panic| {
+            let place = panic.location();
+            tracing::error!(target: "directauth", place = place.map(tracing::field::display), "a defect of the library");
+        }));
+    });
+}
+
+/// Runs work to its end, or until its caller goes away.
+pub(crate) async fn finish<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Result<T, AuthError> {
+    let Some(runtime) = runtime() else { return Err(internal()) };
+    let task = Task(runtime.spawn(work));
+    match task.ended().await {
+        Some(result) => result.map_err(AuthError::from),
+        None => Err(internal()),
+    }
+}
+
+/// The same for what does not wait.
+pub(crate) fn finish_now<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, AuthError> {
+    keep_panics_quiet();
+    let result = catch_unwind(AssertUnwindSafe(work));
+    result.unwrap_or_else(|_| Err(Kind::Internal.into())).map_err(AuthError::from)
+}
+
+fn internal() -> AuthError {
+    Error::from(Kind::Internal).into()
+}
+
+/// Stopped when it is dropped.
+struct Task<T>(JoinHandle<T>);
+
+impl<T> Task<T> {
+    /// `None` if it panicked.
+    async fn ended(mut self) -> Option<T> {
+        (&mut self.0).await.ok()
+    }
+}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
