@@ -95,8 +95,16 @@ struct State {
     retried: Option<TokenHash>,
     /// The access token of a refresh that a resource server's refusal caused: one for each refused token (row 277).
     renewed: Option<TokenHash>,
-    /// The newest tokens of the grants that step-ups have left, to be revoked once the store holds what took their place.
-    left: Vec<(Secret, TokenKind)>,
+    /// What step-ups have left, to be given up once the store holds what took its place.
+    left: Vec<Left>,
+    /// The set of a step-up that gave way to another process's.
+    gave_way: Option<TokenHash>,
+}
+
+/// The newest token of a grant that a step-up has left, and the key that only that one's tokens were bound to.
+pub(crate) struct Left {
+    token: (Secret, TokenKind),
+    key: Option<ProofKey>,
 }
 
 /// What a session holds at one moment.
@@ -139,6 +147,7 @@ impl Engine {
             retried: None,
             renewed: None,
             left: Vec::new(),
+            gave_way: None,
         };
         Arc::new(Self {
             context: Arc::clone(context),

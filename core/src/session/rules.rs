@@ -1,6 +1,7 @@
 //! When a token is fresh, when a refresh may be sent, what the stored record says, which session is replaced.
 //! docs/sessions.md §4–§7.
 
+use core::cmp::Ordering;
 use core::time::Duration;
 use std::collections::HashMap;
 
@@ -247,12 +248,10 @@ pub(crate) struct SteppedUp {
     pub(crate) has_left: bool,
     /// The set that was last read from the store, or read back.
     pub(crate) seen: Option<TokenHash>,
-    /// The set of the last write of which nobody knows whether it worked.
+    /// The set of the last write that began: it may be in the store, whatever was heard of that.
     pub(crate) perhaps_stored: Option<TokenHash>,
-    /// Whether the user of the record that was read has been asked later than that of memory.
-    pub(crate) was_asked_later: bool,
-    /// Whether it was at that very time.
-    pub(crate) was_asked_then: bool,
+    /// When the user was asked, by the record that was read, held against memory's; `None` if one does not say.
+    pub(crate) asked: Option<Ordering>,
 }
 
 /// What becomes of it.
@@ -264,18 +263,22 @@ pub(crate) enum Above {
     Kept(Box<Record>),
     /// What was read is another step-up, which is later or binds the session; this one is nobody's.
     GivenWay,
+    /// It may be in the store, and what was read may come from it, or from the grant that was left: that one stands, and nothing
+    /// is revoked, for it might be its own.
+    InDoubt,
 }
 
 /// Whether a step-up in memory stays above a *newer* record.
 pub(crate) fn kept_above(own: &Record, found: &Record, verdict: Stored, known: &SteppedUp, writer: Writer) -> Above {
-    // What is perhaps stored was, if what was read comes from the same answer of the user.
     let set = Some(own.set_hash());
-    let is_stored = known.seen == set || (known.perhaps_stored == set && known.was_asked_then);
-    if verdict != Stored::Newer || !known.has_left || is_stored {
+    if verdict != Stored::Newer || !known.has_left || known.seen == set {
         return Above::Nothing;
     }
-    if known.was_asked_later || (found.proof_key.is_some() && own.proof_key.is_none()) {
+    if known.asked == Some(Ordering::Greater) || (found.proof_key.is_some() && own.proof_key.is_none()) {
         return Above::GivenWay;
+    }
+    if known.perhaps_stored == set && known.asked != Some(Ordering::Less) {
+        return Above::InDoubt;
     }
     let generation = found.generation.max(own.generation).saturating_add(1);
     Above::Kept(Box::new(Record { generation, writer, ..own.duplicate() }))
@@ -533,18 +536,11 @@ mod tests {
         let own = || stored("s", 1, 8);
         let other = Some([9; 32]);
         let bound = |record: Record| Record { proof_key: key(), ..record };
-        let known = |has_left, seen, was_asked_later| SteppedUp {
-            has_left,
-            seen,
-            perhaps_stored: None,
-            was_asked_later,
-            was_asked_then: false,
+        let known = |has_left, seen, is_later: bool| {
+            let asked = is_later.then_some(Ordering::Greater);
+            SteppedUp { has_left, seen, perhaps_stored: None, asked }
         };
-        let perhaps = |was_asked_then| SteppedUp {
-            perhaps_stored: Some(own().set_hash()),
-            was_asked_then,
-            ..known(true, other, false)
-        };
+        let perhaps = |asked| SteppedUp { perhaps_stored: Some(own().set_hash()), asked, ..known(true, other, false) };
         for (what, own, found, verdict, known, expected) in [
             ("not stored", own(), stored("s", 2, 6), Stored::Newer, known(true, other, false), "Kept 9"),
             ("nothing ever stored", own(), stored("s", 2, 9), Stored::Newer, known(true, None, false), "Kept 10"),
@@ -553,8 +549,10 @@ mod tests {
             ("marked", own(), stored("s", 2, 9), Stored::Marked, known(true, other, false), "Nothing"),
             ("stale", own(), stored("s", 2, 6), Stored::Stale, known(true, other, false), "Nothing"),
             ("asked later", own(), stored("s", 2, 9), Stored::Newer, known(true, other, true), "GivenWay"),
-            ("perhaps stored", own(), stored("s", 2, 9), Stored::Newer, perhaps(true), "Nothing"),
-            ("perhaps, and of another time", own(), stored("s", 2, 9), Stored::Newer, perhaps(false), "Kept 10"),
+            ("perhaps stored", own(), stored("s", 2, 9), Stored::Newer, perhaps(Some(Ordering::Equal)), "InDoubt"),
+            ("perhaps, no time", own(), stored("s", 2, 9), Stored::Newer, perhaps(None), "InDoubt"),
+            ("perhaps, before", own(), stored("s", 2, 9), Stored::Newer, perhaps(Some(Ordering::Less)), "Kept 10"),
+            ("perhaps, later", own(), stored("s", 2, 9), Stored::Newer, perhaps(Some(Ordering::Greater)), "GivenWay"),
             ("binds", own(), bound(stored("s", 2, 9)), Stored::Newer, known(true, other, false), "GivenWay"),
             ("both bound", bound(own()), bound(stored("s", 2, 6)), Stored::Newer, known(true, other, false), "Kept 9"),
         ] {
@@ -565,6 +563,7 @@ mod tests {
                     format!("Kept {}", record.generation)
                 }
                 Above::GivenWay => "GivenWay".to_owned(),
+                Above::InDoubt => "InDoubt".to_owned(),
             };
             assert_eq!(got, expected, "{what}");
         }

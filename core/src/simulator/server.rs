@@ -63,6 +63,8 @@ pub(super) struct Grant {
     valid_from: BTreeMap<usize, Duration>,
     /// The key that it is bound to, as its proofs show it.
     key: Option<String>,
+    /// When its user was asked.
+    auth_time: i64,
 }
 
 impl Grant {
@@ -231,6 +233,7 @@ impl Server {
             unvalidated: Vec::new(),
             valid_from: BTreeMap::new(),
             key: self.shown.clone(),
+            auth_time: wall,
         });
         let issue = Issue { grant: self.grants.len() - 1, number: 0 };
         (self.tokens(issue, None, now, wall), Did::Issued(issue))
@@ -299,7 +302,7 @@ impl Server {
             if let Some(from) = self.new_key_from.filter(|_| special == Some(Special::NewKey)) {
                 grant.valid_from.insert(issue.number, from);
             }
-            answer["id_token"] = id_token(&grant.user, &access, special, wall).into();
+            answer["id_token"] = id_token(grant, &access, special, wall).into();
         }
         if special == Some(Special::Rubbish) {
             grant.unvalidated.push(issue.number);
@@ -346,12 +349,12 @@ fn keys(has_new: bool) -> String {
     json!({ "keys": names.iter().map(|name| named(name)).collect::<Vec<_>>() }).to_string()
 }
 
-fn id_token(user: &str, access: &str, special: Option<Special>, wall: i64) -> String {
+fn id_token(Grant { user, auth_time, .. }: &Grant, access: &str, special: Option<Special>, wall: i64) -> String {
     let kid = if special == Some(Special::NewKey) { "k2" } else { "k1" };
     let sub = if special == Some(Special::OtherSubject) { "00u-other".to_owned() } else { format!("00u-{user}") };
     let hash = ring::digest::digest(&ring::digest::SHA256, access.as_bytes());
     let claims = json!({
-        "iss": ISSUER, "sub": sub, "aud": "id", "iat": wall, "exp": wall + 3600, "auth_time": 1_790_000_000,
+        "iss": ISSUER, "sub": sub, "aud": "id", "iat": wall, "exp": wall + 3600, "auth_time": auth_time,
         "at_hash": BASE64URL_NOPAD.encode(&hash.as_ref()[..16]),
     });
     let encode = |text: String| BASE64URL_NOPAD.encode(text.as_bytes());

@@ -171,6 +171,10 @@ impl Engine {
                     self.refused(id, &mut exclusion, &presented, failure, surely_unused.then_some(mark)).await;
                 // The user is asked again without the lock.
                 let is_still_newest = self.record().refresh_hash() == presented.refresh_hash();
+                if refused.is_err() && !is_still_newest && self.alive().is_ok() {
+                    // Another process's set was taken over meanwhile.
+                    return self.superseded().map(|()| Round::Over);
+                }
                 if asks_again && is_still_newest && self.alive().is_ok() {
                     Ok(Round::Last)
                 } else {
@@ -301,8 +305,10 @@ impl Engine {
         let key = proven.as_ref().map(|(key, _)| *key);
         // A key of the platform asks its user again without the lock, unless time presses.
         let may_ask_again = may_send == MaySend::Again;
-        let first = OneSend { provided, proven, since: began, may_ask_again };
         let record = self.record();
+        // A second send counts from the first one, which the mark tells.
+        let noted = record.mark.filter(|_| may_ask_again && !planted!(RetriesLate)).map(|mark| mark.first_boot);
+        let first = OneSend { provided, proven, since: noted.unwrap_or(began), may_ask_again };
         let trail = Trail { id, user: &record.username };
         let first = present(&self.context, trail, form, first, exclusion).await;
         let unknown = is_lost(&first);

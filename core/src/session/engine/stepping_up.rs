@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use futures_channel::oneshot;
 
-use super::Engine;
 use super::writing::{Committed, Written};
+use super::{Engine, Left};
 use crate::audit::{AuditKind, SecurityEvent};
 use crate::config::RefreshPolicy;
 use crate::context::storage;
@@ -106,28 +106,33 @@ impl Engine {
                 // Another process has bound it meanwhile.
                 return refuse(tokens, Kind::TokenRejected { check: TokenCheck::Unbound });
             }
-            match self.commit(old.refresh_hash(), |record| Record {
+            // A server may answer with the token that the session has. EXPOSE: compared.
+            let is_same = old.set.newest().0.expose() == newest(&tokens).0.expose();
+            let nonce = self.newest_nonce();
+            let next = |record: &Record| Record {
                 proof_key: proof_key.as_ref().map(ProofKey::duplicate),
-                nonce: self.newest_nonce(),
+                nonce: nonce.clone(),
                 ..stepped_up(record, &tokens, &claims, sent, &requested)
-            }) {
+            };
+            let set = next(&old).set_hash();
+            let leave = |record: &Record| {
+                (!is_same && !planted!(LeavesGrant)).then(|| Left { token: owed_by(record), key: None })
+            };
+            match self.commit_leaving(old.refresh_hash(), next, leave) {
                 Committed::Yes => {}
                 Committed::Ended(reason) => return refuse(tokens, Kind::SessionEnded { reason }),
                 Committed::OtherToken => continue,
             }
-            // A server may answer with the token that the session has. EXPOSE: compared.
-            let is_same = old.set.newest().0.expose() == newest(&tokens).0.expose();
-            {
-                let mut state = self.state();
-                state.held = None;
-                if !is_same && !planted!(LeavesGrant) {
-                    state.left.push(owed_by(&old));
-                }
-            }
+            self.state().held = None;
             if planted!(LeavesFirst) {
                 self.give_up(owed_by(&old));
             }
-            match self.persist(&mut exclusion).await {
+            let written = self.persist(&mut exclusion).await;
+            if self.state().gave_way == Some(set) {
+                // Its own tokens were the ones to give way, and are given up with what was left.
+                return Err(NotStepped { tokens: None, kind: interrupted() });
+            }
+            match written {
                 Written::Stored => {}
                 // The store has the old set still, and the process may die: its grant is left only when that is over.
                 Written::Kept(_) => {
@@ -135,8 +140,6 @@ impl Engine {
                     self.rewrite_later();
                 }
                 Written::Ended(reason) => return refuse(tokens, Kind::SessionEnded { reason }),
-                // Its own tokens were the ones to give way, and are given up with what was left.
-                Written::Superseded if !is_same => return Err(NotStepped { tokens: None, kind: interrupted() }),
                 Written::Superseded => continue,
             }
             self.audit(&id, AuditKind::SessionSteppedUp { session_id: self.id.clone() });
@@ -148,7 +151,10 @@ impl Engine {
     /// What step-ups left behind is revoked.
     pub(crate) fn give_up_left(&self) {
         let left = core::mem::take(&mut self.state().left);
-        left.into_iter().for_each(|token| self.give_up(token));
+        for Left { token, key } in left {
+            self.give_up(token);
+            self.context.forget_key(key);
+        }
     }
 
     /// The grant of the old tokens is revoked, where that does not end the new one too.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::lock::OwnedMutexGuard;
 
 use super::stepping_up::owed_by;
-use super::{Engine, claims_of};
+use super::{Engine, Left, claims_of};
 use crate::context::{in_background, storage};
 use crate::discovery::Discovery;
 use crate::error::{EndReason, Error, Kind, StoreProblem};
@@ -153,36 +153,39 @@ impl Engine {
         {
             state.seen = Some(Seen::of(found));
         }
-        let mut given_up = None;
         if let Found::Record(found) = &found {
             let auth_time = |record: &Record| claims_of(record).and_then(|claims| claims.auth_time);
             let has_left = verdict == Stored::Newer && !state.left.is_empty();
-            let (theirs, own) = if has_left { (auth_time(found), auth_time(&state.record)) } else { (None, None) };
+            let times = has_left.then(|| auth_time(found).zip(auth_time(&state.record))).flatten();
             let known = rules::SteppedUp {
                 has_left,
                 seen: state.seen.map(|seen| seen.set),
                 perhaps_stored: state.perhaps_stored,
-                was_asked_later: theirs > own,
-                was_asked_then: theirs.is_some() && theirs == own,
+                asked: times.map(|(theirs, own)| theirs.cmp(&own)),
             };
             match rules::kept_above(&state.record, found, verdict, &known, self.writer) {
                 Above::Nothing => {}
                 Above::Kept(above) => {
-                    let lost = key_but_not(found, &above);
-                    state.left.push(owed_by(found));
+                    // Its key is destroyed with its tokens: until the store holds another, it is in use.
+                    let key = key_but_not(found, &above);
+                    state.left.push(Left { token: owed_by(found), key });
                     state.seen = Some(Seen::of(found));
                     state.record = Arc::from(above);
                     state.persisted = false;
                     drop(state);
-                    self.context.forget_key(lost);
                     self.rewrite_later();
                     return Stored::Stale;
                 }
                 Above::GivenWay => {
                     // Nobody else knows these tokens.
-                    let own = owed_by(&state.record);
+                    let key = key_but_not(&state.record, found);
+                    let own = Left { token: owed_by(&state.record), key };
+                    state.gave_way = Some(state.record.set_hash());
                     state.left.push(own);
-                    given_up = key_but_not(&state.record, found);
+                }
+                Above::InDoubt => {
+                    state.gave_way = Some(state.record.set_hash());
+                    state.left.clear();
                 }
             }
         }
@@ -201,7 +204,6 @@ impl Engine {
                     state.keeping = None;
                 }
                 drop(state);
-                self.context.forget_key(given_up);
                 if is_newer {
                     // What took the place of a grant that a step-up had left is in the store.
                     self.give_up_left();
@@ -233,6 +235,16 @@ impl Engine {
     /// The next record in memory: by this writer, at a higher generation than any that was read. An ended session has none,
     /// nor one that holds another refresh token than `presented` (docs/sessions.md §5, item 5).
     pub(crate) fn commit(&self, presented: Option<TokenHash>, make: impl FnOnce(&Record) -> Record) -> Committed {
+        self.commit_leaving(presented, make, |_| None)
+    }
+
+    /// The same, of a step-up: what it leaves is noted in the same moment, and what was held back is dropped.
+    pub(crate) fn commit_leaving(
+        &self,
+        presented: Option<TokenHash>,
+        make: impl FnOnce(&Record) -> Record,
+        leave: impl FnOnce(&Record) -> Option<Left>,
+    ) -> Committed {
         let mut state = self.state();
         if let Some(reason) = state.ended {
             return Committed::Ended(reason);
@@ -242,6 +254,9 @@ impl Engine {
         }
         let generation = state.seen.map_or(0, |seen| seen.generation).max(state.record.generation).saturating_add(1);
         let next = Record { generation, writer: self.writer, ..make(&state.record) };
+        if let Some(left) = leave(&state.record) {
+            state.left.push(left);
+        }
         state.record = Arc::new(next);
         Committed::Yes
     }
@@ -301,15 +316,13 @@ impl Engine {
                 return Written::Ended(reason);
             }
             state.was_written = true;
+            // From here on it may be there, whatever is heard of that.
+            state.perhaps_stored = Some(state.record.set_hash());
             Arc::clone(&state.record)
         };
         // Both are kept until the last call has returned, however late.
         let kept = (writing, exclusion.keep());
         let stored = self.context.store_and_check(&self.key, record.encode(), kept).await;
-        if stored.is_err() {
-            // Perhaps it is there all the same.
-            self.state().perhaps_stored = Some(record.set_hash());
-        }
         if stored.is_ok() {
             // Whatever becomes of the next look: it is there.
             let mut state = self.state();
