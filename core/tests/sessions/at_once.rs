@@ -543,8 +543,8 @@ fn who_sends_nothing_does_not_take_another_s_mark_away() {
     let load = |trouble| Fault::on(&[Call::Load], trouble).of("session.").times(1);
     // The last look before its mark is written; then, after the other one's three looks and one more of its own, the look
     // that tells whether it was written.
-    device.store.fails(load(Trouble::Hangs(Duration::from_secs(8))).after(1));
-    device.store.fails(load(Trouble::Says(StoreProblem::Transient)).after(4));
+    device.store.fails(load(Trouble::Hangs(Duration::from_secs(8))).after(2));
+    device.store.fails(load(Trouble::Says(StoreProblem::Transient)).after(5));
     device.tenant.script(Rule::on("token").times(0).answer(Answer::fault(NetFault::CloseAfterProcessing)));
     let meanwhile = async {
         device.world.sleep(Duration::from_secs(2)).await;
