@@ -76,7 +76,7 @@ struct State {
     claims: Option<Arc<IdTokenClaims>>,
     /// Whether `record` is what the store holds.
     persisted: bool,
-    /// The set of the last write of which nobody knows whether it worked.
+    /// The set of the last write that began: it may be in the store, whatever was heard of that.
     perhaps_stored: Option<TokenHash>,
     /// Whether a write of it has ever begun: then it may be in the store, whatever was heard of that.
     was_written: bool,

@@ -238,7 +238,7 @@ impl Engine {
         self.commit_leaving(presented, make, |_| None)
     }
 
-    /// The same, of a step-up: what it leaves is noted in the same moment, and what was held back is dropped.
+    /// The same, of a step-up: what it leaves is noted in the same moment.
     pub(crate) fn commit_leaving(
         &self,
         presented: Option<TokenHash>,
