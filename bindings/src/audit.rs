@@ -9,6 +9,7 @@ use uniffi::UnexpectedUniFFICallbackError;
 
 use crate::config::Factor;
 use crate::error::{EndReason, KeyProblem, likeness};
+use crate::events::Listeners;
 use crate::session::ServerSignOut;
 
 /// Where events go. Called on a background thread; what it throws loses that event and nothing else.
@@ -32,12 +33,20 @@ impl From<UnexpectedUniFFICallbackError> for SinkException {
     }
 }
 
-/// A foreign sink as the core calls it.
-pub(crate) struct ForeignSink(pub(crate) Arc<dyn AuditSink>);
+/// The app's sink, if it has one, and the queues of its listeners, as the core calls them.
+pub(crate) struct Sinks {
+    pub(crate) foreign: Option<Arc<dyn AuditSink>>,
+    pub(crate) listeners: Listeners,
+}
 
-impl core_audit::AuditSink for ForeignSink {
+impl core_audit::AuditSink for Sinks {
     fn record(&self, event: &core_audit::AuditEvent) -> Result<(), SinkError> {
-        self.0.record(event.into()).map_err(|_| SinkError)
+        let event = AuditEvent::from(event);
+        self.listeners.tell(&event);
+        match &self.foreign {
+            Some(sink) => sink.record(event).map_err(|_| SinkError),
+            None => Ok(()),
+        }
     }
 }
 

@@ -9,9 +9,10 @@ use directauth as core_api;
 use directauth::error::ConfigurationProblem;
 use directauth::{Client, ClientBuilder, Kind, MemoryStore, Secret};
 
-use crate::audit::{AuditSink, ForeignSink};
+use crate::audit::{AuditSink, Sinks};
 use crate::client::DirectAuthClient;
 use crate::error::AuthError;
+use crate::events::Listeners;
 use crate::platform::{
     CrossProcessLock, ForeignHeaders, ForeignKeys, ForeignLock, ForeignStorage, HeaderProvider, SecureStorage,
     SigningKey,
@@ -158,14 +159,30 @@ impl ClientSetup {
 
     /// The client. No network, no call of the storage.
     pub fn build(&self) -> Result<Arc<DirectAuthClient>, AuthError> {
-        finish_now(|| {
-            let parts = core::mem::take(&mut *self.parts());
-            Ok(Arc::new(DirectAuthClient::of(builder(self.config.clone(), parts)?.build()?)))
-        })
+        self.build_with(|builder| builder)
     }
 }
 
 impl ClientSetup {
+    /// The client in another world than the real one; the test build's way.
+    #[doc(hidden)]
+    pub fn build_in(&self, environment: core_api::env::Environment) -> Result<Arc<DirectAuthClient>, AuthError> {
+        self.build_with(|builder| builder.environment(environment))
+    }
+
+    fn build_with(
+        &self,
+        more: impl FnOnce(ClientBuilder) -> ClientBuilder,
+    ) -> Result<Arc<DirectAuthClient>, AuthError> {
+        finish_now(|| {
+            let mut parts = core::mem::take(&mut *self.parts());
+            let listeners = Listeners::default();
+            let sinks = Sinks { foreign: parts.audit.take(), listeners: listeners.clone() };
+            let builder = builder(self.config.clone(), parts)?.audit_sink(sinks);
+            Ok(Arc::new(DirectAuthClient::of(more(builder).build()?, listeners)))
+        })
+    }
+
     fn parts(&self) -> MutexGuard<'_, Parts> {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -216,7 +233,6 @@ fn builder(config: ClientConfig, parts: Parts) -> Result<ClientBuilder, core_api
         signing_key = parts.keys.map(|keys| ForeignKeys { keys, call_deadline }),
         cross_process_lock = parts.lock.map(ForeignLock),
         header_provider = parts.headers.map(ForeignHeaders),
-        audit_sink = parts.audit.map(ForeignSink),
         audit_users = parts.audit_key,
         proxy = parts.proxy,
     }

@@ -212,8 +212,8 @@ impl fmt::Display for ErrorDetails {
 #[derive(Clone, PartialEq, Eq, uniffi::Record)]
 #[uniffi::export(Debug, Display)]
 pub struct ServerText {
-    /// Its description of the error.
-    pub description: Option<String>,
+    /// Its description of the error. Not called that, since Swift prints a value by a property of that name.
+    pub text: Option<String>,
     /// The address of a page about it. Do not open it.
     pub uri: Option<String>,
     /// Okta's own code, if it stood beside the one that decided.
@@ -279,7 +279,7 @@ impl From<Error> for AuthError {
 impl From<&directauth::ServerText> for ServerText {
     fn from(text: &directauth::ServerText) -> Self {
         Self {
-            description: text.description().map(str::to_owned),
+            text: text.description().map(str::to_owned),
             uri: text.uri().map(str::to_owned),
             second_code: text.second_code().map(str::to_owned),
             causes: text.causes().to_vec(),

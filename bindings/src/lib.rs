@@ -38,12 +38,14 @@ pub use error::{
     AuthError, EndReason, ErrorDetails, Hint, KeyProblem, NetworkProblem, PasskeyProblem, Remedy, ServerText,
     StorageProblem,
 };
-pub use events::{AuthState, StateEvents};
+pub use events::{AuditEvents, AuthState, StateEvents};
 pub use logging::{LogLevel, LogSink, set_log_sink};
 pub use platform::{
     CrossProcessLock, HeaderException, HeaderProvider, KeyException, LockException, SecureStorage, SigningKey,
     StorageException,
 };
+#[doc(hidden)]
+pub use runtime::{finish, finish_now, runtime_handle};
 pub use session::{
     Advice, AuthSession, AuthorizationHeaders, Claims, DeviceSignOut, HeaderField, Introspection, ServerSignOut,
     SessionInfo, SessionToken, SignOutResult,

@@ -21,6 +21,12 @@ fn runtime() -> Option<&'static Runtime> {
     RUNTIME.get_or_init(start).as_ref()
 }
 
+/// For the test build, whose time stands still while work goes on there.
+#[doc(hidden)]
+pub fn runtime_handle() -> Option<tokio::runtime::Handle> {
+    runtime().map(|runtime| runtime.handle().clone())
+}
+
 /// Says where it panicked, and not with which text, which might be about a secret. Of this library alone: each has a standard
 /// library of its own.
 pub(crate) fn keep_panics_quiet() {
@@ -34,7 +40,8 @@ pub(crate) fn keep_panics_quiet() {
 }
 
 /// Runs work to its end, or until its caller goes away.
-pub(crate) async fn finish<T: Send + 'static>(
+#[doc(hidden)]
+pub async fn finish<T: Send + 'static>(
     work: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> Result<T, AuthError> {
     let Some(runtime) = runtime() else { return Err(internal()) };
@@ -46,7 +53,8 @@ pub(crate) async fn finish<T: Send + 'static>(
 }
 
 /// The same for what does not wait.
-pub(crate) fn finish_now<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, AuthError> {
+#[doc(hidden)]
+pub fn finish_now<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, AuthError> {
     keep_panics_quiet();
     let result = catch_unwind(AssertUnwindSafe(work));
     result.unwrap_or_else(|_| Err(Kind::Internal.into())).map_err(AuthError::from)

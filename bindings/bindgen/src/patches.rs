@@ -10,10 +10,17 @@ pub(crate) struct Patch {
     pub(crate) to: &'static str,
 }
 
+/// What is generated for `directauth-ffi`.
+pub(crate) const KOTLIN: &[&[Patch]] = &[KOTLIN_RUNTIME, KOTLIN_API];
+pub(crate) const SWIFT: &[&[Patch]] = &[SWIFT_API];
+/// What is generated for `directauth-ffi-test`: it has the same runtime.
+pub(crate) const KOTLIN_TEST: &[&[Patch]] = &[KOTLIN_RUNTIME];
+pub(crate) const SWIFT_TEST: &[&[Patch]] = &[];
+
 /// K1: an `Error` that foreign code throws is not an `Exception`: without this it is printed, and the call reads as a success.
-/// What was thrown crosses without its text, which may be about a secret. K2: what an exception says of itself. K3: a coroutine
+/// What was thrown crosses without its text, which may be about a secret. K3: a coroutine
 /// that is cancelled when its result is there already drops that, and what it holds is never freed.
-pub(crate) const KOTLIN: &[Patch] = &[
+const KOTLIN_RUNTIME: &[Patch] = &[
     Patch {
         name: "K1",
         times: 1,
@@ -32,6 +39,16 @@ pub(crate) const KOTLIN: &[Patch] = &[
         from: "            val err = try { e.stackTraceToString() } catch(_: Throwable) { \"\" }\n",
         to: "            val err = \"\"\n",
     },
+    Patch {
+        name: "K3",
+        times: 1,
+        from: "            uniffiRustCallWithError(errorHandler, { status -> completeFunc(rustFuture, status) })\n        )\n    } finally {\n",
+        to: "            uniffiRustCallWithError(errorHandler, { status -> completeFunc(rustFuture, status) })\n        )\n    } catch (e: kotlin.coroutines.cancellation.CancellationException) {\n        // The result may be there already, and nobody else would free what it holds.\n        try {\n            Disposable.destroy(\n                liftFunc(uniffiRustCallWithError(errorHandler, { status -> completeFunc(rustFuture, status) }))\n            )\n        } catch (_: kotlin.Throwable) {\n        }\n        throw e\n    } finally {\n",
+    },
+];
+
+/// K2: what an exception says of itself.
+const KOTLIN_API: &[Patch] = &[
     Patch { name: "K2", times: 7, from: "get() = \"details=${ `details` }\"", to: TEXT },
     Patch { name: "K2, code", times: 1, from: "get() = \"code=${ `code` }, details=${ `details` }\"", to: TEXT },
     Patch {
@@ -61,18 +78,106 @@ pub(crate) const KOTLIN: &[Patch] = &[
         from: "get() = \"status=${ `status` }, code=${ `code` }, details=${ `details` }\"",
         to: TEXT,
     },
-    Patch {
-        name: "K3",
-        times: 1,
-        from: "            uniffiRustCallWithError(errorHandler, { status -> completeFunc(rustFuture, status) })\n        )\n    } finally {\n",
-        to: "            uniffiRustCallWithError(errorHandler, { status -> completeFunc(rustFuture, status) })\n        )\n    } catch (e: kotlin.coroutines.cancellation.CancellationException) {\n        // The result may be there already, and nobody else would free what it holds.\n        try {\n            Disposable.destroy(\n                liftFunc(uniffiRustCallWithError(errorHandler, { status -> completeFunc(rustFuture, status) }))\n            )\n        } catch (_: kotlin.Throwable) {\n        }\n        throw e\n    } finally {\n",
-    },
 ];
 
 const TEXT: &str = "get() = `details`.toString()";
 
-/// S1 and S2 come with the Swift layer.
-pub(crate) const SWIFT: &[Patch] = &[];
+/// All patches of Swift: by the number of enums that have a case of that name, one where it is declared and one where it is
+/// used, twice in each; then the others.
+macro_rules! swift {
+    (cases { $($enums:literal: $($from:literal => $to:literal),*;)* } $($patch:expr),* $(,)?) => {
+        &[
+            $($(
+                Patch {
+                    name: concat!("S1, ", $from, " declared"),
+                    times: $enums,
+                    from: concat!("    case ", $from),
+                    to: concat!("    case ", $to),
+                },
+                Patch {
+                    name: concat!("S1, ", $from, " used"),
+                    times: 2 * $enums,
+                    from: concat!(" .", $from),
+                    to: concat!(" .", $to),
+                },
+            )*)*
+            $($patch),*
+        ]
+    };
+}
+
+/// The part of S2 where a call is made whose result is of this kind.
+macro_rules! cancel {
+    ($times:literal, $kind:literal) => {
+        Patch {
+            name: concat!("S2, ", $kind),
+            times: $times,
+            from: concat!("pollFunc: ffi_directauth_ffi_rust_future_poll_", $kind, ",\n"),
+            to: concat!(
+                "pollFunc: ffi_directauth_ffi_rust_future_poll_",
+                $kind,
+                ",\n            cancelFunc: ffi_directauth_ffi_rust_future_cancel_",
+                $kind,
+                ",\n"
+            ),
+        }
+    };
+}
+
+/// S1: the cases of an error begin with a small letter, as those of every other enum. S2: without this a cancelled `Task` waits on
+/// and Rust hears nothing of it. The future is freed only when the handler of the cancellation has ended and cannot run again.
+/// A result that is there already is lifted as ever, so that Swift frees what it holds. S3: as K1, what was thrown undeclared crosses
+/// without its text.
+const SWIFT_API: &[Patch] = swift! {
+    cases {
+        1: "Rejected" => "rejected", "Declined" => "declined", "NotAllowed" => "notAllowed", "Expired" => "expired",
+           "TooManyAttempts" => "tooManyAttempts", "RateLimited" => "rateLimited",
+           "BrowserRequired" => "browserRequired", "ReauthRequired" => "reauthRequired",
+           "SessionEnded" => "sessionEnded", "StorageUnavailable" => "storageUnavailable",
+           "KeyUnavailable" => "keyUnavailable", "Network" => "network", "InvalidResponse" => "invalidResponse",
+           "TokenRejected" => "tokenRejected", "Configuration" => "configuration", "Passkey" => "passkey",
+           "Cancelled" => "cancelled", "Busy" => "busy", "Server" => "server", "Internal" => "`internal`",
+           "Missing" => "missing", "Destroyed" => "destroyed", "TimedOut" => "timedOut", "Foreign" => "foreign",
+           "Corrupt" => "corrupt", "KeyMissing" => "keyMissing", "KeyDestroyed" => "keyDestroyed";
+        2: "Unsupported" => "unsupported", "Locked" => "locked", "NeedsUser" => "needsUser",
+           "UserCancelled" => "userCancelled", "Transient" => "transient";
+        3: "Failed" => "failed";
+    }
+    cancel!(1, "i32"),
+    cancel!(38, "rust_buffer"),
+    cancel!(4, "u64"),
+    cancel!(2, "void"),
+    Patch {
+        name: "S2, handed over",
+        times: 1,
+        from: "    pollFunc: (UInt64, @escaping UniffiRustFutureContinuationCallback, UInt64) -> (),\n",
+        to: "    pollFunc: (UInt64, @escaping UniffiRustFutureContinuationCallback, UInt64) -> (),\n    cancelFunc: @Sendable (UInt64) -> (),\n",
+    },
+    Patch {
+        name: "S2, before",
+        times: 1,
+        from: "    var pollResult: Int8;\n    repeat {\n",
+        to: "    // It returns when the handler has run or can run no more: only then is the future completed, and freed above.\n    await withTaskCancellationHandler {\n    var pollResult: Int8\n    repeat {\n",
+    },
+    Patch {
+        name: "S2, after",
+        times: 1,
+        from: "    } while pollResult != UNIFFI_RUST_FUTURE_POLL_READY\n",
+        to: "    } while pollResult != UNIFFI_RUST_FUTURE_POLL_READY\n    } onCancel: {\n        cancelFunc(rustFuture)\n    }\n",
+    },
+    Patch {
+        name: "S3",
+        times: 2,
+        from: "callStatus.pointee.errorBuf = FfiConverterString.lower(String(describing: error))",
+        to: "callStatus.pointee.errorBuf = FfiConverterString.lower(\"\")",
+    },
+    Patch {
+        name: "S2, its error",
+        times: 1,
+        from: "            fatalError(\"Cancellation not supported yet\")\n",
+        to: "            throw CancellationError()\n",
+    },
+};
 
 /// The text with each patch applied, or which of them does not fit any more.
 pub(crate) fn apply(text: &str, patches: &[Patch]) -> Result<String, String> {
@@ -81,7 +186,7 @@ pub(crate) fn apply(text: &str, patches: &[Patch]) -> Result<String, String> {
         let found = text.matches(from).count();
         if found != *times {
             return Err(format!(
-                "patch {name}: the piece that it replaces is there {found} times, not {times}; UniFFI's output has changed"
+                "patch {name}: the piece that it replaces is there {found} times, not {times}; UniFFI's output or the exported API has changed"
             ));
         }
         text = text.replace(from, to);

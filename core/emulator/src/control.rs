@@ -3,12 +3,13 @@
 //!
 //! A path may start with `/t/NAME` to mean that tenant; otherwise it means the default one.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::config::{Passkey, Settings};
+use crate::config::{Assurance, Factor, Passkey, Settings, Status};
 use crate::emulator::Shared;
 use crate::script::Rule;
 use crate::server::{PushReaction, Reply, Request, Tap};
@@ -31,15 +32,15 @@ pub(crate) fn answer(shared: &Shared, request: &Request) -> Reply {
     let segments: Vec<String> = path.split('/').map(decoded).collect();
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     match request.method.as_str() {
-        "GET" => look(&tenant, &segments),
+        "GET" => look(shared, &tenant, &segments),
         "POST" => act(shared, &tenant, &segments, &request.body),
         _ => problem(405, "GET to look, POST to act").header("Allow", "GET, POST"),
     }
 }
 
-fn look(tenant: &Tenant, path: &[&str]) -> Reply {
+fn look(shared: &Shared, tenant: &Tenant, path: &[&str]) -> Reply {
     let found = match path {
-        [""] => about(tenant),
+        [""] => about(shared, tenant),
         ["users"] => tenant.users(),
         ["pushes"] => pushes(tenant),
         ["outbox"] => {
@@ -56,6 +57,7 @@ fn look(tenant: &Tenant, path: &[&str]) -> Reply {
             json!({ "entries": entries, "dropped": tenant.dropped_entries() })
         }
         ["settings"] => json!(tenant.current_settings()),
+        ["script"] => json!({ "unused": tenant.unused_rules() }),
         ["totp", user] => match (tenant.totp(user), tenant.wrong_totp(user)) {
             (Some(code), wrong) => json!({ "code": code, "wrong": wrong }),
             (None, _) => return problem(404, "no such user, or no authenticator app"),
@@ -69,7 +71,7 @@ fn act(shared: &Shared, tenant: &Tenant, path: &[&str], body: &[u8]) -> Reply {
     let done = |is_done: bool| if is_done { Reply::empty(204) } else { problem(409, "there is nothing to do that to") };
     match path {
         ["tenants"] => match shared.add_default_tenant(MOST_TENANTS) {
-            Some(tenant) => Reply::json(201, &about(&tenant)),
+            Some(tenant) => Reply::json(201, &about(shared, &tenant)),
             None => problem(429, "there are too many tenants"),
         },
         ["pushes", id, action] => {
@@ -102,6 +104,14 @@ fn act(shared: &Shared, tenant: &Tenant, path: &[&str], body: &[u8]) -> Reply {
             tenant.lock_user(user, *action == "lock");
             done(true)
         }
+        ["users", user] => reading(body, |change: UserChange| {
+            done(tenant.change_user(user, |user| {
+                user.assurance = change.assurance.unwrap_or(user.assurance);
+                user.status = change.status.unwrap_or(user.status);
+                user.factors = change.factors.unwrap_or_else(|| core::mem::take(&mut user.factors));
+                user.password = if change.has_no_password { None } else { user.password.take() };
+            }))
+        }),
         ["users", user, "passkeys"] => reading(body, |passkey: Passkey| done(tenant.add_passkey(user, passkey))),
         ["keys", "rotate"] => {
             tenant.rotate_keys();
@@ -128,8 +138,9 @@ fn act(shared: &Shared, tenant: &Tenant, path: &[&str], body: &[u8]) -> Reply {
     }
 }
 
-fn about(tenant: &Tenant) -> Value {
+fn about(shared: &Shared, tenant: &Tenant) -> Value {
     json!({
+        "ca_pem": shared.ca_pem(),
         "tenant": tenant.name(), "issuer": tenant.issuer(), "org_issuer": tenant.org_issuer(),
         "client_id": tenant.client_id(), "resource_url": tenant.resource_url(), "live_grants": tenant.live_grants(),
     })
@@ -157,6 +168,20 @@ fn change_settings(tenant: &Tenant, change: serde_json::Map<String, Value>) -> R
         }
         Err(reason) => problem(400, &reason),
     }
+}
+
+/// What is otherwise of a user from now on.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UserChange {
+    #[serde(default)]
+    assurance: Option<Assurance>,
+    #[serde(default)]
+    factors: Option<BTreeSet<Factor>>,
+    #[serde(default)]
+    status: Option<Status>,
+    #[serde(default)]
+    has_no_password: bool,
 }
 
 #[derive(serde::Deserialize)]

@@ -236,7 +236,7 @@ impl EmulatorBuilder {
             Some(host) => format!("https://{}", SocketAddr::new(host, port)),
             None => format!("https://localhost:{port}"),
         };
-        let shared = Arc::new(Shared::new(origin, evil_port, self.config, self.clock));
+        let shared = Arc::new(Shared::new(origin, authority.pem.clone(), evil_port, self.config, self.clock));
 
         let mut listeners = Vec::new();
         let roles = [
@@ -394,6 +394,7 @@ pub(crate) struct Shared {
     pub(crate) connections: AtomicU64,
     evil_count: Arc<AtomicUsize>,
     origin: String,
+    ca_pem: String,
     evil_port: u16,
     config: Config,
     clock: Arc<dyn Clock>,
@@ -403,18 +404,23 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    fn new(origin: String, evil_port: u16, config: Config, clock: Arc<dyn Clock>) -> Self {
+    fn new(origin: String, ca_pem: String, evil_port: u16, config: Config, clock: Arc<dyn Clock>) -> Self {
         Self {
             connections: AtomicU64::new(0),
             evil_count: Arc::default(),
             root: Tenant::new(String::new(), &origin, config.clone(), Arc::clone(&clock)),
             origin,
+            ca_pem,
             evil_port,
             config,
             clock,
             tenants: Mutex::default(),
             tenants_made: AtomicUsize::new(0),
         }
+    }
+
+    pub(crate) fn ca_pem(&self) -> &str {
+        &self.ca_pem
     }
 
     /// Takes a request to the tenant that its path names.

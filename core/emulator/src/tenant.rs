@@ -205,7 +205,7 @@ impl Tenant {
     }
 
     /// Its name in the path; empty for the default tenant.
-    pub(crate) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         &self.0.name
     }
 

@@ -111,6 +111,27 @@ async fn rules_settings_locks_keys_and_time_are_changed() {
 }
 
 #[tokio::test]
+async fn a_user_is_changed_and_what_is_left_of_a_script_is_told() {
+    let desk = Desk::new();
+    assert_eq!(desk.get("/").await.text("ca_pem"), desk.emulator.ca_pem());
+    assert_eq!(desk.get("/script").await.ok(), json!({"unused": []}));
+    assert_eq!(desk.post("/script", json!({"on": "challenge", "answer": {"status": 503}})).await, 204);
+    assert_eq!(desk.get("/script").await.ok()["unused"].as_array().unwrap().len(), 1);
+
+    assert_eq!(desk.post("/users/ben@example.com", json!({"assurance": "2fa"})).await, 204);
+    desk.password(BEN).await.refused(403, "mfa_required");
+    assert_eq!(desk.post("/users/ben@example.com", json!({"assurance": "1fa", "factors": ["sms"]})).await, 204);
+    desk.password(BEN).await.ok();
+    assert_eq!(desk.get("/users").await.ok()[1]["factors"], json!(["sms"]));
+    assert_eq!(desk.post("/users/ben@example.com", json!({"status": "locked"})).await, 204);
+    desk.password(BEN).await.refused(400, "invalid_grant");
+    assert_eq!(desk.post("/users/ben@example.com", json!({"status": "active", "has_no_password": true})).await, 204);
+    desk.password(BEN).await.refused(400, "invalid_grant");
+    assert_eq!(desk.post("/users/ben@example.com", json!({"asurance": "1fa"})).await, 400);
+    assert_eq!(desk.post("/users/who@example.com", json!({})).await, 409);
+}
+
+#[tokio::test]
 async fn rules_are_taken_up_to_a_bound_and_used_up_ones_make_room() {
     let desk = Desk::new();
     let rule = Rule::on("token").answer(Prescribed::status(503));

@@ -1,0 +1,192 @@
+package org.directauth.internal
+
+import java.util.concurrent.atomic.AtomicBoolean
+import kotlin.coroutines.cancellation.CancellationException
+import kotlin.time.Duration
+import kotlin.time.toJavaDuration
+import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.CoroutineStart
+import kotlinx.coroutines.Deferred
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.Job
+import kotlinx.coroutines.SupervisorJob
+import kotlinx.coroutines.async
+import kotlinx.coroutines.cancel
+import kotlinx.coroutines.currentCoroutineContext
+import kotlinx.coroutines.ensureActive
+import kotlinx.coroutines.flow.Flow
+import kotlinx.coroutines.flow.MutableStateFlow
+import kotlinx.coroutines.flow.StateFlow
+import kotlinx.coroutines.flow.asStateFlow
+import kotlinx.coroutines.flow.flow
+import kotlinx.coroutines.flow.flowOn
+import kotlinx.coroutines.launch
+import kotlinx.coroutines.withContext
+import org.directauth.AuditEvent
+import org.directauth.AuthException
+import org.directauth.AuthSession
+import org.directauth.AuthState
+import org.directauth.DirectAuthClient
+import org.directauth.Recovery
+import org.directauth.SessionInfo
+import org.directauth.SignIn
+import org.directauth.SignInStep
+import org.directauth.SignOutResult
+import org.directauth.ffi.ClientSetup
+import org.directauth.ffi.Disposable
+import org.directauth.ffi.AuthSession as CoreAuthSession
+import org.directauth.ffi.AuthState as CoreState
+import org.directauth.ffi.DirectAuthClient as Core
+import org.directauth.ffi.SignInStep as CoreStep
+
+/** A client of the core, which is built when it is first needed. */
+internal class CoreClient(setUp: () -> ClientSetup, build: (ClientSetup) -> Core = ClientSetup::build) : DirectAuthClient {
+    private val scope = CoroutineScope(SupervisorJob() + Dispatchers.Default)
+    private val closed = AtomicBoolean(false)
+    private val built: Deferred<Core> =
+        scope.async(loading.coroutineContext.minusKey(Job), CoroutineStart.LAZY) { translated { setUp().use(build) } }
+
+    private val shown = MutableStateFlow<AuthState>(AuthState.Restoring)
+    private val looking = Any()
+    private val follower = lazy { scope.launch { follow() } }
+
+    override val state: StateFlow<AuthState>
+        get() {
+            if (!closed.get()) follower.value
+            return shown.asStateFlow()
+        }
+
+    override val events: Flow<AuditEvent> =
+        flow {
+            val events = core().auditEvents()
+            try {
+                while (true) emit(events.next()?.forApp() ?: break)
+            } finally {
+                events.cancel()
+                events.close()
+            }
+        }.flowOn(Dispatchers.Default)
+
+    override fun signIn(username: String, acrValues: List<String>, maxAge: Duration?): SignIn =
+        CoreSignIn(this) { core().signIn(username, acrValues, maxAge?.toJavaDuration()) }
+
+    override suspend fun signInWithPasskey(): SignInStep = step { core().signInWithPasskey() }
+
+    override fun recover(username: String): Recovery = CoreRecovery(this) { core().recover(username) }
+
+    override suspend fun warmUp(): Unit = call { core().warmUp() }
+
+    override suspend fun restore(): AuthSession? = session { core().restore() }
+
+    override suspend fun sessions(): List<SessionInfo> = call { core().sessions().map { it.forApp() } }
+
+    override suspend fun session(id: String): AuthSession? = session { core().session(id) }
+
+    override suspend fun setDefault(id: String): AuthSession = checkNotNull(session { core().setDefault(id) })
+
+    override suspend fun signOut(): SignOutResult? = call { core().signOut()?.forApp() }
+
+    override suspend fun signOutAll(): List<SignOutResult> = call { core().signOutAll().map { it.forApp() } }
+
+    override suspend fun importSession(refreshToken: String): AuthSession =
+        checkNotNull(session { core().importSession(refreshToken) })
+
+    override fun notifyForeground() {
+        scope.launch {
+            try {
+                core().notifyForeground()
+            } catch (_: AuthException) {
+                // A client that cannot be built says so to whoever calls it.
+            }
+        }
+    }
+
+    override suspend fun discardUnreadable(): Int = call { core().discardUnreadable() }
+
+    override fun close() {
+        if (!closed.compareAndSet(false, true)) return
+        built.invokeOnCompletion { failure -> if (failure == null) @OptIn(kotlinx.coroutines.ExperimentalCoroutinesApi::class) built.getCompleted().destroy() }
+        scope.cancel()
+    }
+
+    override fun toString(): String = "DirectAuthClient"
+
+    /** Runs one call of the core, off the caller's thread, and then shows the state that it led to. */
+    suspend fun <T> call(work: suspend () -> T): T =
+        withContext(Dispatchers.Default) {
+            try {
+                translated { work() }
+            } finally {
+                look()
+            }
+        }
+
+    /** The same for a step. One that nobody gets, because the caller was cancelled, is let go of at once. */
+    suspend fun step(work: suspend () -> CoreStep): SignInStep = keeping(work) { it.forApp(this) }
+
+    /** The same for a session. */
+    suspend fun session(work: suspend () -> CoreAuthSession?): AuthSession? =
+        keeping(work) { session -> session?.let { CoreSession(this, it) } }
+
+    private suspend fun <C, T> keeping(work: suspend () -> C, forApp: (C) -> T): T {
+        var came: C? = null
+        try {
+            return call { forApp(work().also { came = it }) }
+        } catch (e: CancellationException) {
+            Disposable.destroy(came)
+            throw e
+        }
+    }
+
+    /** The core's client; the first call builds it. */
+    suspend fun core(): Core {
+        check(!closed.get()) { CLOSED }
+        try {
+            return built.await()
+        } catch (e: CancellationException) {
+            currentCoroutineContext().ensureActive()
+            throw IllegalStateException(CLOSED)
+        }
+    }
+
+    private suspend fun follow() {
+        try {
+            core().states().use { states ->
+                while (states.next() != null) look()
+            }
+        } catch (_: AuthException) {
+            // A client that cannot be built says so to whoever calls it; nobody is signed in.
+            shown.value = AuthState.SignedOut
+        }
+    }
+
+    /** Shows the newest state, if anybody wants to see it: what a call has led to is shown before the call returns. */
+    private fun look() {
+        if (!follower.isInitialized() || !built.isCompleted || closed.get()) return
+        @OptIn(kotlinx.coroutines.ExperimentalCoroutinesApi::class)
+        val core = if (built.getCompletionExceptionOrNull() == null) built.getCompleted() else return
+        synchronized(looking) {
+            shown.value =
+                try {
+                    translated { core.state() }.forApp()
+                } catch (_: AuthException.Internal) {
+                    return
+                } catch (_: IllegalStateException) {
+                    // Closed meanwhile.
+                    return
+                }
+        }
+    }
+
+    private fun CoreState.forApp(): AuthState =
+        when (this) {
+            CoreState.Restoring -> AuthState.Restoring
+            CoreState.SignedOut -> AuthState.SignedOut
+            is CoreState.SignedIn -> AuthState.SignedIn(CoreSession(this@CoreClient, session))
+            is CoreState.Unavailable -> AuthState.Unavailable(reason.like())
+        }
+
+    private companion object {
+        const val CLOSED = "this client is closed"
+    }
+}

@@ -1,0 +1,286 @@
+package org.directauth.testing
+
+import java.time.Instant
+import java.util.concurrent.CopyOnWriteArrayList
+import kotlin.time.Duration
+import kotlinx.coroutines.flow.Flow
+import kotlinx.coroutines.flow.MutableSharedFlow
+import kotlinx.coroutines.flow.MutableStateFlow
+import kotlinx.coroutines.flow.StateFlow
+import kotlinx.coroutines.flow.asSharedFlow
+import kotlinx.coroutines.flow.asStateFlow
+import kotlinx.coroutines.yield
+import org.directauth.ApproveOnDevice
+import org.directauth.AuditEvent
+import org.directauth.AuthException
+import org.directauth.AuthSession
+import org.directauth.AuthState
+import org.directauth.ChooseFactor
+import org.directauth.DirectAuthClient
+import org.directauth.EndReason
+import org.directauth.EnrolledPasskey
+import org.directauth.EnterCode
+import org.directauth.Factor
+import org.directauth.PasswordChanged
+import org.directauth.Recovery
+import org.directauth.ResetPassword
+import org.directauth.SessionInfo
+import org.directauth.SignIn
+import org.directauth.SignInStep
+import org.directauth.SignOutResult
+import org.directauth.SignedIn
+import org.directauth.UnsupportedStep
+import org.directauth.UsePasskey
+
+/**
+ * A client for an app's own tests, without native code and without a server: it answers what its [script] says.
+ *
+ * ```
+ * val auth = FakeDirectAuth(Script.passwordThenSms(code = "123456"))
+ * ```
+ *
+ * An action that the script does not have at this point throws [IllegalStateException] with what it has.
+ *
+ * @param session whom a sign-in signs in
+ * @param restored who is signed in already; null: nobody
+ */
+public class FakeDirectAuth(
+    private val script: Script,
+    private val session: FakeSession = FakeSession(),
+    restored: FakeSession? = null,
+) : DirectAuthClient {
+    private val shown = MutableStateFlow<AuthState>(AuthState.SignedOut)
+    private val told = MutableSharedFlow<AuditEvent>(extraBufferCapacity = 256)
+    private val done = CopyOnWriteArrayList<String>()
+    private var position = 0
+    private var choice: FakeChooseFactor? = null
+
+    init {
+        restored?.let { hold(it) }
+    }
+
+    /** What the app has done, in order: `signIn.password`, `choose.sms`, `submit`, … */
+    public val actions: List<String> get() = done.toList()
+
+    /** Whether everything that the script leads to by success has been done. */
+    public val isFinished: Boolean
+        get() = synchronized(this) { script.exchanges.drop(position).all { it.outcome is Outcome.Failure } }
+
+    override val state: StateFlow<AuthState> = shown.asStateFlow()
+
+    override val events: Flow<AuditEvent> = told.asSharedFlow()
+
+    /** Shows this state, as when the storage becomes unreadable. */
+    public fun show(state: AuthState) {
+        shown.value = state
+    }
+
+    /** Tells an event. */
+    public fun tell(event: AuditEvent) {
+        told.tryEmit(event)
+    }
+
+    override fun signIn(username: String, acrValues: List<String>, maxAge: Duration?): SignIn = First(username)
+
+    override suspend fun signInWithPasskey(): SignInStep = act("signInWithPasskey")
+
+    override fun recover(username: String): Recovery = FirstOfRecovery(username)
+
+    override suspend fun warmUp(): Unit = yield()
+
+    override suspend fun restore(): AuthSession? {
+        yield()
+        return (shown.value as? AuthState.SignedIn)?.session
+    }
+
+    override suspend fun sessions(): List<SessionInfo> = listOfNotNull(restore()?.let { SessionInfo(it.id, it.username, true) })
+
+    override suspend fun session(id: String): AuthSession? = restore()?.takeIf { it.id == id }
+
+    override suspend fun setDefault(id: String): AuthSession =
+        session(id) ?: throw AuthException.SessionEnded(EndReason.SIGNED_OUT)
+
+    override suspend fun signOut(): SignOutResult? = restore()?.signOut()
+
+    override suspend fun signOutAll(): List<SignOutResult> = listOfNotNull(signOut())
+
+    override suspend fun importSession(refreshToken: String): AuthSession {
+        yield()
+        hold(session)
+        return session
+    }
+
+    override fun notifyForeground(): Unit = Unit
+
+    override suspend fun discardUnreadable(): Int = 0
+
+    override fun close(): Unit = Unit
+
+    private fun hold(session: FakeSession) {
+        session.onSignOut = { shown.compareAndSet(AuthState.SignedIn(session), AuthState.SignedOut) }
+        shown.value = AuthState.SignedIn(session)
+    }
+
+    private suspend fun act(action: String, code: String? = null, refused: () -> Unit = {}): SignInStep {
+        // As the real thing: a caller that was cancelled before gets nothing.
+        yield()
+        val outcome = synchronized(this) { outcomeOf(action, code) }
+        when (outcome) {
+            is Outcome.Failure -> {
+                if (outcome.error is AuthException.Rejected) refused()
+                throw outcome.error
+            }
+            is Outcome.Step -> return stepOf(outcome.make)
+        }
+    }
+
+    private fun outcomeOf(action: String, code: String?): Outcome {
+        val typed =
+            when {
+                code == null -> Typed.ANYTHING
+                digits(code) == digits(script.code) -> Typed.THE_RIGHT_CODE
+                else -> Typed.A_WRONG_CODE
+            }
+        done += action
+        var next = position
+        while (next < script.exchanges.size) {
+            val exchange = script.exchanges[next]
+            val isThis = exchange.action == null || exchange.action == action
+            if (isThis && (exchange.typed == Typed.ANYTHING || exchange.typed == typed)) {
+                position = next + 1
+                return exchange.outcome
+            }
+            // The app need not make the mistakes of the script.
+            if (exchange.outcome is Outcome.Step) {
+                if (isThis && typed == Typed.A_WRONG_CODE) return Outcome.Failure(AuthException.Rejected())
+                error("the script goes on with ${exchange.action}, and not with $action")
+            }
+            next++
+        }
+        error("the script has ended; nothing answers $action")
+    }
+
+    private fun stepOf(kind: StepKind): SignInStep =
+        when (kind) {
+            StepKind.SignedIn -> SignedIn(session.also(::hold))
+            is StepKind.ChooseFactor -> FakeChooseFactor(kind.factors).also { choice = it }
+            is StepKind.ApproveOnDevice -> FakeApproveOnDevice(kind.number)
+            is StepKind.EnterCode -> FakeEnterCode(kind.channel)
+            StepKind.UsePasskey -> FakeUsePasskey()
+            StepKind.ResetPassword -> FakeResetPassword()
+            StepKind.PasswordChanged -> PasswordChanged
+            StepKind.Unsupported -> UnsupportedStep("as the script says")
+        }
+
+    private fun digits(code: String) = code.filter(Char::isLetterOrDigit)
+
+    private inner class First(private val username: String) : SignIn {
+        override suspend fun password(password: String) = begin("signIn.password")
+
+        override suspend fun otp(code: String) = begin("signIn.otp", code)
+
+        override suspend fun push() = begin("signIn.push")
+
+        override suspend fun sms() = begin("signIn.sms")
+
+        override suspend fun voice() = begin("signIn.voice")
+
+        override suspend fun email() = begin("signIn.email")
+
+        override suspend fun passkey() = begin("signIn.passkey")
+
+        private suspend fun begin(action: String, code: String? = null): SignInStep {
+            session.typed(username)
+            return act(action, code)
+        }
+    }
+
+    private inner class FirstOfRecovery(private val username: String) : Recovery {
+        override suspend fun otp(code: String) = begin("recover.otp", code)
+
+        override suspend fun push() = begin("recover.push")
+
+        override suspend fun sms() = begin("recover.sms")
+
+        override suspend fun voice() = begin("recover.voice")
+
+        override suspend fun email() = begin("recover.email")
+
+        override suspend fun passkey() = begin("recover.passkey")
+
+        private suspend fun begin(action: String, code: String? = null): SignInStep {
+            session.typed(username)
+            return act(action, code)
+        }
+    }
+
+    private abstract inner class Cancellable {
+        private var isCancelled = false
+
+        fun cancel() {
+            isCancelled = true
+        }
+
+        suspend fun go(action: String, code: String? = null, refused: () -> Unit = {}): SignInStep {
+            if (isCancelled) {
+                yield()
+                throw AuthException.Cancelled()
+            }
+            return act(action, code, refused)
+        }
+    }
+
+    private inner class FakeChooseFactor(override val factors: List<Factor>) : Cancellable(), ChooseFactor {
+        override suspend fun otp(code: String) = go("choose.otp", code)
+
+        override suspend fun push() = go("choose.push")
+
+        override suspend fun sms() = go("choose.sms")
+
+        override suspend fun voice() = go("choose.voice")
+
+        override suspend fun email() = go("choose.email")
+
+        override suspend fun passkey() = go("choose.passkey")
+    }
+
+    private inner class FakeApproveOnDevice(override val number: String?) : Cancellable(), ApproveOnDevice {
+        override val expiresAt: Instant = Instant.now().plusSeconds(300)
+        override val choice: ChooseFactor? = this@FakeDirectAuth.choice
+
+        override suspend fun approved() = go("approved")
+
+        override suspend fun resend() = go("resend")
+    }
+
+    private inner class FakeEnterCode(override val channel: Factor) : Cancellable(), EnterCode {
+        override val expiresAt: Instant = Instant.now().plusSeconds(300)
+        override val resendAt: Instant = Instant.now().plusSeconds(30)
+        override val choice: ChooseFactor? = this@FakeDirectAuth.choice
+
+        @Volatile
+        override var attemptsLeft: Int = 5
+            private set
+
+        override suspend fun submit(code: String) = go("submit", code) { attemptsLeft -= 1 }
+
+        override suspend fun resend() = go("resend")
+    }
+
+    private inner class FakeUsePasskey : Cancellable(), UsePasskey {
+        override val requestJson: String = """{"challenge":"ZmFrZQ","rpId":"localhost","allowCredentials":[]}"""
+        override val enrolled: List<EnrolledPasskey> = emptyList()
+        override val expiresAt: Instant = Instant.now().plusSeconds(60)
+        override val choice: ChooseFactor? = this@FakeDirectAuth.choice
+
+        override suspend fun answer(responseJson: String) = go("answer")
+
+        override suspend fun renew() = go("renew")
+    }
+
+    private inner class FakeResetPassword : Cancellable(), ResetPassword {
+        override val expiresAt: Instant = Instant.now().plusSeconds(900)
+
+        override suspend fun set(newPassword: String) = go("setPassword")
+    }
+}
