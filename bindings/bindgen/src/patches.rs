@@ -12,10 +12,10 @@ pub(crate) struct Patch {
 
 /// What is generated for `directauth-ffi`.
 pub(crate) const KOTLIN: &[&[Patch]] = &[KOTLIN_RUNTIME, KOTLIN_API];
-pub(crate) const SWIFT: &[&[Patch]] = &[SWIFT_API];
+pub(crate) const SWIFT: &[&[Patch]] = &[SWIFT_API, SWIFT_RUNTIME];
 /// What is generated for `directauth-ffi-test`: it has the same runtime.
 pub(crate) const KOTLIN_TEST: &[&[Patch]] = &[KOTLIN_RUNTIME];
-pub(crate) const SWIFT_TEST: &[&[Patch]] = &[];
+pub(crate) const SWIFT_TEST: &[&[Patch]] = &[SWIFT_TEST_API, SWIFT_RUNTIME];
 
 /// K1: an `Error` that foreign code throws is not an `Exception`: without this it is printed, and the call reads as a success.
 /// What was thrown crosses without its text, which may be about a secret. K3: a coroutine
@@ -82,8 +82,8 @@ const KOTLIN_API: &[Patch] = &[
 
 const TEXT: &str = "get() = `details`.toString()";
 
-/// All patches of Swift: by the number of enums that have a case of that name, one where it is declared and one where it is
-/// used, twice in each; then the others.
+/// S1 for each case: by the number of enums that have a case of that name, one where it is declared and one where it is used, twice in
+/// each; then the other patches.
 macro_rules! swift {
     (cases { $($enums:literal: $($from:literal => $to:literal),*;)* } $($patch:expr),* $(,)?) => {
         &[
@@ -106,17 +106,21 @@ macro_rules! swift {
     };
 }
 
-/// The part of S2 where a call is made whose result is of this kind.
+/// The part of S2 where a call is made whose result is of this kind, in this library.
 macro_rules! cancel {
-    ($times:literal, $kind:literal) => {
+    ($times:literal, $library:literal, $kind:literal) => {
         Patch {
             name: concat!("S2, ", $kind),
             times: $times,
-            from: concat!("pollFunc: ffi_directauth_ffi_rust_future_poll_", $kind, ",\n"),
+            from: concat!("pollFunc: ffi_", $library, "_rust_future_poll_", $kind, ",\n"),
             to: concat!(
-                "pollFunc: ffi_directauth_ffi_rust_future_poll_",
+                "pollFunc: ffi_",
+                $library,
+                "_rust_future_poll_",
                 $kind,
-                ",\n            cancelFunc: ffi_directauth_ffi_rust_future_cancel_",
+                ",\n            cancelFunc: ffi_",
+                $library,
+                "_rust_future_cancel_",
                 $kind,
                 ",\n"
             ),
@@ -124,10 +128,7 @@ macro_rules! cancel {
     };
 }
 
-/// S1: the cases of an error begin with a small letter, as those of every other enum. S2: without this a cancelled `Task` waits on
-/// and Rust hears nothing of it. The future is freed only when the handler of the cancellation has ended and cannot run again.
-/// A result that is there already is lifted as ever, so that Swift frees what it holds. S3: as K1, what was thrown undeclared crosses
-/// without its text.
+/// S1: the cases of an error begin with a small letter, as those of every other enum. S2, where calls are made.
 const SWIFT_API: &[Patch] = swift! {
     cases {
         1: "Rejected" => "rejected", "Declined" => "declined", "NotAllowed" => "notAllowed", "Expired" => "expired",
@@ -143,10 +144,31 @@ const SWIFT_API: &[Patch] = swift! {
            "UserCancelled" => "userCancelled", "Transient" => "transient";
         3: "Failed" => "failed";
     }
-    cancel!(1, "i32"),
-    cancel!(38, "rust_buffer"),
-    cancel!(4, "u64"),
-    cancel!(2, "void"),
+    cancel!(1, "directauth_ffi", "i32"),
+    cancel!(38, "directauth_ffi", "rust_buffer"),
+    cancel!(4, "directauth_ffi", "u64"),
+    cancel!(2, "directauth_ffi", "void"),
+};
+
+/// The same for the test build. T1: it uses what is generated for `directauth-ffi`, which is a module of its own.
+const SWIFT_TEST_API: &[Patch] = swift! {
+    cases {
+        1: "NoEmulator" => "noEmulator", "Stuck" => "stuck";
+    }
+    cancel!(1, "directauth_ffi_test", "u64"),
+    cancel!(1, "directauth_ffi_test", "void"),
+    Patch {
+        name: "T1",
+        times: 1,
+        from: "#if canImport(DirectAuthTestFFI)\nimport DirectAuthTestFFI\n#endif\n",
+        to: "import DirectAuthCore\nimport DirectAuthTestFFI\n",
+    },
+};
+
+/// S2: without this a cancelled `Task` waits on and Rust hears nothing of it. The future is freed only when the handler of the
+/// cancellation has ended and cannot run again. A result that is there already is lifted as ever, so that Swift frees what it holds.
+/// S3: as K1, what was thrown undeclared crosses without its text.
+const SWIFT_RUNTIME: &[Patch] = &[
     Patch {
         name: "S2, handed over",
         times: 1,
@@ -172,12 +194,18 @@ const SWIFT_API: &[Patch] = swift! {
         to: "callStatus.pointee.errorBuf = FfiConverterString.lower(\"\")",
     },
     Patch {
+        name: "S3, unused then",
+        times: 1,
+        from: "    } catch let error {\n        callStatus.pointee.code = CALL_UNEXPECTED_ERROR\n",
+        to: "    } catch {\n        callStatus.pointee.code = CALL_UNEXPECTED_ERROR\n",
+    },
+    Patch {
         name: "S2, its error",
         times: 1,
         from: "            fatalError(\"Cancellation not supported yet\")\n",
         to: "            throw CancellationError()\n",
     },
-};
+];
 
 /// The text with each patch applied, or which of them does not fit any more.
 pub(crate) fn apply(text: &str, patches: &[Patch]) -> Result<String, String> {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -24,8 +24,18 @@ struct Inner {
     time: Mutex<Time>,
     /// Requests on the real network and calls of the app's side: while there are any, time stands still.
     in_flight: AtomicUsize,
-    /// Calls of the library that a test waits for, and how many others were under way before the first of them.
-    waited_for: Mutex<(usize, usize)>,
+    waited_for: Mutex<WaitedFor>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct WaitedFor {
+    /// Calls of the library that a test waits for.
+    calls: usize,
+    /// How many others were under way before the first of them.
+    others: usize,
+    /// No test will come any more.
+    is_over: bool,
 }
 
 struct Time {
@@ -46,42 +56,56 @@ impl Clocks {
         let clocks = Self(Arc::new(Inner {
             time: Mutex::new(time),
             in_flight: AtomicUsize::new(0),
-            waited_for: Mutex::new((0, 0)),
+            waited_for: Mutex::default(),
+            changed: Condvar::new(),
         }));
-        let weak = Arc::downgrade(&clocks.0);
-        // Ends with the last handle.
-        std::thread::spawn(move || {
-            while let Some(inner) = weak.upgrade() {
-                let clocks = Self(inner);
-                if clocks.is_waited_for() && clocks.is_at_rest() && clocks.is_waited_for() {
-                    clocks.jump(Duration::MAX);
-                }
-                drop(clocks);
-                std::thread::sleep(LOOK);
-            }
-        });
+        let these = clocks.clone();
+        std::thread::spawn(move || these.jump_when_waited_for());
         clocks
+    }
+
+    fn jump_when_waited_for(&self) {
+        loop {
+            let waited_for = lock(&self.0.waited_for);
+            let nothing = |state: &mut WaitedFor| state.calls == 0 && !state.is_over;
+            let waited_for = self.0.changed.wait_while(waited_for, nothing).unwrap_or_else(PoisonError::into_inner);
+            if waited_for.is_over {
+                return;
+            }
+            drop(waited_for);
+            if self.is_waited_for() && self.is_at_rest() && self.is_waited_for() {
+                self.jump(Duration::MAX);
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// No test will wait for a call any more.
+    pub(crate) fn stop(&self) {
+        lock(&self.0.waited_for).is_over = true;
+        self.0.changed.notify_all();
     }
 
     /// A test waits for a call of the library from now on.
     pub(crate) fn begin(&self) {
         let mut waited_for = lock(&self.0.waited_for);
-        if waited_for.0 == 0 {
-            waited_for.1 = calls_under_way();
+        if waited_for.calls == 0 {
+            waited_for.others = calls_under_way();
         }
-        waited_for.0 += 1;
+        waited_for.calls += 1;
+        self.0.changed.notify_all();
     }
 
     /// The call has ended.
     pub(crate) fn end(&self) {
         let mut waited_for = lock(&self.0.waited_for);
-        waited_for.0 = waited_for.0.saturating_sub(1);
+        waited_for.calls = waited_for.calls.saturating_sub(1);
     }
 
     /// Whether such a call is still under way in the library, and not just on its way back to the test.
     fn is_waited_for(&self) -> bool {
-        let (waiting, others) = *lock(&self.0.waited_for);
-        waiting > 0 && calls_under_way() > others
+        let waited_for = lock(&self.0.waited_for);
+        waited_for.calls > 0 && calls_under_way() > waited_for.others
     }
 
     /// Whether nothing goes on but by a timer. Looked at twice, since one thing may begin where another ends.

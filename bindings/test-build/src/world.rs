@@ -10,7 +10,7 @@ use directauth::env::{
     BoxFuture, Conversation, Environment, HttpRequest, HttpResponse, HttpTransport, NetworkOptions, SessionTable,
     Spawner, SystemRandomness, Transport, TransportError,
 };
-use directauth_emulator::{Emulator, Tenant};
+use directauth_emulator::{Emulator, Settings, Tenant};
 use directauth_ffi::{AuthError, ClientSetup, DirectAuthClient};
 use tokio::task::AbortHandle;
 
@@ -57,6 +57,8 @@ impl TestWorld {
     pub fn new(device_clock_ahead_millis: i64, connect_timeout: Option<Duration>) -> Result<Arc<Self>, WorldException> {
         let emulator = emulator().ok_or(WorldException::NoEmulator)?;
         let tenant = emulator.tenant();
+        // The vectors say what is otherwise than these, and not than the demo's.
+        tenant.settings(|settings| *settings = Settings::default());
         let clocks = Clocks::new();
         tenant.set_clock(Arc::new(ServersOwn::new(&clocks, device_clock_ahead_millis)));
         let control = emulator.control_url().ok_or(WorldException::NoEmulator)?;
@@ -153,6 +155,12 @@ impl TestWorld {
     /// Requests that reached a host to which the server has sent the client.
     pub fn other_host_requests(&self) -> i32 {
         emulator().map_or(0, |emulator| i32::try_from(emulator.second_host_requests()).unwrap_or(i32::MAX))
+    }
+}
+
+impl Drop for TestWorld {
+    fn drop(&mut self) {
+        self.clocks.stop();
     }
 }
 

@@ -8,6 +8,7 @@ import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.CoroutineStart
 import kotlinx.coroutines.Deferred
 import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.ExperimentalCoroutinesApi
 import kotlinx.coroutines.Job
 import kotlinx.coroutines.SupervisorJob
 import kotlinx.coroutines.async
@@ -40,6 +41,7 @@ import org.directauth.ffi.DirectAuthClient as Core
 import org.directauth.ffi.SignInStep as CoreStep
 
 /** A client of the core, which is built when it is first needed. */
+@OptIn(ExperimentalCoroutinesApi::class)
 internal class CoreClient(setUp: () -> ClientSetup, build: (ClientSetup) -> Core = ClientSetup::build) : DirectAuthClient {
     private val scope = CoroutineScope(SupervisorJob() + Dispatchers.Default)
     private val closed = AtomicBoolean(false)
@@ -92,12 +94,14 @@ internal class CoreClient(setUp: () -> ClientSetup, build: (ClientSetup) -> Core
         checkNotNull(session { core().importSession(refreshToken) })
 
     override fun notifyForeground() {
-        scope.launch {
-            try {
-                core().notifyForeground()
-            } catch (_: AuthException) {
-                // A client that cannot be built says so to whoever calls it.
-            }
+        scope.launch { tellOfForeground() }
+    }
+
+    suspend fun tellOfForeground() {
+        try {
+            core().notifyForeground()
+        } catch (_: AuthException) {
+            // A client that cannot be built says so to whoever calls it.
         }
     }
 
@@ -105,7 +109,7 @@ internal class CoreClient(setUp: () -> ClientSetup, build: (ClientSetup) -> Core
 
     override fun close() {
         if (!closed.compareAndSet(false, true)) return
-        built.invokeOnCompletion { failure -> if (failure == null) @OptIn(kotlinx.coroutines.ExperimentalCoroutinesApi::class) built.getCompleted().destroy() }
+        built.invokeOnCompletion { failure -> if (failure == null) built.getCompleted().destroy() }
         scope.cancel()
     }
 
@@ -163,7 +167,6 @@ internal class CoreClient(setUp: () -> ClientSetup, build: (ClientSetup) -> Core
     /** Shows the newest state, if anybody wants to see it: what a call has led to is shown before the call returns. */
     private fun look() {
         if (!follower.isInitialized() || !built.isCompleted || closed.get()) return
-        @OptIn(kotlinx.coroutines.ExperimentalCoroutinesApi::class)
         val core = if (built.getCompletionExceptionOrNull() == null) built.getCompleted() else return
         synchronized(looking) {
             shown.value =
