@@ -33,7 +33,7 @@ fn parked(handle: &Handle) -> Option<u64> {
     for worker in 0..metrics.num_workers() {
         let count = metrics.worker_park_unpark_count(worker);
         // Odd: it is parked.
-        if count % 2 == 0 {
+        if count.is_multiple_of(2) {
             return None;
         }
         rests = rests.wrapping_add(count);
