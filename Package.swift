@@ -39,7 +39,8 @@ let package = Package(
                 "DirectAuthAPI",
                 .target(name: "CLibcurl", condition: .when(platforms: [.linux])),
             ],
-            path: "bindings/swift/Sources/DirectAuthTesting"
+            path: "bindings/swift/Sources/DirectAuthTesting",
+            resources: [.embedInCode("Journeys")]
         ),
         // On Linux Foundation cannot be told whom to trust; what is below it there can.
         .systemLibrary(name: "CLibcurl", path: "bindings/swift/Sources/CLibcurl"),

@@ -1,6 +1,7 @@
 //! Events for the app's own log. The core's documentation of `audit` holds here too.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use directauth::audit as core_audit;
@@ -36,17 +37,22 @@ impl From<UnexpectedUniFFICallbackError> for SinkException {
 /// The app's sink, if it has one, and the queues of its listeners, as the core calls them.
 pub(crate) struct Sinks {
     pub(crate) foreign: Option<Arc<dyn AuditSink>>,
+    /// Events that the app's sink did not take: they are its own loss and not the listeners'.
+    pub(crate) lost: AtomicI64,
     pub(crate) listeners: Listeners,
 }
 
 impl core_audit::AuditSink for Sinks {
     fn record(&self, event: &core_audit::AuditEvent) -> Result<(), SinkError> {
-        let event = AuditEvent::from(event);
+        let mut event = AuditEvent::from(event);
         self.listeners.tell(&event);
-        match &self.foreign {
-            Some(sink) => sink.record(event).map_err(|_| SinkError),
-            None => Ok(()),
-        }
+        let Some(sink) = &self.foreign else { return Ok(()) };
+        // Called by one thread at a time, in order.
+        let lost = self.lost.load(Ordering::SeqCst).saturating_add(event.dropped_before);
+        event.dropped_before = lost;
+        let taken = sink.record(event).is_ok();
+        self.lost.store(if taken { 0 } else { lost.saturating_add(1) }, Ordering::SeqCst);
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 use std::collections::HashMap;
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use directauth as core_api;
@@ -177,7 +178,7 @@ impl ClientSetup {
         finish_now(|| {
             let mut parts = core::mem::take(&mut *self.parts());
             let listeners = Listeners::default();
-            let sinks = Sinks { foreign: parts.audit.take(), listeners: listeners.clone() };
+            let sinks = Sinks { foreign: parts.audit.take(), lost: AtomicI64::new(0), listeners: listeners.clone() };
             let builder = builder(self.config.clone(), parts)?.audit_sink(sinks);
             Ok(Arc::new(DirectAuthClient::of(more(builder).build()?, listeners)))
         })

@@ -10,7 +10,7 @@ use futures_util::{FutureExt, StreamExt};
 
 use crate::audit::AuditEvent;
 use crate::error::{AuthError, StorageProblem};
-use crate::runtime::finish;
+use crate::runtime::next;
 use crate::session::AuthSession;
 
 /// Who is signed in.
@@ -66,7 +66,7 @@ impl StateEvents {
     /// The next state: the current one at first, then the newest whenever it is another one. Null once it is cancelled.
     pub async fn next(&self) -> Result<Option<AuthState>, AuthError> {
         let (states, end) = (Arc::clone(&self.states), self.end.clone());
-        finish(async move { Ok(end.before(async { states.lock().await.next().await.into() }).await) }).await
+        next(end.before(async { states.lock().await.next().await.into() })).await
     }
 
     /// Whoever waits for the next one is told that there is none.
@@ -90,7 +90,7 @@ impl AuditEvents {
     /// The next event. Null once it is cancelled.
     pub async fn next(&self) -> Result<Option<AuditEvent>, AuthError> {
         let (events, end) = (Arc::clone(&self.events), self.end.clone());
-        finish(async move { Ok(end.before(async { events.lock().await.next().await }).await.flatten()) }).await
+        Ok(next(end.before(async { events.lock().await.next().await })).await?.flatten())
     }
 
     /// Whoever waits for the next one is told that there is none.

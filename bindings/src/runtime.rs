@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
 use directauth::{Error, Kind};
+use futures_util::FutureExt;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
@@ -50,6 +51,11 @@ pub async fn finish<T: Send + 'static>(
         Some(result) => result.map_err(AuthError::from),
         None => Err(internal()),
     }
+}
+
+/// The same for a queue's next item, which is no work: it waits in its caller, and holds up nobody.
+pub(crate) async fn next<T>(item: impl Future<Output = T>) -> Result<T, AuthError> {
+    AssertUnwindSafe(item).catch_unwind().await.map_err(|_| internal())
 }
 
 /// The same for what does not wait.

@@ -32,8 +32,6 @@ struct Inner {
 struct WaitedFor {
     /// Calls of the library that a test waits for.
     calls: usize,
-    /// How many others were under way before the first of them.
-    others: usize,
     /// No test will come any more.
     is_over: bool,
 }
@@ -89,9 +87,6 @@ impl Clocks {
     /// A test waits for a call of the library from now on.
     pub(crate) fn begin(&self) {
         let mut waited_for = lock(&self.0.waited_for);
-        if waited_for.calls == 0 {
-            waited_for.others = calls_under_way();
-        }
         waited_for.calls += 1;
         self.0.changed.notify_all();
     }
@@ -105,7 +100,7 @@ impl Clocks {
     /// Whether such a call is still under way in the library, and not just on its way back to the test.
     fn is_waited_for(&self) -> bool {
         let waited_for = lock(&self.0.waited_for);
-        waited_for.calls > 0 && calls_under_way() > waited_for.others
+        waited_for.calls > 0 && calls_under_way() > 0
     }
 
     /// Whether nothing goes on but by a timer. Looked at twice, since one thing may begin where another ends.

@@ -1,112 +1,68 @@
-// Names: those of the app are the plain ones, those of the generated code begin with Core.
+// The generated types under names of their own: many are called as the ones that the app sees, so no other file imports both.
 
-import DirectAuthAPI
 internal import DirectAuthCore
 
-typealias AuthClient = DirectAuthAPI.AuthClient
-typealias AuthSession = DirectAuthAPI.AuthSession
-typealias AuthState = DirectAuthAPI.AuthState
-typealias AuthError = DirectAuthAPI.AuthError
-typealias SignInStep = DirectAuthAPI.SignInStep
-typealias SignIn = DirectAuthAPI.SignIn
-typealias Recovery = DirectAuthAPI.Recovery
-typealias ChooseFactor = DirectAuthAPI.ChooseFactor
-typealias ApproveOnDevice = DirectAuthAPI.ApproveOnDevice
-typealias EnterCode = DirectAuthAPI.EnterCode
-typealias UsePasskey = DirectAuthAPI.UsePasskey
-typealias ResetPassword = DirectAuthAPI.ResetPassword
-typealias EnrolledPasskey = DirectAuthAPI.EnrolledPasskey
-typealias SessionInfo = DirectAuthAPI.SessionInfo
-typealias SessionToken = DirectAuthAPI.SessionToken
-typealias Introspection = DirectAuthAPI.Introspection
-typealias Claims = DirectAuthAPI.Claims
-typealias HeaderField = DirectAuthAPI.HeaderField
-typealias AuthorizationHeaders = DirectAuthAPI.AuthorizationHeaders
-typealias Advice = DirectAuthAPI.Advice
-typealias SignOutResult = DirectAuthAPI.SignOutResult
-typealias ServerSignOut = DirectAuthAPI.ServerSignOut
-typealias DeviceSignOut = DirectAuthAPI.DeviceSignOut
-typealias ErrorDetails = DirectAuthAPI.ErrorDetails
-typealias ServerText = DirectAuthAPI.ServerText
-typealias Remedy = DirectAuthAPI.Remedy
-typealias Hint = DirectAuthAPI.Hint
-typealias EndReason = DirectAuthAPI.EndReason
-typealias StorageProblem = DirectAuthAPI.StorageProblem
-typealias StorageError = DirectAuthAPI.StorageError
-typealias KeyProblem = DirectAuthAPI.KeyProblem
-typealias KeyError = DirectAuthAPI.KeyError
-typealias LockError = DirectAuthAPI.LockError
-typealias NetworkProblem = DirectAuthAPI.NetworkProblem
-typealias PasskeyProblem = DirectAuthAPI.PasskeyProblem
-typealias HeaderProblem = DirectAuthAPI.HeaderProblem
-typealias Factor = DirectAuthAPI.Factor
-typealias PasskeyStart = DirectAuthAPI.PasskeyStart
-typealias RecoveryRequest = DirectAuthAPI.RecoveryRequest
-typealias DPoP = DirectAuthAPI.DPoP
-typealias Profile = DirectAuthAPI.Profile
-typealias Accounts = DirectAuthAPI.Accounts
-typealias RefreshPolicy = DirectAuthAPI.RefreshPolicy
-typealias WhenStorageFails = DirectAuthAPI.WhenStorageFails
-typealias WiderScopes = DirectAuthAPI.WiderScopes
-typealias Trust = DirectAuthAPI.Trust
-typealias AuditEvent = DirectAuthAPI.AuditEvent
-typealias AuditKind = DirectAuthAPI.AuditKind
-typealias Attempt = DirectAuthAPI.Attempt
-typealias SecurityEvent = DirectAuthAPI.SecurityEvent
-typealias LogLevel = DirectAuthAPI.LogLevel
-typealias SecureStorage = DirectAuthAPI.SecureStorage
-typealias SigningKey = DirectAuthAPI.SigningKey
-typealias CrossProcessLock = DirectAuthAPI.CrossProcessLock
-typealias HeaderProvider = DirectAuthAPI.HeaderProvider
-typealias AuditSink = DirectAuthAPI.AuditSink
-typealias LogSink = DirectAuthAPI.LogSink
+typealias CoreAccounts = DirectAuthCore.Accounts
+typealias CoreAdvice = DirectAuthCore.Advice
+typealias CoreApproveOnDevice = DirectAuthCore.ApproveOnDevice
+typealias CoreAttempt = DirectAuthCore.Attempt
+typealias CoreAuditEvent = DirectAuthCore.AuditEvent
 
-typealias CoreClient = DirectAuthCore.DirectAuthClient
-typealias CoreSetup = DirectAuthCore.ClientSetup
-typealias CoreConfig = DirectAuthCore.ClientConfig
+typealias CoreAuditKind = DirectAuthCore.AuditKind
+typealias CoreAuditSink = DirectAuthCore.AuditSink
+typealias CoreError = DirectAuthCore.AuthError
 typealias CoreSession = DirectAuthCore.AuthSession
 typealias CoreState = DirectAuthCore.AuthState
-typealias CoreError = DirectAuthCore.AuthError
-typealias CoreStep = DirectAuthCore.SignInStep
-typealias CoreSignIn = DirectAuthCore.SignIn
-typealias CoreRecovery = DirectAuthCore.Recovery
-typealias CoreChooseFactor = DirectAuthCore.ChooseFactor
-typealias CoreApproveOnDevice = DirectAuthCore.ApproveOnDevice
-typealias CoreEnterCode = DirectAuthCore.EnterCode
-typealias CoreUsePasskey = DirectAuthCore.UsePasskey
-typealias CoreResetPassword = DirectAuthCore.ResetPassword
 typealias CoreHeaders = DirectAuthCore.AuthorizationHeaders
+typealias CoreChooseFactor = DirectAuthCore.ChooseFactor
 typealias CoreClaims = DirectAuthCore.Claims
+typealias CoreConfig = DirectAuthCore.ClientConfig
+typealias CoreSetup = DirectAuthCore.ClientSetup
+typealias CoreCrossProcessLock = DirectAuthCore.CrossProcessLock
+typealias CoreDPoP = DirectAuthCore.DPoP
+typealias CoreDeviceSignOut = DirectAuthCore.DeviceSignOut
+typealias CoreClient = DirectAuthCore.DirectAuthClient
+typealias CoreEndReason = DirectAuthCore.EndReason
+typealias CoreEnrolledPasskey = DirectAuthCore.EnrolledPasskey
+typealias CoreEnterCode = DirectAuthCore.EnterCode
+typealias CoreErrorDetails = DirectAuthCore.ErrorDetails
+typealias CoreFactor = DirectAuthCore.Factor
+typealias CoreHeaderField = DirectAuthCore.HeaderField
+typealias CoreHeaderProblem = DirectAuthCore.HeaderProblem
+typealias CoreHeaderProvider = DirectAuthCore.HeaderProvider
+typealias CoreHint = DirectAuthCore.Hint
+typealias CoreKeyError = DirectAuthCore.KeyException
+typealias CoreKeyProblem = DirectAuthCore.KeyProblem
+typealias CoreLockError = DirectAuthCore.LockException
+typealias CoreLogLevel = DirectAuthCore.LogLevel
+typealias CoreLogSink = DirectAuthCore.LogSink
+typealias CoreNetworkProblem = DirectAuthCore.NetworkProblem
+typealias CorePasskeyProblem = DirectAuthCore.PasskeyProblem
+typealias CorePasskeyStart = DirectAuthCore.PasskeyStart
+typealias CoreProfile = DirectAuthCore.Profile
+typealias CoreRecovery = DirectAuthCore.Recovery
+typealias CoreRecoveryRequest = DirectAuthCore.RecoveryRequest
+typealias CoreRefreshPolicy = DirectAuthCore.RefreshPolicy
+typealias CoreRemedy = DirectAuthCore.Remedy
+typealias CoreResetPassword = DirectAuthCore.ResetPassword
+typealias CoreSecureStorage = DirectAuthCore.SecureStorage
+typealias CoreSecurityEvent = DirectAuthCore.SecurityEvent
+typealias CoreServerSignOut = DirectAuthCore.ServerSignOut
+typealias CoreServerText = DirectAuthCore.ServerText
+typealias CoreSessionInfo = DirectAuthCore.SessionInfo
+typealias CoreSessionToken = DirectAuthCore.SessionToken
+typealias CoreSignIn = DirectAuthCore.SignIn
+typealias CoreStep = DirectAuthCore.SignInStep
+typealias CoreSignOutResult = DirectAuthCore.SignOutResult
+typealias CoreSigningKey = DirectAuthCore.SigningKey
 
-/// What the core throws, as the app sees it. Whatever it throws beside its errors is a defect of the library; its text stays here.
-func translated<T>(_ work: () throws -> T) throws -> T {
-    do {
-        return try work()
-    } catch {
-        throw forApp(error)
-    }
-}
+typealias CoreStorageError = DirectAuthCore.StorageException
+typealias CoreStorageProblem = DirectAuthCore.StorageProblem
+typealias CoreTrust = DirectAuthCore.Trust
+typealias CoreUsePasskey = DirectAuthCore.UsePasskey
+typealias CoreWhenStorageFails = DirectAuthCore.WhenStorageFails
+typealias CoreWiderScopes = DirectAuthCore.WiderScopes
 
-func translated<T: Sendable>(_ work: () async throws -> sending T) async throws -> sending T {
-    do {
-        return try await work()
-    } catch {
-        throw forApp(error)
-    }
-}
-
-func forApp(_ error: any Error) -> any Error {
-    switch error {
-    case let error as CoreError: AuthError(error)
-    case is CancellationError, is AuthError: error
-    default: AuthError.internal()
-    }
-}
-
-/// Prints as one word, whatever is in it.
-protocol Discreet: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {}
-
-extension Discreet {
-    var debugDescription: String { description }
-    var customMirror: Mirror { Mirror(self, children: []) }
+func setCoreLogSink(_ sink: (any CoreLogSink)?) throws {
+    try setLogSink(sink: sink)
 }

@@ -15,17 +15,17 @@ package final class Newest<Value: Sendable & Equatable>: @unchecked Sendable {
         lock.withLock { current }
     }
 
-    /// Shows another one. What `make` gives is shown in the order in which it was made.
-    package func show(_ make: () -> Value?) {
+    /// Shows what is made of the one of now, if anything. What is made first is shown first.
+    package func show(_ make: (Value) -> Value?) {
         lock.withLock {
-            guard let value = make(), value != current else { return }
+            guard let value = make(current), value != current else { return }
             current = value
             for listener in listeners.values { listener.yield(value) }
         }
     }
 
     package func show(_ value: Value) {
-        show { value }
+        show { _ in value }
     }
 
     package var stream: AsyncStream<Value> {

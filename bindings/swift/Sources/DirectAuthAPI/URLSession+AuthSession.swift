@@ -15,14 +15,24 @@ extension URLSession {
     ///   has to sign in again; ``StepUpRequired`` if the resource wants the user to show more; `URLError` if the request fails;
     ///   `CancellationError` if the task was cancelled.
     public func data(for request: URLRequest, authorizedBy session: any AuthSession) async throws -> (Data, URLResponse) {
+        try await data(for: request, authorizedBy: session, scheme: "https")
+    }
+
+    /// The same by another scheme, for tests with a server of their own.
+    package func data(
+        for request: URLRequest, authorizedBy session: any AuthSession, scheme: String
+    ) async throws -> (Data, URLResponse) {
         var request = request
         var redirects = 0
         var isRetry = false
         while true {
+            guard let origin = request.url.flatMap({ Origin($0, scheme) }) else {
+                throw AuthError.configuration(what: "tokens are sent to https addresses alone")
+            }
             let (answer, used) = try await send(request, authorizedBy: session)
             guard let response = answer.response as? HTTPURLResponse else { return (answer.data, answer.response) }
             if let next = answer.redirect {
-                guard next.url.flatMap(Origin.init) == request.url.flatMap(Origin.init) else { return (answer.data, response) }
+                guard next.url.flatMap({ Origin($0, scheme) }) == origin else { return (answer.data, response) }
                 redirects += 1
                 guard redirects <= 10 else { throw URLError(.httpTooManyRedirects) }
                 request = next.with(body: request)
@@ -47,9 +57,7 @@ extension URLSession {
     private func send(
         _ request: URLRequest, authorizedBy session: any AuthSession
     ) async throws -> (Answer, any AuthorizationHeaders) {
-        guard let url = request.url, Origin(url) != nil else {
-            throw AuthError.configuration(what: "tokens are sent to https addresses alone")
-        }
+        guard let url = request.url else { throw URLError(.badURL) }
         let used = try await session.authorize(method: request.httpMethod ?? "GET", url: url)
         var authorized = request
         for (name, value) in used.values { authorized.setValue(value, forHTTPHeaderField: name) }
@@ -64,13 +72,13 @@ private struct Answer: Sendable {
     var redirect: URLRequest?
 }
 
-/// Where a token may go: scheme, host and port.
+/// Where a token may go: host and port, by one scheme.
 private struct Origin: Equatable {
     let host: String
     let port: Int
 
-    init?(_ url: URL) {
-        guard url.scheme?.lowercased() == "https", let host = url.host?.lowercased() else { return nil }
+    init?(_ url: URL, _ scheme: String) {
+        guard url.scheme?.lowercased() == scheme, let host = url.host?.lowercased() else { return nil }
         self.host = host
         port = url.port ?? 443
     }

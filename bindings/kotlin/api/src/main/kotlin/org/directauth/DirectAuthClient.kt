@@ -11,13 +11,15 @@ import kotlinx.coroutines.flow.StateFlow
  * for each server as long as the process lives. All functions may be called on any thread, the main one too: work is done elsewhere.
  *
  * Every suspending function throws [AuthException], and [kotlin.coroutines.cancellation.CancellationException] if its caller was
- * cancelled. A cancelled sign-in sends nothing new and never signs in; a cancelled refresh runs to its end and is stored.
+ * cancelled. A cancelled sign-in sends nothing new and signs nobody in, unless it was complete already: then [state] shows it. A
+ * cancelled refresh runs to its end and is stored.
  */
 public interface DirectAuthClient : AutoCloseable {
     /**
      * Who is signed in; the newest state is always delivered.
      *
-     * The first look at it starts the restore, which reads the storage. If the client is configured wrongly it is
+     * The first look at it starts the restore, which reads the storage on another thread: so what is read first is
+     * [AuthState.Restoring], and an app collects it, or calls [restore]. If the client is configured wrongly it becomes
      * [AuthState.SignedOut], and every call says what is wrong.
      */
     public val state: StateFlow<AuthState>
@@ -76,7 +78,7 @@ public interface DirectAuthClient : AutoCloseable {
     /** Deletes stored sessions that can never be read again; gives how many. */
     public suspend fun discardUnreadable(): Int
 
-    /** Ends [state] and [events] and gives the client's memory back. Nobody is signed out. Later calls throw [IllegalStateException]. */
+    /** Ends [events], leaves [state] as it is, and gives the client's memory back. Nobody is signed out. Later calls throw [IllegalStateException]. */
     override fun close()
 }
 

@@ -154,13 +154,19 @@ public interface UsePasskey : SignInStep {
     public fun cancel()
 }
 
-/** One of the user's passkeys, as the server knows it. */
-public data class EnrolledPasskey(
+/** One of the user's passkeys, as the server knows it. Printing it shows neither. */
+public class EnrolledPasskey(
     /** The credential id, base64url. */
     public val id: String,
     /** What the user called it. **Untrusted** text. */
     public val name: String,
-)
+) {
+    override fun equals(other: Any?): Boolean = other is EnrolledPasskey && other.id == id && other.name == name
+
+    override fun hashCode(): Int = id.hashCode()
+
+    override fun toString(): String = "EnrolledPasskey([not printed])"
+}
 
 /** The user may set a new password. Only after [DirectAuthClient.recover]. */
 public interface ResetPassword : SignInStep {

@@ -10,15 +10,17 @@ import kotlin.test.assertNotEquals
 import kotlin.test.assertTrue
 import kotlin.time.Duration.Companion.milliseconds
 import kotlin.time.Duration.Companion.seconds
-import kotlinx.coroutines.CoroutineStart
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.async
+import kotlinx.coroutines.awaitAll
 import kotlinx.coroutines.coroutineScope
 import kotlinx.coroutines.delay
 import kotlinx.coroutines.flow.first
-import kotlinx.coroutines.flow.toList
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.runBlocking
 import kotlinx.coroutines.withTimeout
 import org.directauth.ffi.test.TestDefects
+import org.directauth.internal.CoreClient
 import org.junit.jupiter.api.Test
 import org.directauth.ffi.AuthException as CoreException
 
@@ -38,6 +40,23 @@ class SeamsTest {
         world.settle()
         withTimeout(10.seconds) { while (taken.isEmpty()) delay(1.milliseconds) }
         assertEquals(2, taken.first().droppedBefore)
+    }
+
+    @Test
+    fun `what a sink does not take is no loss of whoever collects events`() = desk {
+        val client = client { auditSink = AuditSink { throw IllegalStateException("hunter2") } }
+        coroutineScope {
+            val taken = ConcurrentLinkedQueue<AuditEvent>()
+            val collector = launch { client.events.collect { taken += it } }
+            withTimeout(10.seconds) {
+                while (taken.size < 6) {
+                    bensSession(client)
+                    delay(5.milliseconds)
+                }
+            }
+            collector.cancel()
+            assertTrue(taken.all { it.droppedBefore == 0L }, "${taken.map { it.droppedBefore }}")
+        }
     }
 
     @Test
@@ -82,7 +101,7 @@ class SeamsTest {
         val client = client { headerProvider = HeaderProvider { method, path -> mapOf("x-shield" to "ok").also { asked += "$method $path" } } }
         bensSession(client)
         assertTrue(asked.any { it.startsWith("POST ") && it.endsWith("/v1/token") }, "$asked")
-        assertContains(emulator.journal().last { it.operation == "token" }.json["headers"].toString(), "x-shield")
+        assertContains(emulator.journal().last { it.operation == "token" }.text, "x-shield")
 
         val events = ConcurrentLinkedQueue<AuditKind>()
         val other = client("other") {
@@ -226,15 +245,56 @@ class SeamsTest {
     }
 
     @Test
-    fun `a client that is closed while a call waits ends the call`() = desk {
-        emulator.script("""{"on":"metadata","answer":{"fault":"stall"}}""")
+    fun `the events of a client end when it is closed`() = desk {
         val client = client()
         coroutineScope {
-            val events = launch(start = CoroutineStart.UNDISPATCHED) { runCatching { client.events.toList() } }
-            client.state.value
+            val taken = ConcurrentLinkedQueue<AuditEvent>()
+            val collector = launch { client.events.collect { taken += it } }
+            withTimeout(10.seconds) {
+                while (taken.isEmpty()) {
+                    bensSession(client)
+                    delay(5.milliseconds)
+                }
+            }
             client.close()
-            withTimeout(10.seconds) { events.join() }
+            withTimeout(10.seconds) { collector.join() }
+            assertFalse(collector.isCancelled)
         }
+    }
+
+    @Test
+    fun `a library that cannot be loaded is told by the call, and no thread dies of it`() = runBlocking<Unit> {
+        val uncaught = ConcurrentLinkedQueue<Throwable>()
+        val before = Thread.getDefaultUncaughtExceptionHandler()
+        Thread.setDefaultUncaughtExceptionHandler { _, e -> uncaught += e }
+        try {
+            for (thrown in listOf(UnsatisfiedLinkError("hunter2"), NoClassDefFoundError("hunter2"), IllegalArgumentException("hunter2"))) {
+                val client = CoreClient({ throw thrown })
+                assertEquals(AuthState.SignedOut, withTimeout(10.seconds) { client.state.first { it != AuthState.Restoring } })
+                client.notifyForeground()
+                val error = fails<AuthException.Configuration> { client.restore() }
+                assertFalse("hunter2" in error.stackTraceToString())
+                client.close()
+            }
+            val closing = List(50) { client -> DirectAuthClient("https://acme.example", "app$client") }
+            closing.forEach {
+                it.state
+                it.notifyForeground()
+                it.close()
+                it.notifyForeground()
+            }
+            assertEquals(emptyList(), uncaught.toList())
+        } finally {
+            Thread.setDefaultUncaughtExceptionHandler(before)
+        }
+    }
+
+    @Test
+    fun `all threads of the app may wait at once`() = desk {
+        val session = bensSession(client())
+        // More than the default dispatcher has threads.
+        val tokens = coroutineScope { List(200) { async(Dispatchers.Default) { runBlocking { session.accessToken() } } }.awaitAll() }
+        assertEquals(1, tokens.toSet().size)
     }
 
     @Test
@@ -257,6 +317,7 @@ class SeamsTest {
         val choice = assertIs<ChooseFactor>(waiting { signIn.password(ANAS_PASSWORD) }).also { printed += it }
         printed += client.recover(ANA)
         printed += waiting { choice.push() }
+        printed += EnrolledPasskey("AQID918273", "918273")
         val code = waiting { choice.sms() }.also { printed += it } as EnterCode
         printed += fails<AuthException.Rejected> { waiting { code.submit("918273") } }
         val session = (waiting { code.submit(checkNotNull(emulator.lastCode(ANA))) } as SignedIn).also { printed += it }.session

@@ -106,8 +106,8 @@ class StorageFaultsTest {
                 storage = faulty
                 storageCallDeadline = 200.milliseconds
             }
-            val error = withTimeout(10.seconds) { runCatching { client.restore() } }
-            error.exceptionOrNull()?.let { assertEquals(StorageProblem.TRANSIENT, assertIs<AuthException.StorageUnavailable>(it).reason) }
+            val error = withTimeout(10.seconds) { fails<AuthException.StorageUnavailable> { client.restore() } }
+            assertEquals(StorageProblem.TRANSIENT, error.reason)
             faulty.onLoad = {}
             assertNotNull(client.restore())
             client.close()

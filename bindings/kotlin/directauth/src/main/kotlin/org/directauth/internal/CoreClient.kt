@@ -1,13 +1,13 @@
 package org.directauth.internal
 
 import java.util.concurrent.atomic.AtomicBoolean
+import java.util.concurrent.atomic.AtomicReference
 import kotlin.coroutines.cancellation.CancellationException
 import kotlin.time.Duration
 import kotlin.time.toJavaDuration
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.CoroutineStart
 import kotlinx.coroutines.Deferred
-import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.ExperimentalCoroutinesApi
 import kotlinx.coroutines.Job
 import kotlinx.coroutines.SupervisorJob
@@ -21,6 +21,7 @@ import kotlinx.coroutines.flow.StateFlow
 import kotlinx.coroutines.flow.asStateFlow
 import kotlinx.coroutines.flow.flow
 import kotlinx.coroutines.flow.flowOn
+import kotlinx.coroutines.job
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.withContext
 import org.directauth.AuditEvent
@@ -43,31 +44,39 @@ import org.directauth.ffi.SignInStep as CoreStep
 /** A client of the core, which is built when it is first needed. */
 @OptIn(ExperimentalCoroutinesApi::class)
 internal class CoreClient(setUp: () -> ClientSetup, build: (ClientSetup) -> Core = ClientSetup::build) : DirectAuthClient {
-    private val scope = CoroutineScope(SupervisorJob() + Dispatchers.Default)
+    private val scope = CoroutineScope(SupervisorJob() + calls)
     private val closed = AtomicBoolean(false)
+    private val setUp = AtomicReference(setUp)
     private val built: Deferred<Core> =
-        scope.async(loading.coroutineContext.minusKey(Job), CoroutineStart.LAZY) { translated { setUp().use(build) } }
+        scope.async(loading.coroutineContext.minusKey(Job), CoroutineStart.LAZY) {
+            // Not kept any longer than it is needed: it knows the app's secrets.
+            val setUp = checkNotNull(this@CoreClient.setUp.getAndSet(null))
+            built { setUp().use(build) }
+        }
 
     private val shown = MutableStateFlow<AuthState>(AuthState.Restoring)
+    private val readable = shown.asStateFlow()
     private val looking = Any()
     private val follower = lazy { scope.launch { follow() } }
 
     override val state: StateFlow<AuthState>
         get() {
             if (!closed.get()) follower.value
-            return shown.asStateFlow()
+            return readable
         }
 
     override val events: Flow<AuditEvent> =
         flow {
-            val events = core().auditEvents()
+            val events = translated { core().auditEvents() }
+            val atTheEnd = scope.coroutineContext.job.invokeOnCompletion { unlessItFails { events.cancel() } }
             try {
-                while (true) emit(events.next()?.forApp() ?: break)
+                while (true) emit(translated { events.next() }?.forApp() ?: break)
             } finally {
+                atTheEnd.dispose()
                 events.cancel()
                 events.close()
             }
-        }.flowOn(Dispatchers.Default)
+        }.flowOn(calls)
 
     override fun signIn(username: String, acrValues: List<String>, maxAge: Duration?): SignIn =
         CoreSignIn(this) { core().signIn(username, acrValues, maxAge?.toJavaDuration()) }
@@ -98,30 +107,38 @@ internal class CoreClient(setUp: () -> ClientSetup, build: (ClientSetup) -> Core
     }
 
     suspend fun tellOfForeground() {
-        try {
-            core().notifyForeground()
-        } catch (_: AuthException) {
-            // A client that cannot be built says so to whoever calls it.
-        }
+        unlessItFails { core().notifyForeground() }
     }
 
     override suspend fun discardUnreadable(): Int = call { core().discardUnreadable() }
 
     override fun close() {
         if (!closed.compareAndSet(false, true)) return
-        built.invokeOnCompletion { failure -> if (failure == null) built.getCompleted().destroy() }
         scope.cancel()
+        setUp.set(null)
+        built.invokeOnCompletion { failure -> if (failure == null) built.getCompleted().destroy() }
     }
 
     override fun toString(): String = "DirectAuthClient"
 
     /** Runs one call of the core, off the caller's thread, and then shows the state that it led to. */
     suspend fun <T> call(work: suspend () -> T): T =
-        withContext(Dispatchers.Default) {
+        withContext(calls) {
             try {
                 translated { work() }
             } finally {
                 look()
+            }
+        }
+
+    /** The same for a call that changes the state only if it fails: that it is over shows in its error. */
+    suspend fun <T> reading(work: suspend () -> T): T =
+        withContext(calls) {
+            try {
+                translated { work() }
+            } catch (e: AuthException) {
+                look()
+                throw e
             }
         }
 
@@ -132,7 +149,7 @@ internal class CoreClient(setUp: () -> ClientSetup, build: (ClientSetup) -> Core
     suspend fun session(work: suspend () -> CoreAuthSession?): AuthSession? =
         keeping(work) { session -> session?.let { CoreSession(this, it) } }
 
-    private suspend fun <C, T> keeping(work: suspend () -> C, forApp: (C) -> T): T {
+    suspend fun <C, T> keeping(work: suspend () -> C, forApp: (C) -> T): T {
         var came: C? = null
         try {
             return call { forApp(work().also { came = it }) }
@@ -156,11 +173,17 @@ internal class CoreClient(setUp: () -> ClientSetup, build: (ClientSetup) -> Core
     private suspend fun follow() {
         try {
             core().states().use { states ->
-                while (states.next() != null) look()
+                while (true) {
+                    // It only says that there is a newer one.
+                    Disposable.destroy(states.next() ?: break)
+                    look()
+                }
             }
-        } catch (_: AuthException) {
+        } catch (e: CancellationException) {
+            throw e
+        } catch (_: Throwable) {
             // A client that cannot be built says so to whoever calls it; nobody is signed in.
-            shown.value = AuthState.SignedOut
+            if (!closed.get()) shown.value = AuthState.SignedOut
         }
     }
 
@@ -169,15 +192,17 @@ internal class CoreClient(setUp: () -> ClientSetup, build: (ClientSetup) -> Core
         if (!follower.isInitialized() || !built.isCompleted || closed.get()) return
         val core = if (built.getCompletionExceptionOrNull() == null) built.getCompleted() else return
         synchronized(looking) {
-            shown.value =
+            val newest =
                 try {
-                    translated { core.state() }.forApp()
+                    translated { core.state() }
                 } catch (_: AuthException.Internal) {
                     return
                 } catch (_: IllegalStateException) {
                     // Closed meanwhile.
                     return
                 }
+            val state = newest.forApp()
+            if (state == shown.value) newest.destroy() else shown.value = state
         }
     }
 

@@ -28,27 +28,27 @@ internal class CoreSession(private val client: CoreClient, private val core: Cor
     override val canRefresh: Boolean get() = translated { core.canRefresh() }
     override val isDPoPBound: Boolean get() = translated { core.isDpopBound() }
 
-    override suspend fun accessToken(): String = client.call { core.accessToken() }
+    override suspend fun accessToken(): String = client.reading { core.accessToken() }
 
     override fun idToken(): String? = translated { core.idToken() }
 
     override suspend fun refresh(): Unit = client.call { core.refresh() }
 
     override suspend fun authorize(method: String, url: String): AuthorizationHeaders =
-        client.call { HeadersOfCore(core.authorize(method, url)) }
+        client.reading { HeadersOfCore(core.authorize(method, url)) }
 
     override suspend fun advise(used: AuthorizationHeaders, status: Int, headers: List<HeaderField>): Advice {
         require(used is HeadersOfCore) { "these headers are not from this library's authorize" }
-        return client.call { core.advise(used.core, status, headers.map { CoreHeaderField(it.name, it.value) }).forApp() }
+        return client.reading { core.advise(used.core, status, headers.map { CoreHeaderField(it.name, it.value) }).forApp() }
     }
 
     override fun stepUp(acrValues: List<String>, maxAge: Duration?): SignIn =
         CoreSignIn(client) { core.stepUp(acrValues, maxAge?.toJavaDuration()) }
 
-    override suspend fun userInfo(): Claims = client.call { ClaimsOfCore(core.userInfo()) }
+    override suspend fun userInfo(): Claims = client.reading { ClaimsOfCore(core.userInfo()) }
 
     override suspend fun introspect(token: SessionToken): Introspection =
-        client.call {
+        client.reading {
             val answer = core.introspect(token.like())
             Introspection(answer.isActive, answer.claims?.let(::ClaimsOfCore))
         }

@@ -1,21 +1,39 @@
 package org.directauth.internal
 
+import kotlin.coroutines.cancellation.CancellationException
+import kotlinx.coroutines.CoroutineDispatcher
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.SupervisorJob
 import kotlinx.coroutines.launch
 import org.directauth.AuthException
+import org.directauth.ErrorDetails
 import org.directauth.LogSink
+import org.directauth.Remedy
 import org.directauth.ffi.InternalException
 import org.directauth.ffi.setLogSink
 import org.directauth.ffi.AuthException as CoreException
 
+/** Where all calls of the core run: not the default dispatcher, whose few threads an app may block while it waits for one of them. */
+internal val calls: CoroutineDispatcher = Dispatchers.IO.limitedParallelism(64, "directauth")
+
 /** Where the native library is loaded and clients are built, one after another: never on the caller's thread. */
-internal val loading = CoroutineScope(SupervisorJob() + Dispatchers.Default.limitedParallelism(1, "directauth"))
+internal val loading = CoroutineScope(SupervisorJob() + Dispatchers.IO.limitedParallelism(1, "directauth loading"))
 
 internal object CoreLog {
     fun setSink(sink: LogSink?) {
-        loading.launch { setLogSink(sink?.let(::LogSinkForCore)) }
+        loading.launch { unlessItFails { setLogSink(sink?.let(::LogSinkForCore)) } }
+    }
+}
+
+/** Work that nobody waits for: what cannot be done is told by the call that somebody does wait for. */
+internal inline fun unlessItFails(work: () -> Unit) {
+    try {
+        work()
+    } catch (e: CancellationException) {
+        throw e
+    } catch (_: Throwable) {
+        // The library may be missing for this platform, which no caller of this can mend.
     }
 }
 
@@ -28,4 +46,15 @@ internal inline fun <T> translated(work: () -> T): T =
     } catch (_: InternalException) {
         // A defect of the library; its text stays there.
         throw AuthException.Internal()
+    }
+
+/** The same while a client is built: values that cannot cross, and a library that cannot be loaded. */
+internal inline fun <T> built(work: () -> T): T =
+    try {
+        translated(work)
+    } catch (e: IllegalArgumentException) {
+        throw AuthException.Configuration("an option is out of range", ErrorDetails("Configuration: an option is out of range", Remedy.FixConfiguration))
+    } catch (e: LinkageError) {
+        val what = "the native library cannot be loaded: ${e.javaClass.simpleName}"
+        throw AuthException.Configuration(what, ErrorDetails("Configuration: $what", Remedy.FixConfiguration))
     }

@@ -1,25 +1,36 @@
 package org.directauth.okhttp
 
 import java.io.IOException
+import java.util.concurrent.CountDownLatch
+import java.util.concurrent.LinkedBlockingQueue
+import java.util.concurrent.TimeUnit
 import kotlin.test.assertEquals
 import kotlin.test.assertFailsWith
 import kotlin.test.assertFalse
 import kotlin.test.assertIs
 import kotlin.test.assertNull
+import kotlin.test.assertTrue
 import kotlin.time.Duration.Companion.seconds
+import kotlinx.coroutines.CompletableDeferred
 import mockwebserver3.MockResponse
 import mockwebserver3.MockWebServer
+import okhttp3.Call
+import okhttp3.Callback
 import okhttp3.MediaType.Companion.toMediaType
 import okhttp3.OkHttpClient
 import okhttp3.Request
 import okhttp3.RequestBody
 import okhttp3.RequestBody.Companion.toRequestBody
 import okhttp3.Response
+import okhttp3.WebSocket
+import okhttp3.WebSocketListener
 import okhttp3.tls.HandshakeCertificates
 import okhttp3.tls.HeldCertificate
 import okio.BufferedSink
 import org.directauth.Advice
 import org.directauth.AuthException
+import org.directauth.AuthSession
+import org.directauth.AuthorizationHeaders
 import org.directauth.NetworkProblem
 import org.directauth.testing.FakeSession
 import org.junit.jupiter.api.AfterEach
@@ -150,6 +161,49 @@ class DirectAuthInterceptorsTest {
         }.directAuth(setOf("https://localhost:${server.port}")) { null }.build()
         assertFailsWith<SignInAgainException> { nobody.newCall(Request(server.url("/"))).execute() }
         assertEquals(0, server.requestCount)
+    }
+
+    @Test
+    fun `a call that is cancelled or interrupted while it waits ends with an IOException`() {
+        val gate = CompletableDeferred<Unit>()
+        val slow = object : AuthSession by session {
+            override suspend fun authorize(method: String, url: String): AuthorizationHeaders {
+                gate.await()
+                return session.authorize(method, url)
+            }
+        }
+        val waiting = client.newBuilder().apply {
+            interceptors().clear()
+            networkInterceptors().clear()
+        }.directAuth(setOf("https://localhost:${server.port}")) { slow }.build()
+        val problems = LinkedBlockingQueue<IOException>()
+        val answers = object : Callback {
+            override fun onFailure(call: Call, e: IOException) {
+                problems += e
+            }
+
+            override fun onResponse(call: Call, response: Response) = response.close()
+        }
+        val call = waiting.newCall(Request(server.url("/")))
+        call.enqueue(answers)
+        while (waiting.dispatcher.runningCallsCount() == 0) Thread.onSpinWait()
+        call.cancel()
+        assertIs<IOException>(problems.poll(10, TimeUnit.SECONDS))
+        waiting.newCall(Request(server.url("/"))).enqueue(answers)
+        waiting.dispatcher.executorService.shutdownNow()
+        assertIs<IOException>(problems.poll(10, TimeUnit.SECONDS))
+        assertEquals(0, server.requestCount)
+    }
+
+    @Test
+    fun `a web socket carries the token too`() {
+        server.enqueue(answer(403))
+        val closed = CountDownLatch(1)
+        client.newWebSocket(Request(server.url("/socket")), object : WebSocketListener() {
+            override fun onFailure(webSocket: WebSocket, t: Throwable, response: Response?) = closed.countDown()
+        })
+        assertTrue(closed.await(10, TimeUnit.SECONDS))
+        assertEquals("Bearer fake-access-token-0", server.token())
     }
 
     @Test

@@ -241,10 +241,10 @@ public class Emulator private constructor(
     }
 
     /** One request of the journal. */
-    public class JournalEntry internal constructor(
-        /** All that the emulator says of it. */
-        public val json: JsonObject,
-    ) {
+    public class JournalEntry internal constructor(private val json: JsonObject) {
+        /** All that the emulator says of it, as JSON; secrets are masked. */
+        public val text: String get() = json.toString()
+
         /** What was asked for: `token`, `challenge`, `keys` … */
         public val operation: String get() = json.text("operation")
 
@@ -288,13 +288,18 @@ public class Emulator private constructor(
          * One that runs already.
          *
          * @param control the address of its control API, which it prints; or that of one tenant, with `/t/NAME`
+         * @param caPem its authority, as `--ca-out` writes it; not needed if it runs on this machine
          */
-        public fun attach(control: String): Emulator = attach(control.trimEnd('/'), null, null)
+        public fun attach(control: String, caPem: String? = null): Emulator {
+            require(control.startsWith("https://")) { "the control API is at an https address, and $control is none" }
+            if (caPem != null) return Emulator(control.trimEnd('/'), trusting(caPem), null, null)
+            return attach(control.trimEnd('/'), null, null)
+        }
 
         private fun attach(control: String, process: Process?, folder: File?): Emulator {
             val host = URI(control).host
             // Whoever answers there is believed once, to learn whom to trust: so it must be this machine.
-            require(host in setOf("127.0.0.1", "localhost", "[::1]")) { "the control API is on loopback, not on $host" }
+            require(host in setOf("127.0.0.1", "localhost", "[::1]")) { "the emulator at $host is another machine: give its authority (caPem)" }
             val about = ask(control, TRUSTING_ANYBODY, "GET", "/", null).jsonObject
             return Emulator(control, trusting(about.text("ca_pem")), process, folder)
         }

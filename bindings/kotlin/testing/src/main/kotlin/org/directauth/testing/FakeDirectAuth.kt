@@ -2,6 +2,7 @@ package org.directauth.testing
 
 import java.time.Instant
 import java.util.concurrent.CopyOnWriteArrayList
+import java.util.concurrent.atomic.AtomicBoolean
 import kotlin.time.Duration
 import kotlinx.coroutines.flow.Flow
 import kotlinx.coroutines.flow.MutableSharedFlow
@@ -9,6 +10,7 @@ import kotlinx.coroutines.flow.MutableStateFlow
 import kotlinx.coroutines.flow.StateFlow
 import kotlinx.coroutines.flow.asSharedFlow
 import kotlinx.coroutines.flow.asStateFlow
+import kotlinx.coroutines.flow.first
 import kotlinx.coroutines.yield
 import org.directauth.ApproveOnDevice
 import org.directauth.AuditEvent
@@ -52,8 +54,10 @@ public class FakeDirectAuth(
     private val shown = MutableStateFlow<AuthState>(AuthState.SignedOut)
     private val told = MutableSharedFlow<AuditEvent>(extraBufferCapacity = 256)
     private val done = CopyOnWriteArrayList<String>()
+    private val held = MutableStateFlow<(String) -> Boolean> { false }
     private var position = 0
-    private var choice: FakeChooseFactor? = null
+    private var signIns = 0
+    private var current = SignInInHand("")
 
     init {
         restored?.let { hold(it) }
@@ -70,6 +74,20 @@ public class FakeDirectAuth(
 
     override val events: Flow<AuditEvent> = told.asSharedFlow()
 
+    /**
+     * What the app does from now on waits, as on a slow network or for a user who does not answer, until [release].
+     *
+     * @param action only this, by its name in [actions], such as `approved`; null: whatever it does
+     */
+    public fun hold(action: String? = null) {
+        held.value = { action == null || it == action }
+    }
+
+    /** Lets go on what waits. */
+    public fun release() {
+        held.value = { false }
+    }
+
     /** Shows this state, as when the storage becomes unreadable. */
     public fun show(state: AuthState) {
         shown.value = state
@@ -82,7 +100,7 @@ public class FakeDirectAuth(
 
     override fun signIn(username: String, acrValues: List<String>, maxAge: Duration?): SignIn = First(username)
 
-    override suspend fun signInWithPasskey(): SignInStep = act("signInWithPasskey")
+    override suspend fun signInWithPasskey(): SignInStep = begin(session.username).act("signInWithPasskey")
 
     override fun recover(username: String): Recovery = FirstOfRecovery(username)
 
@@ -121,17 +139,42 @@ public class FakeDirectAuth(
         shown.value = AuthState.SignedIn(session)
     }
 
-    private suspend fun act(action: String, code: String? = null, refused: () -> Unit = {}): SignInStep {
-        // As the real thing: a caller that was cancelled before gets nothing.
-        yield()
-        val outcome = synchronized(this) { outcomeOf(action, code) }
-        when (outcome) {
-            is Outcome.Failure -> {
-                if (outcome.error is AuthException.Rejected) refused()
-                throw outcome.error
+    private fun begin(username: String): SignInInHand = SignInInHand(username).also { current = it }
+
+    /** One sign-in: what its steps share. */
+    private inner class SignInInHand(val username: String) {
+        @Volatile
+        var isCancelled = false
+
+        @Volatile
+        var choice: FakeChooseFactor? = null
+
+        suspend fun act(action: String, code: String? = null): SignInStep {
+            // As the real thing: a caller that was cancelled before gets nothing.
+            yield()
+            if (isCancelled) throw AuthException.Cancelled()
+            held.first { !it(action) }
+            val outcome = synchronized(this@FakeDirectAuth) { outcomeOf(action, code) }
+            return when (outcome) {
+                is Outcome.Failure -> throw outcome.error
+                is Outcome.Step -> stepOf(outcome.make)
             }
-            is Outcome.Step -> return stepOf(outcome.make)
         }
+
+        private fun stepOf(kind: StepKind): SignInStep =
+            when (kind) {
+                StepKind.SignedIn -> SignedIn(signedIn().also(::hold))
+                is StepKind.ChooseFactor -> FakeChooseFactor(this, kind.factors).also { choice = it }
+                is StepKind.ApproveOnDevice -> FakeApproveOnDevice(this, kind.number)
+                is StepKind.EnterCode -> FakeEnterCode(this, kind.channel)
+                StepKind.UsePasskey -> FakeUsePasskey(this)
+                StepKind.ResetPassword -> FakeResetPassword(this)
+                StepKind.PasswordChanged -> PasswordChanged
+                StepKind.Unsupported -> UnsupportedStep("as the script says")
+            }
+
+        /** The session that the app's test gave at first, and another one with each further sign-in. */
+        private fun signedIn(): FakeSession = synchronized(this@FakeDirectAuth) { session.signedInBy(username, ++signIns) }
     }
 
     private fun outcomeOf(action: String, code: String?): Outcome {
@@ -160,77 +203,69 @@ public class FakeDirectAuth(
         error("the script has ended; nothing answers $action")
     }
 
-    private fun stepOf(kind: StepKind): SignInStep =
-        when (kind) {
-            StepKind.SignedIn -> SignedIn(session.also(::hold))
-            is StepKind.ChooseFactor -> FakeChooseFactor(kind.factors).also { choice = it }
-            is StepKind.ApproveOnDevice -> FakeApproveOnDevice(kind.number)
-            is StepKind.EnterCode -> FakeEnterCode(kind.channel)
-            StepKind.UsePasskey -> FakeUsePasskey()
-            StepKind.ResetPassword -> FakeResetPassword()
-            StepKind.PasswordChanged -> PasswordChanged
-            StepKind.Unsupported -> UnsupportedStep("as the script says")
-        }
-
     private fun digits(code: String) = code.filter(Char::isLetterOrDigit)
 
     private inner class First(private val username: String) : SignIn {
-        override suspend fun password(password: String) = begin("signIn.password")
+        override suspend fun password(password: String) = begin(username).act("signIn.password")
 
-        override suspend fun otp(code: String) = begin("signIn.otp", code)
+        override suspend fun otp(code: String) = begin(username).act("signIn.otp", code)
 
-        override suspend fun push() = begin("signIn.push")
+        override suspend fun push() = begin(username).act("signIn.push")
 
-        override suspend fun sms() = begin("signIn.sms")
+        override suspend fun sms() = begin(username).act("signIn.sms")
 
-        override suspend fun voice() = begin("signIn.voice")
+        override suspend fun voice() = begin(username).act("signIn.voice")
 
-        override suspend fun email() = begin("signIn.email")
+        override suspend fun email() = begin(username).act("signIn.email")
 
-        override suspend fun passkey() = begin("signIn.passkey")
-
-        private suspend fun begin(action: String, code: String? = null): SignInStep {
-            session.typed(username)
-            return act(action, code)
-        }
+        override suspend fun passkey() = begin(username).act("signIn.passkey")
     }
 
     private inner class FirstOfRecovery(private val username: String) : Recovery {
-        override suspend fun otp(code: String) = begin("recover.otp", code)
+        override suspend fun otp(code: String) = begin(username).act("recover.otp", code)
 
-        override suspend fun push() = begin("recover.push")
+        override suspend fun push() = begin(username).act("recover.push")
 
-        override suspend fun sms() = begin("recover.sms")
+        override suspend fun sms() = begin(username).act("recover.sms")
 
-        override suspend fun voice() = begin("recover.voice")
+        override suspend fun voice() = begin(username).act("recover.voice")
 
-        override suspend fun email() = begin("recover.email")
+        override suspend fun email() = begin(username).act("recover.email")
 
-        override suspend fun passkey() = begin("recover.passkey")
-
-        private suspend fun begin(action: String, code: String? = null): SignInStep {
-            session.typed(username)
-            return act(action, code)
-        }
+        override suspend fun passkey() = begin(username).act("recover.passkey")
     }
 
-    private abstract inner class Cancellable {
-        private var isCancelled = false
+    /** A step: it takes one action at a time, and unless it is a choice none after one that succeeded. */
+    private abstract class FakeStep(protected val signIn: SignInInHand) {
+        private val isBusy = AtomicBoolean(false)
+
+        @Volatile
+        private var isSpent = false
 
         fun cancel() {
-            isCancelled = true
+            signIn.isCancelled = true
         }
 
-        suspend fun go(action: String, code: String? = null, refused: () -> Unit = {}): SignInStep {
-            if (isCancelled) {
-                yield()
-                throw AuthException.Cancelled()
+        protected open val isChoice: Boolean get() = false
+
+        protected open fun refused(): AuthException? = null
+
+        suspend fun go(action: String, code: String? = null): SignInStep {
+            if (isSpent && !signIn.isCancelled) throw AuthException.Busy()
+            if (!isBusy.compareAndSet(false, true)) throw AuthException.Busy()
+            try {
+                return signIn.act(action, code).also { isSpent = !isChoice }
+            } catch (e: AuthException.Rejected) {
+                throw refused() ?: e
+            } finally {
+                isBusy.set(false)
             }
-            return act(action, code, refused)
         }
     }
 
-    private inner class FakeChooseFactor(override val factors: List<Factor>) : Cancellable(), ChooseFactor {
+    private class FakeChooseFactor(signIn: SignInInHand, override val factors: List<Factor>) : FakeStep(signIn), ChooseFactor {
+        override val isChoice get() = true
+
         override suspend fun otp(code: String) = go("choose.otp", code)
 
         override suspend fun push() = go("choose.push")
@@ -244,41 +279,47 @@ public class FakeDirectAuth(
         override suspend fun passkey() = go("choose.passkey")
     }
 
-    private inner class FakeApproveOnDevice(override val number: String?) : Cancellable(), ApproveOnDevice {
+    private class FakeApproveOnDevice(signIn: SignInInHand, override val number: String?) : FakeStep(signIn), ApproveOnDevice {
         override val expiresAt: Instant = Instant.now().plusSeconds(300)
-        override val choice: ChooseFactor? = this@FakeDirectAuth.choice
+        override val choice: ChooseFactor? = signIn.choice
 
         override suspend fun approved() = go("approved")
 
         override suspend fun resend() = go("resend")
     }
 
-    private inner class FakeEnterCode(override val channel: Factor) : Cancellable(), EnterCode {
+    private class FakeEnterCode(signIn: SignInInHand, override val channel: Factor) : FakeStep(signIn), EnterCode {
         override val expiresAt: Instant = Instant.now().plusSeconds(300)
         override val resendAt: Instant = Instant.now().plusSeconds(30)
-        override val choice: ChooseFactor? = this@FakeDirectAuth.choice
+        override val choice: ChooseFactor? = signIn.choice
 
         @Volatile
         override var attemptsLeft: Int = 5
             private set
 
-        override suspend fun submit(code: String) = go("submit", code) { attemptsLeft -= 1 }
+        /** The fifth wrong code ends the step. */
+        override fun refused(): AuthException? {
+            attemptsLeft = maxOf(0, attemptsLeft - 1)
+            return if (attemptsLeft == 0) AuthException.TooManyAttempts() else null
+        }
+
+        override suspend fun submit(code: String) = go("submit", code)
 
         override suspend fun resend() = go("resend")
     }
 
-    private inner class FakeUsePasskey : Cancellable(), UsePasskey {
+    private class FakeUsePasskey(signIn: SignInInHand) : FakeStep(signIn), UsePasskey {
         override val requestJson: String = """{"challenge":"ZmFrZQ","rpId":"localhost","allowCredentials":[]}"""
         override val enrolled: List<EnrolledPasskey> = emptyList()
         override val expiresAt: Instant = Instant.now().plusSeconds(60)
-        override val choice: ChooseFactor? = this@FakeDirectAuth.choice
+        override val choice: ChooseFactor? = signIn.choice
 
         override suspend fun answer(responseJson: String) = go("answer")
 
         override suspend fun renew() = go("renew")
     }
 
-    private inner class FakeResetPassword : Cancellable(), ResetPassword {
+    private class FakeResetPassword(signIn: SignInInHand) : FakeStep(signIn), ResetPassword {
         override val expiresAt: Instant = Instant.now().plusSeconds(900)
 
         override suspend fun set(newPassword: String) = go("setPassword")

@@ -21,13 +21,14 @@ import org.directauth.SignOutResult
 /**
  * A signed-in user for an app's own tests.
  *
+ * @param values the claims: texts, numbers, truth values and lists of texts
  * @param origins where [authorize] lets the token go, each `https://host[:port]`; null: to every https address
  * @param reauthentication what [stepUp] begins; null: it throws [IllegalStateException]
  */
 public class FakeSession(
     override val id: String = "fake-session",
-    username: String = "ana@example.com",
-    claims: Map<String, Any> = mapOf("sub" to "fake-subject"),
+    override val username: String = "ana@example.com",
+    private val values: Map<String, Any> = mapOf("sub" to "fake-subject"),
     override val grantedScopes: List<String> = listOf("openid", "profile", "offline_access"),
     private val origins: Set<String>? = null,
     private val reauthentication: (() -> SignIn)? = null,
@@ -46,10 +47,7 @@ public class FakeSession(
     /** How often it was refreshed. */
     public val refreshCount: Int get() = synchronized(this) { refreshes }
 
-    override var username: String = username
-        private set
-
-    override val claims: Claims = FakeClaims(claims)
+    override val claims: Claims = FakeClaims(values)
     override val expiresAt: Instant get() = Instant.now().plusSeconds(3_600)
     override val isPersisted: Boolean get() = true
     override val canRefresh: Boolean get() = "offline_access" in grantedScopes
@@ -84,17 +82,25 @@ public class FakeSession(
 
     override suspend fun introspect(token: SessionToken): Introspection = living { Introspection(true, claims) }
 
+    /** Works without the server too: with a [problem] of the network it is told later. */
     override suspend fun signOut(): SignOutResult {
-        living { isOver = true }
+        yield()
+        val server = if (problem is AuthException.Network) ServerSignOut.PENDING else problem?.let { throw it } ?: ServerSignOut.REVOKED
+        synchronized(this) {
+            if (isOver) throw AuthException.SessionEnded(EndReason.SIGNED_OUT)
+            isOver = true
+        }
         onSignOut()
-        return SignOutResult(ServerSignOut.REVOKED, DeviceSignOut.DELETED)
+        return SignOutResult(server, DeviceSignOut.DELETED)
     }
 
     override fun toString(): String = "FakeSession($id)"
 
-    internal fun typed(username: String) {
-        this.username = username
-        synchronized(this) { isOver = false }
+    /** This one if it is the first sign-in of its user, and otherwise one like it. */
+    internal fun signedInBy(username: String, number: Int): FakeSession {
+        if (number == 1 && username == this.username) return this
+        val id = if (number == 1) id else "$id-$number"
+        return FakeSession(id, username, values, grantedScopes, origins, reauthentication).also { it.problem = problem }
     }
 
     private suspend fun <T> living(work: () -> T): T {

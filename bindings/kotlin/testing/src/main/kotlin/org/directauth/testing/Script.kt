@@ -72,8 +72,10 @@ public class Script internal constructor(
             return of(journey, code)
         }
 
-        /** A journey in the format of `core/conformance`. */
-        public fun of(journey: JsonObject, code: String = CODE): Script = Script(Reading(journey).exchanges, code)
+        /** A journey in the format of `core/conformance`, as JSON. */
+        public fun of(journey: String, code: String = CODE): Script = of(Json.parseToJsonElement(journey).jsonObject, code)
+
+        internal fun of(journey: JsonObject, code: String = CODE): Script = Script(Reading(journey).exchanges, code)
 
         private val JOURNEYS: Map<String, JsonObject> by lazy {
             listOf("journeys.json", "g-passkeys.json", "n-recovery.json")

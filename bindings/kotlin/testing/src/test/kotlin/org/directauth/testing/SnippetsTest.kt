@@ -98,14 +98,28 @@ class SnippetsTest {
 
     @Test
     fun `a push is waited for, and back leads to the beginning`() = runTest {
-        val model = Model(FakeDirectAuth(Script.passwordThenPush()), this)
+        val auth = FakeDirectAuth(Script.passwordThenPush())
+        val model = Model(auth, this)
         model.password("ana@example.com", "anything")
         runCurrent()
         model.push()
+        auth.hold("approved")
         runCurrent()
-        assertIs<SignedIn>(model.ui.value.step)
+        // Nobody has answered yet.
+        assertEquals("95", assertIs<ApproveOnDevice>(model.ui.value.step).number)
         model.back()
+        auth.release()
+        runCurrent()
         assertEquals(Ui(), model.ui.value)
+        assertEquals("sign in", screen(auth))
+
+        val other = FakeDirectAuth(Script.passwordThenPush())
+        val patient = Model(other, this)
+        patient.password("ana@example.com", "anything")
+        runCurrent()
+        patient.push()
+        runCurrent()
+        assertIs<SignedIn>(patient.ui.value.step)
     }
 
     @Test

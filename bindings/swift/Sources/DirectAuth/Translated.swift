@@ -1,0 +1,34 @@
+import DirectAuthAPI
+
+/// What the core throws, as the app sees it. Whatever it throws beside its errors is a defect of the library; its text stays here.
+func translated<T>(_ work: () throws -> T) throws -> T {
+    do {
+        return try work()
+    } catch {
+        throw forApp(error)
+    }
+}
+
+func translated<T: Sendable>(_ work: @Sendable () async throws -> T) async throws -> T {
+    do {
+        return try await work()
+    } catch {
+        throw forApp(error)
+    }
+}
+
+func forApp(_ error: any Error) -> any Error {
+    switch error {
+    case let error as CoreError: AuthError(error)
+    case is CancellationError, is AuthError: error
+    default: AuthError.internal()
+    }
+}
+
+/// Prints as one word, whatever is in it.
+protocol Discreet: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {}
+
+extension Discreet {
+    var debugDescription: String { description }
+    var customMirror: Mirror { Mirror(self, children: []) }
+}

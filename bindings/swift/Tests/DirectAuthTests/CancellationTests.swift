@@ -1,0 +1,164 @@
+import DirectAuth
+import DirectAuthTestCore
+import DirectAuthTesting
+import XCTest
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Who goes away leaves nothing behind, and loses nothing.
+final class CancellationTests: LibraryTestCase {
+    func testS2ACallToAListenerThatSaysNothingEndsWhenItsTaskIsCancelled() async throws {
+        let listener = try SilentListener()
+        let auth = DirectAuthClient(issuer: "https://127.0.0.1:\(listener.port)", clientID: "app") { $0.connectTimeout = 30 }
+        let call = Task { try await auth.signIn(ben).password(bensPassword) }
+        try await Task.sleep(nanoseconds: 300_000_000)
+        let began = Date()
+        call.cancel()
+        let error = await errorOf(try await call.value)
+        XCTAssertTrue(error is CancellationError, "\(String(describing: error))")
+        XCTAssertLessThan(Date().timeIntervalSince(began), 2)
+    }
+
+    func testS2ThreeThousandCancellationsAtTheLastMomentLeaveNoObjectBehind() async throws {
+        let defects = TestDefects()
+        var (cancelled, completed) = (0, 0)
+        var random = SystemRandomNumberGenerator()
+        for _ in 0..<3000 {
+            let call = Task { _ = try await defects.counted(turns: Int32.random(in: 0..<4)) }
+            // Aimed at the moment between the result and its arrival; a sleep would be too coarse.
+            let until = DispatchTime.now().uptimeNanoseconds + UInt64.random(in: 0..<250_000, using: &random)
+            while DispatchTime.now().uptimeNanoseconds < until {}
+            call.cancel()
+            switch await call.result {
+            case .success: completed += 1
+            case .failure(let error):
+                XCTAssertTrue(error is CancellationError, "\(error)")
+                cancelled += 1
+            }
+        }
+        XCTAssertGreaterThan(cancelled, 100, "the races were close: \(completed) were complete")
+        XCTAssertGreaterThan(completed, 100, "the races were close: \(cancelled) were cancelled")
+        try await eventually("nothing is held") { defects.held() == 0 }
+        print("S2: \(cancelled) of 3000 calls were cancelled, \(defects.held()) results are held")
+    }
+
+    func testATaskThatIsCancelledBeforeItCallsSendsNothing() async throws {
+        let desk = try await Desk()
+        let auth = desk.client()
+        let call = Task {
+            while !Task.isCancelled { await Task.yield() }
+            return try await auth.signIn(ben).password(bensPassword)
+        }
+        call.cancel()
+        let error = await errorOf(try await call.value)
+        XCTAssertTrue(error is CancellationError, "\(String(describing: error))")
+        let requests = try await desk.emulator.journal().count
+        XCTAssertEqual(requests, 0)
+    }
+
+    func testCancellingWhileAPushWaitsEndsThePolling() async throws {
+        let desk = try await Desk()
+        let auth = desk.client()
+        let choice = try await desk.waiting { try await auth.signIn(ana).password(anasPassword) }.asChooseFactor()
+        let push = try await desk.waiting { try await choice.push() }.asApproveOnDevice()
+        func polls() async throws -> Int { try await desk.requests("token") - 1 }
+        let waits = Task { try await desk.waiting { try await push.approved() } }
+        try await eventually("two polls") { try await polls() >= 2 }
+        waits.cancel()
+        let error = await errorOf(try await waits.value)
+        XCTAssertTrue(error is CancellationError, "\(String(describing: error))")
+        try desk.world.settle()
+        let before = try await polls()
+        try desk.world.run(by: 120)
+        let after = try await polls()
+        XCTAssertEqual(after, before, "no poll after the cancellation")
+        // And it can be waited for again.
+        let prompts = try await desk.emulator.prompts()
+        try await desk.emulator.approve(XCTUnwrap(prompts.first))
+        _ = try await desk.waiting { try await push.approved() }.asSession()
+    }
+
+    func testBackAndAnotherMethodDoNotNeedThePasswordAgain() async throws {
+        let desk = try await Desk()
+        let auth = desk.client()
+        let choice = try await desk.waiting { try await auth.signIn(ana).password(anasPassword) }.asChooseFactor()
+        let push = try await desk.waiting { try await choice.push() }
+        let back = try XCTUnwrap(push.choice)
+        let code = try await desk.waiting { try await back.sms() }.asEnterCode()
+        let error = await authErrorOf(try await desk.waiting { try await code.submit("000000") })
+        XCTAssertEqual(error?.remedy, .askAgain)
+        XCTAssertEqual(code.attemptsLeft, 4)
+        let sent = try await desk.emulator.lastCode(ana)
+        _ = try await desk.waiting { try await code.submit(XCTUnwrap(sent)) }.asSession()
+    }
+
+    func testARefreshWhoseCallerHasGoneIsStoredAllTheSame() async throws {
+        let desk = try await Desk()
+        let auth = desk.client()
+        let session = try await desk.bensSession(auth)
+        let old = try await session.accessToken()
+        try await desk.emulator.script(#"{"on":"token","grant":"refresh_token","answer":{"real":{},"delay_ms":150}}"#)
+        let refresh = Task { try await session.refresh() }
+        try await eventually("the refresh is on its way") { try await desk.emulator.unusedRules().isEmpty }
+        refresh.cancel()
+        let error = await errorOf(try await refresh.value)
+        XCTAssertTrue(error is CancellationError, "\(String(describing: error))")
+        try desk.world.settle()
+        desk.world.kill(process: "app")
+        let restored = try await desk.client().restore()
+        let token = try await XCTUnwrap(restored).accessToken()
+        XCTAssertNotEqual(token, old)
+        let requests = try await desk.requests("token")
+        XCTAssertEqual(requests, 2, "the sign-in and one refresh")
+    }
+
+    func testCancelledSignInsNeverSignInUnlessTheyWereCompleteBefore() async throws {
+        let emulator = try await RealEmulator.tenant()
+        let auth = emulator.client()
+        try await auth.warmUp()
+        for _ in 0..<60 {
+            let signIn = Task { try await auth.signIn(ben).password(bensPassword) }
+            try await Task.sleep(nanoseconds: UInt64.random(in: 0..<40_000_000))
+            signIn.cancel()
+            _ = await signIn.result
+        }
+        // One account: at most the last one that was complete lives on; what came for nobody is given back.
+        try await eventually("as many grants as sessions") {
+            let live = try await emulator.liveGrants()
+            return try await auth.restore() == nil ? live == 0 : live == 1
+        }
+    }
+}
+
+/// Accepts connections and says nothing.
+private final class SilentListener {
+    let port: UInt16
+    private let socket: Int32
+
+    init() throws {
+        #if canImport(Glibc)
+            let stream = Int32(SOCK_STREAM.rawValue)
+        #else
+            let stream = SOCK_STREAM
+        #endif
+        let socket = Foundation.socket(AF_INET, stream, 0)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let isUp = withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(socket, $0, length) == 0 && listen(socket, 8) == 0 && getsockname(socket, $0, &length) == 0
+            }
+        }
+        self.socket = socket
+        port = UInt16(bigEndian: address.sin_port)
+        guard isUp else { throw Mismatch("no listener") }
+    }
+
+    deinit {
+        close(socket)
+    }
+}
