@@ -61,9 +61,14 @@ if testBuild {
             dependencies: ["DirectAuthCore", "DirectAuthTestFFI"],
             path: "bindings/swift/Generated/DirectAuthTestCore"
         ),
+        .executableTarget(
+            name: "ReadmeProgram",
+            dependencies: ["DirectAuth", "DirectAuthTesting"],
+            path: "bindings/swift/Tests/ReadmeProgram"
+        ),
         .testTarget(
             name: "DirectAuthTests",
-            dependencies: ["DirectAuth", "DirectAuthTesting", "DirectAuthTestCore"],
+            dependencies: ["DirectAuth", "DirectAuthTesting", "DirectAuthTestCore", "ReadmeProgram"],
             path: "bindings/swift/Tests/DirectAuthTests"
         ),
     ]
