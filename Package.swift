@@ -66,6 +66,11 @@ if testBuild {
             dependencies: ["DirectAuth", "DirectAuthTesting"],
             path: "bindings/swift/Tests/ReadmeProgram"
         ),
+        .executableTarget(
+            name: "CallOverhead",
+            dependencies: ["DirectAuthCore", "DirectAuthTestCore", "DirectAuthTesting"],
+            path: "bindings/swift/Tests/CallOverhead"
+        ),
         .testTarget(
             name: "DirectAuthTests",
             dependencies: ["DirectAuth", "DirectAuthTesting", "DirectAuthTestCore", "ReadmeProgram"],
