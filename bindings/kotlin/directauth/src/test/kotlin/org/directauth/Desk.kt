@@ -2,10 +2,14 @@ package org.directauth
 
 import kotlin.test.assertFailsWith
 import kotlin.test.assertIs
+import kotlin.time.Duration.Companion.milliseconds
+import kotlin.time.Duration.Companion.minutes
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.coroutineScope
+import kotlinx.coroutines.delay
 import kotlinx.coroutines.runBlocking
+import kotlinx.coroutines.withTimeout
 import org.directauth.ffi.test.TestWorld
 import org.directauth.internal.CoreClient
 import org.directauth.internal.clientSetup
@@ -46,6 +50,15 @@ class Desk : AutoCloseable {
         }
     }
 
+    /** The state that the client comes to, while simulated time passes. */
+    suspend fun becomes(client: DirectAuthClient, isIt: (AuthState) -> Boolean): AuthState {
+        while (!isIt(client.state.value)) {
+            world.run(java.time.Duration.ofSeconds(1))
+            delay(1.milliseconds)
+        }
+        return client.state.value
+    }
+
     suspend fun bensSession(client: DirectAuthClient): AuthSession =
         assertIs<SignedIn>(waiting { client.signIn(BEN).password(BENS_PASSWORD) }).session
 
@@ -55,7 +68,9 @@ class Desk : AutoCloseable {
     }
 }
 
-fun desk(test: suspend Desk.() -> Unit): Unit = runBlocking(Dispatchers.Default) { Desk().use { it.test() } }
+/** Nothing waits in simulated time: what takes so long never ends. */
+fun desk(test: suspend Desk.() -> Unit): Unit =
+    runBlocking(Dispatchers.Default) { withTimeout(2.minutes) { Desk().use { it.test() } } }
 
 /** In real time, against the emulator's own binary, which the whole test run shares. */
 object RealEmulator {

@@ -8,7 +8,6 @@ import kotlin.test.assertNotNull
 import kotlin.test.assertTrue
 import kotlin.time.Duration.Companion.milliseconds
 import kotlin.time.Duration.Companion.seconds
-import kotlinx.coroutines.flow.first
 import kotlinx.coroutines.runBlocking
 import kotlinx.coroutines.withTimeout
 import org.directauth.testing.MemoryStorage
@@ -49,10 +48,10 @@ class StorageFaultsTest {
             assertEquals(problem, error.reason)
             assertEquals(problem.isTemporary, error.isRetryable)
             assertEquals(if (problem.isTemporary) Remedy.Unlock else Remedy.ContactSupport, error.remedy)
-            assertEquals(problem, assertIs<AuthState.Unavailable>(waiting { client.state.first { it != AuthState.Restoring } }).reason)
+            assertEquals(problem, assertIs<AuthState.Unavailable>(becomes(client) { it != AuthState.Restoring }).reason)
             storage.problem = null
             client.notifyForeground()
-            assertEquals(BEN, assertIs<AuthState.SignedIn>(waiting { client.state.first { it is AuthState.SignedIn } }).session.username)
+            assertEquals(BEN, assertIs<AuthState.SignedIn>(becomes(client) { it is AuthState.SignedIn }).session.username)
         }
     }
 
