@@ -55,7 +55,7 @@ class MemoryTest {
             java, "-Xmx128m", "-XX:+UseSerialGC", "-Xlog:gc+heap+coops=debug:stdout", "-Djna.library.path=$library",
             "-cp", System.getProperty("surefire.test.class.path") ?: System.getProperty("java.class.path"),
             "org.directauth.MemoryChildKt", emulator.issuer, emulator.clientId, ca.path,
-        ).redirectError(ProcessBuilder.Redirect.INHERIT).start()
+        ).redirectErrorStream(true).start()
     }
 
     /** `Heap address: 0x…, size: 128 MB`. */

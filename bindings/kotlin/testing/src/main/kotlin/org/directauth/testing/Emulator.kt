@@ -265,7 +265,8 @@ public class Emulator private constructor(
             val process =
                 try {
                     ProcessBuilder(listOf(command, "--ca-dir", folder.path) + arguments)
-                        .redirectError(ProcessBuilder.Redirect.INHERIT)
+                        // Not inherited: who waits for the end of this process's output would wait for the emulator's.
+                        .redirectErrorStream(true)
                         .start()
                 } catch (e: IOException) {
                     folder.deleteRecursively()
@@ -273,11 +274,12 @@ public class Emulator private constructor(
                 }
             Runtime.getRuntime().addShutdownHook(Thread { process.destroy() })
             val output = process.inputStream.bufferedReader()
-            val control = output.lineSequence().firstOrNull { it.startsWith("control") }?.substringAfter("control")?.trim()
+            val said = mutableListOf<String>()
+            val control = output.lineSequence().onEach { said += it }.firstOrNull { it.startsWith("control") }?.substringAfter("control")?.trim()
             if (control == null) {
                 process.destroy()
                 folder.deleteRecursively()
-                throw IOException("$command ended before it said where its control API is")
+                throw IOException("$command ended before it said where its control API is: ${said.joinToString(" ")}")
             }
             // Nobody may make it wait for a full pipe.
             thread(isDaemon = true) { output.forEachLine { } }
