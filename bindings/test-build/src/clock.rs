@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 
 use directauth::env::{BootInstant, BoxFuture, Clock, WallTime};
 
-use crate::runtime::{calls_under_way, is_idle};
+use crate::runtime::{calls_under_way, rests};
 
 /// If nothing comes to rest for longer, the test is stuck.
 const STUCK: Duration = Duration::from_secs(60);
 /// How often it is looked whether everything waits.
 const LOOK: Duration = Duration::from_micros(200);
+/// How often it has to look the same.
+const LOOKS: usize = 10;
 
 /// The clocks of one device. Clones are handles on the same ones.
 #[derive(Clone)]
@@ -103,10 +105,14 @@ impl Clocks {
         waited_for.calls > 0 && calls_under_way() > 0
     }
 
-    /// Whether nothing goes on but by a timer. Looked at twice, since one thing may begin where another ends.
+    /// Whether nothing goes on but by a timer: nobody has moved between several looks, since a thread that is woken needs a moment
+    /// to say so.
     fn is_at_rest(&self) -> bool {
-        (0..2).all(|_| {
-            self.0.in_flight.load(Ordering::SeqCst) == 0 && is_idle() && self.0.in_flight.load(Ordering::SeqCst) == 0
+        let look = || (self.0.in_flight.load(Ordering::SeqCst) == 0).then(rests).flatten();
+        let Some(first) = look() else { return false };
+        (0..LOOKS).all(|_| {
+            std::thread::sleep(LOOK);
+            look() == Some(first)
         })
     }
 

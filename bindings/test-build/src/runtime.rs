@@ -17,13 +17,11 @@ pub(crate) fn calls_under_way() -> usize {
     directauth_ffi::runtime_handle().map_or(0, |handle| handle.metrics().num_alive_tasks())
 }
 
-/// Whether no task of the library can go on by itself.
-pub(crate) fn is_idle() -> bool {
+/// How often the library's threads have gone to rest, if no task of it can go on by itself.
+pub(crate) fn rests() -> Option<u64> {
     let handles =
-        || directauth_ffi::runtime_handle().into_iter().chain(background().map(|runtime| runtime.handle().clone()));
-    let first: Vec<Option<u64>> = handles().map(|handle| parked(&handle)).collect();
-    let second: Vec<Option<u64>> = handles().map(|handle| parked(&handle)).collect();
-    first.iter().all(Option::is_some) && first == second
+        directauth_ffi::runtime_handle().into_iter().chain(background().map(|runtime| runtime.handle().clone()));
+    handles.map(|handle| parked(&handle)).sum()
 }
 
 /// How often its workers have gone to rest, if all of them rest and nothing waits for them.
