@@ -44,7 +44,12 @@ public interface DirectAuthClient : AutoCloseable {
     /** A user who has forgotten the password. Sends nothing yet. */
     public fun recover(username: String): Recovery
 
-    /** Fetches metadata and keys and opens a connection for the next sign-in, while the user is still typing. Never fails. */
+    /**
+     * Fetches metadata and keys and opens a connection for the next sign-in, while the user is still typing. What fails there is no
+     * error here: the sign-in meets and tells it.
+     *
+     * @throws AuthException.Configuration if the client is configured wrongly
+     */
     public suspend fun warmUp()
 
     /**

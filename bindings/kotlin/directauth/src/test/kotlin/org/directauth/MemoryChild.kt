@@ -14,9 +14,12 @@ fun canary(first: Char, second: Char): String = buildString {
     }
 }
 
-/** Signs in, lets go of the password, and waits to be looked at. */
+/** A text as it may pass through memory without being found there; the same again gives the text. */
+fun disguised(text: String): String = text.map { it.code.xor(1).toChar() }.joinToString("")
+
+/** Signs in, lets go of everything, and waits to be looked at. */
 fun main(arguments: Array<String>) {
-    val (issuer, clientId, ca) = arguments
+    val (issuer, clientId, ca, code) = arguments
     val kept = canary('k', 'c').toByteArray()
     val memory = Memory(kept.size.toLong()).apply { write(0, kept, 0, kept.size) }
     val client = DirectAuthClient(issuer, clientId) {
@@ -24,13 +27,21 @@ fun main(arguments: Array<String>) {
         trust = Trust.Custom(File(ca).readText())
         storage = MemoryStorage()
     }
-    runBlocking {
-        val step = client.signIn("ben@example.com").password(canary('p', 'w'))
-        check(step is SignedIn)
+    val tokens = runBlocking {
+        check(runCatching { client.signIn("ben@example.com").password(canary('n', 'o')) }.exceptionOrNull() is AuthException.Rejected)
+        val choice = client.signIn("ben@example.com").password(canary('p', 'w')) as ChooseFactor
+        check(runCatching { choice.otp(canary('c', 'd')) }.exceptionOrNull() is AuthException.Rejected)
+        val session = (choice.otp(code) as SignedIn).session
+        listOf(session.accessToken(), checkNotNull(session.idToken())).map(::disguised)
     }
-    repeat(3) { System.gc() }
+    client.close()
+    for (token in tokens) println("token $token")
     println("signed in")
     System.out.flush()
-    Thread.sleep(60_000)
+    // What the app let go of is freed when the collector has found that out; who looks, looks again.
+    repeat(60) {
+        System.gc()
+        Thread.sleep(1_000)
+    }
     memory.clear()
 }

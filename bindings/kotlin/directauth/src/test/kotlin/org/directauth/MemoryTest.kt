@@ -11,14 +11,14 @@ import org.junit.jupiter.api.condition.EnabledOnOs
 import org.junit.jupiter.api.condition.OS
 
 /**
- * When a sign-in is over, the password is nowhere in the memory of a JVM that runs it, but where the app and the JVM keep their own
+ * When a sign-in is over, nothing secret of it is in the memory of a JVM that runs it, but where the app and the JVM keep their own
  * objects: the Java heap, which nobody can wipe. A parent reads all other memory of its child, in the library that ships.
  */
 @EnabledOnOs(OS.LINUX)
 class MemoryTest {
     @Test
-    fun `outside the Java heap there is no copy of the password`() {
-        // Neither is in any class file, nor on the command line: the child makes them from what is.
+    fun `outside the Java heap there is no copy of a password, a code or a token`() {
+        // None is in any class file, nor on the command line: the child makes them from what is.
         val password = canary('p', 'w')
         val users = File.createTempFile("users", ".toml")
         users.writeText(
@@ -29,6 +29,9 @@ class MemoryTest {
             username = "ben@example.com"
             name = "Ben"
             password = "$password"
+            assurance = "2fa"
+            factors = ["totp"]
+            totp_secret = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
             """.trimIndent(),
         )
         Emulator.start(null, "--config", users.path).use { emulator ->
@@ -36,9 +39,15 @@ class MemoryTest {
             try {
                 val output = child.inputStream.bufferedReader()
                 val heap = heapOf(output.lineSequence().first { "Heap address" in it })
-                assertTrue(output.lineSequence().any { it == "signed in" }, "the child signs in")
-                val found = search(child.pid(), heap, listOf(password, canary('k', 'c')))
-                assertEquals(emptyList(), found.getValue(password), "copies of the password")
+                val said = output.lineSequence().takeWhileIncluding { it != "signed in" }
+                assertEquals("signed in", said.last(), "$said")
+                val tokens = said.mapNotNull { it.substringAfter("token ", "").ifEmpty { null } }.map(::disguised)
+                assertEquals(2, tokens.size)
+                val secrets = listOf(password, canary('n', 'o'), canary('c', 'd')) + tokens
+                var found = search(child.pid(), heap, secrets + canary('k', 'c'))
+                var looks = 1
+                while (secrets.any { found.getValue(it).isNotEmpty() } && looks++ < 20) found = search(child.pid(), heap, secrets + canary('k', 'c'))
+                for (secret in secrets) assertEquals(emptyList(), found.getValue(secret), "copies of ${secret.take(8)}…")
                 assertTrue(found.getValue(canary('k', 'c')).isNotEmpty(), "what is kept on purpose is found, so the search works")
             } finally {
                 child.destroyForcibly().waitFor(10, TimeUnit.SECONDS)
@@ -54,8 +63,16 @@ class MemoryTest {
         return ProcessBuilder(
             java, "-Xmx128m", "-XX:+UseSerialGC", "-Xlog:gc+heap+coops=debug:stdout", "-Djna.library.path=$library",
             "-cp", System.getProperty("surefire.test.class.path") ?: System.getProperty("java.class.path"),
-            "org.directauth.MemoryChildKt", emulator.issuer, emulator.clientId, ca.path,
+            "org.directauth.MemoryChildKt", emulator.issuer, emulator.clientId, ca.path, emulator.totp("ben@example.com"),
         ).redirectErrorStream(true).start()
+    }
+
+    /** Up to and with the first that ends it. */
+    private fun Sequence<String>.takeWhileIncluding(goesOn: (String) -> Boolean): List<String> = buildList {
+        for (line in this@takeWhileIncluding) {
+            add(line)
+            if (!goesOn(line)) break
+        }
     }
 
     /** `Heap address: 0x…, size: 128 MB`. */

@@ -8,6 +8,7 @@ import kotlin.test.assertNotNull
 import kotlin.test.assertTrue
 import kotlin.time.Duration.Companion.milliseconds
 import kotlin.time.Duration.Companion.seconds
+import kotlinx.coroutines.flow.first
 import kotlinx.coroutines.runBlocking
 import kotlinx.coroutines.withTimeout
 import org.directauth.testing.MemoryStorage
@@ -56,16 +57,36 @@ class StorageFaultsTest {
     }
 
     @Test
-    fun `what is thrown undeclared counts as transient, and its text is dropped`() = desk {
+    fun `who looks at the state only after a restore sees what that found`() = desk {
+        storage.problem = StorageProblem.LOCKED
+        repeat(200) {
+            val client = client("process $it")
+            fails<AuthException.StorageUnavailable> { waiting { client.restore() } }
+            withTimeout(10.seconds) { client.state.first { state -> state is AuthState.Unavailable } }
+        }
+    }
+
+    @Test
+    fun `K1 - what is thrown undeclared counts as transient, and nobody asks for its text`() = desk {
         val faulty = Faulty(storage)
         bensSession(client("first"))
-        for (thrown in listOf(IllegalStateException("hunter2"), RuntimeException(RuntimeException("hunter2")))) {
+        var asked = 0
+        val secretive =
+            object : RuntimeException() {
+                override val message: String
+                    get() {
+                        asked++
+                        return "hunter2"
+                    }
+            }
+        for (thrown in listOf(IllegalStateException("hunter2"), RuntimeException(RuntimeException("hunter2")), secretive)) {
             faulty.onLoad = { throw thrown }
             val client = client(thrown.javaClass.name) { storage = faulty }
             val error = fails<AuthException.StorageUnavailable> { waiting { client.restore() } }
             assertEquals(StorageProblem.TRANSIENT, error.reason)
             assertFalse("hunter2" in error.stackTraceToString())
         }
+        assertEquals(0, asked, "nobody asks for the text of what was thrown")
     }
 
     @Test

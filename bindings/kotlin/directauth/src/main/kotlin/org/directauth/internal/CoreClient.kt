@@ -57,11 +57,12 @@ internal class CoreClient(setUp: () -> ClientSetup, build: (ClientSetup) -> Core
     private val shown = MutableStateFlow<AuthState>(AuthState.Restoring)
     private val readable = shown.asStateFlow()
     private val looking = Any()
-    private val follower = lazy { scope.launch { follow() } }
+    private val isWatched = AtomicBoolean(false)
 
     override val state: StateFlow<AuthState>
         get() {
-            if (!closed.get()) follower.value
+            // Noted before the follower runs, which shows the first state.
+            if (!closed.get() && isWatched.compareAndSet(false, true)) scope.launch { follow() }
             return readable
         }
 
@@ -189,7 +190,7 @@ internal class CoreClient(setUp: () -> ClientSetup, build: (ClientSetup) -> Core
 
     /** Shows the newest state, if anybody wants to see it: what a call has led to is shown before the call returns. */
     private fun look() {
-        if (!follower.isInitialized() || !built.isCompleted || closed.get()) return
+        if (!isWatched.get() || !built.isCompleted || closed.get()) return
         val core = if (built.getCompletionExceptionOrNull() == null) built.getCompleted() else return
         synchronized(looking) {
             val newest =

@@ -11,6 +11,7 @@ import kotlinx.coroutines.flow.StateFlow
 import kotlinx.coroutines.flow.asSharedFlow
 import kotlinx.coroutines.flow.asStateFlow
 import kotlinx.coroutines.flow.first
+import kotlinx.coroutines.flow.update
 import kotlinx.coroutines.yield
 import org.directauth.ApproveOnDevice
 import org.directauth.AuditEvent
@@ -54,13 +55,12 @@ public class FakeDirectAuth(
     private val shown = MutableStateFlow<AuthState>(AuthState.SignedOut)
     private val told = MutableSharedFlow<AuditEvent>(extraBufferCapacity = 256)
     private val done = CopyOnWriteArrayList<String>()
-    private val held = MutableStateFlow<(String) -> Boolean> { false }
+    private val held = MutableStateFlow(Held())
     private var position = 0
     private var signIns = 0
-    private var current = SignInInHand("")
 
     init {
-        restored?.let { hold(it) }
+        restored?.let(::show)
     }
 
     /** What the app has done, in order: `signIn.password`, `choose.sms`, `submit`, … */
@@ -80,12 +80,12 @@ public class FakeDirectAuth(
      * @param action only this, by its name in [actions], such as `approved`; null: whatever it does
      */
     public fun hold(action: String? = null) {
-        held.value = { action == null || it == action }
+        held.update { Held(isOn = true, action, it.looks) }
     }
 
     /** Lets go on what waits. */
     public fun release() {
-        held.value = { false }
+        held.update { Held(looks = it.looks) }
     }
 
     /** Shows this state, as when the storage becomes unreadable. */
@@ -100,7 +100,7 @@ public class FakeDirectAuth(
 
     override fun signIn(username: String, acrValues: List<String>, maxAge: Duration?): SignIn = First(username)
 
-    override suspend fun signInWithPasskey(): SignInStep = begin(session.username).act("signInWithPasskey")
+    override suspend fun signInWithPasskey(): SignInStep = SignInInHand(session.username).act("signInWithPasskey")
 
     override fun recover(username: String): Recovery = FirstOfRecovery(username)
 
@@ -124,8 +124,7 @@ public class FakeDirectAuth(
 
     override suspend fun importSession(refreshToken: String): AuthSession {
         yield()
-        hold(session)
-        return session
+        return signedIn(session.username)
     }
 
     override fun notifyForeground(): Unit = Unit
@@ -134,26 +133,40 @@ public class FakeDirectAuth(
 
     override fun close(): Unit = Unit
 
-    private fun hold(session: FakeSession) {
+    private fun show(session: FakeSession) {
         session.onSignOut = { shown.compareAndSet(AuthState.SignedIn(session), AuthState.SignedOut) }
         shown.value = AuthState.SignedIn(session)
     }
 
-    private fun begin(username: String): SignInInHand = SignInInHand(username).also { current = it }
+    /** The session that the app's test gave at first, and another one with each further sign-in. */
+    private fun signedIn(username: String): FakeSession =
+        synchronized(this) { session.signedIn(username, ++signIns) }.also(::show)
+
+    /** What waits; [looks] grows so that whoever waits looks again. */
+    private data class Held(val isOn: Boolean = false, val action: String? = null, val looks: Int = 0) {
+        fun holds(action: String) = isOn && (this.action == null || this.action == action)
+    }
 
     /** One sign-in: what its steps share. */
     private inner class SignInInHand(val username: String) {
         @Volatile
         var isCancelled = false
+            private set
 
         @Volatile
         var choice: FakeChooseFactor? = null
 
+        fun cancel() {
+            isCancelled = true
+            // What waits looks again.
+            held.update { it.copy(looks = it.looks + 1) }
+        }
+
         suspend fun act(action: String, code: String? = null): SignInStep {
             // As the real thing: a caller that was cancelled before gets nothing.
             yield()
+            held.first { isCancelled || !it.holds(action) }
             if (isCancelled) throw AuthException.Cancelled()
-            held.first { !it(action) }
             val outcome = synchronized(this@FakeDirectAuth) { outcomeOf(action, code) }
             return when (outcome) {
                 is Outcome.Failure -> throw outcome.error
@@ -163,7 +176,7 @@ public class FakeDirectAuth(
 
         private fun stepOf(kind: StepKind): SignInStep =
             when (kind) {
-                StepKind.SignedIn -> SignedIn(signedIn().also(::hold))
+                StepKind.SignedIn -> SignedIn(signedIn(username))
                 is StepKind.ChooseFactor -> FakeChooseFactor(this, kind.factors).also { choice = it }
                 is StepKind.ApproveOnDevice -> FakeApproveOnDevice(this, kind.number)
                 is StepKind.EnterCode -> FakeEnterCode(this, kind.channel)
@@ -172,9 +185,6 @@ public class FakeDirectAuth(
                 StepKind.PasswordChanged -> PasswordChanged
                 StepKind.Unsupported -> UnsupportedStep("as the script says")
             }
-
-        /** The session that the app's test gave at first, and another one with each further sign-in. */
-        private fun signedIn(): FakeSession = synchronized(this@FakeDirectAuth) { session.signedInBy(username, ++signIns) }
     }
 
     private fun outcomeOf(action: String, code: String?): Outcome {
@@ -206,33 +216,33 @@ public class FakeDirectAuth(
     private fun digits(code: String) = code.filter(Char::isLetterOrDigit)
 
     private inner class First(private val username: String) : SignIn {
-        override suspend fun password(password: String) = begin(username).act("signIn.password")
+        override suspend fun password(password: String) = SignInInHand(username).act("signIn.password")
 
-        override suspend fun otp(code: String) = begin(username).act("signIn.otp", code)
+        override suspend fun otp(code: String) = SignInInHand(username).act("signIn.otp", code)
 
-        override suspend fun push() = begin(username).act("signIn.push")
+        override suspend fun push() = SignInInHand(username).act("signIn.push")
 
-        override suspend fun sms() = begin(username).act("signIn.sms")
+        override suspend fun sms() = SignInInHand(username).act("signIn.sms")
 
-        override suspend fun voice() = begin(username).act("signIn.voice")
+        override suspend fun voice() = SignInInHand(username).act("signIn.voice")
 
-        override suspend fun email() = begin(username).act("signIn.email")
+        override suspend fun email() = SignInInHand(username).act("signIn.email")
 
-        override suspend fun passkey() = begin(username).act("signIn.passkey")
+        override suspend fun passkey() = SignInInHand(username).act("signIn.passkey")
     }
 
     private inner class FirstOfRecovery(private val username: String) : Recovery {
-        override suspend fun otp(code: String) = begin(username).act("recover.otp", code)
+        override suspend fun otp(code: String) = SignInInHand(username).act("recover.otp", code)
 
-        override suspend fun push() = begin(username).act("recover.push")
+        override suspend fun push() = SignInInHand(username).act("recover.push")
 
-        override suspend fun sms() = begin(username).act("recover.sms")
+        override suspend fun sms() = SignInInHand(username).act("recover.sms")
 
-        override suspend fun voice() = begin(username).act("recover.voice")
+        override suspend fun voice() = SignInInHand(username).act("recover.voice")
 
-        override suspend fun email() = begin(username).act("recover.email")
+        override suspend fun email() = SignInInHand(username).act("recover.email")
 
-        override suspend fun passkey() = begin(username).act("recover.passkey")
+        override suspend fun passkey() = SignInInHand(username).act("recover.passkey")
     }
 
     /** A step: it takes one action at a time, and unless it is a choice none after one that succeeded. */
@@ -243,7 +253,7 @@ public class FakeDirectAuth(
         private var isSpent = false
 
         fun cancel() {
-            signIn.isCancelled = true
+            signIn.cancel()
         }
 
         protected open val isChoice: Boolean get() = false

@@ -21,13 +21,14 @@ import org.directauth.SignOutResult
 /**
  * A signed-in user for an app's own tests.
  *
+ * @param username replaced by what is typed at the first sign-in
  * @param values the claims: texts, numbers, truth values and lists of texts
  * @param origins where [authorize] lets the token go, each `https://host[:port]`; null: to every https address
  * @param reauthentication what [stepUp] begins; null: it throws [IllegalStateException]
  */
 public class FakeSession(
     override val id: String = "fake-session",
-    override val username: String = "ana@example.com",
+    username: String = "ana@example.com",
     private val values: Map<String, Any> = mapOf("sub" to "fake-subject"),
     override val grantedScopes: List<String> = listOf("openid", "profile", "offline_access"),
     private val origins: Set<String>? = null,
@@ -36,6 +37,10 @@ public class FakeSession(
     internal var onSignOut: () -> Unit = {}
     private var refreshes = 0
     private var isOver = false
+
+    @Volatile
+    override var username: String = username
+        private set
 
     /** What every call that waits throws from now on; null: nothing. */
     @Volatile
@@ -96,11 +101,14 @@ public class FakeSession(
 
     override fun toString(): String = "FakeSession($id)"
 
-    /** This one if it is the first sign-in of its user, and otherwise one like it. */
-    internal fun signedInBy(username: String, number: Int): FakeSession {
-        if (number == 1 && username == this.username) return this
-        val id = if (number == 1) id else "$id-$number"
-        return FakeSession(id, username, values, grantedScopes, origins, reauthentication).also { it.problem = problem }
+    /** This one at the first sign-in, and otherwise one like it. */
+    internal fun signedIn(username: String, number: Int): FakeSession {
+        val isThis = synchronized(this) { number == 1 && !isOver }
+        if (!isThis) {
+            return FakeSession("$id-$number", username, values, grantedScopes, origins, reauthentication).also { it.problem = problem }
+        }
+        this.username = username
+        return this
     }
 
     private suspend fun <T> living(work: () -> T): T {
