@@ -15,6 +15,7 @@ let package = Package(
     platforms: [.iOS(.v15), .macOS(.v12)],
     products: [
         .library(name: "DirectAuth", targets: ["DirectAuth"]),
+        .library(name: "DirectAuthAPI", targets: ["DirectAuthAPI"]),
         .library(name: "DirectAuthTesting", targets: ["DirectAuthTesting"]),
     ],
     targets: [
@@ -67,13 +68,18 @@ if testBuild {
             path: "bindings/swift/Tests/ReadmeProgram"
         ),
         .executableTarget(
+            name: "MemoryChild",
+            dependencies: ["DirectAuth", "DirectAuthTesting"],
+            path: "bindings/swift/Tests/MemoryChild"
+        ),
+        .executableTarget(
             name: "CallOverhead",
             dependencies: ["DirectAuthCore", "DirectAuthTestCore", "DirectAuthTesting"],
             path: "bindings/swift/Tests/CallOverhead"
         ),
         .testTarget(
             name: "DirectAuthTests",
-            dependencies: ["DirectAuth", "DirectAuthTesting", "DirectAuthTestCore", "ReadmeProgram"],
+            dependencies: ["DirectAuth", "DirectAuthTesting", "DirectAuthTestCore", "MemoryChild", "ReadmeProgram"],
             path: "bindings/swift/Tests/DirectAuthTests"
         ),
     ]

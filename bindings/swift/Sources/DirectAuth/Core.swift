@@ -7,6 +7,7 @@ typealias CoreAdvice = DirectAuthCore.Advice
 typealias CoreApproveOnDevice = DirectAuthCore.ApproveOnDevice
 typealias CoreAttempt = DirectAuthCore.Attempt
 typealias CoreAuditEvent = DirectAuthCore.AuditEvent
+typealias CoreAuditEvents = DirectAuthCore.AuditEvents
 
 typealias CoreAuditKind = DirectAuthCore.AuditKind
 typealias CoreAuditSink = DirectAuthCore.AuditSink

@@ -35,7 +35,7 @@ public final class DirectAuthClient: AuthClient {
     init(
         issuer: String, clientID: String, options: DirectAuthOptions, build: @escaping @Sendable (CoreSetup) throws -> CoreClient
     ) {
-        engine = Engine { try build(coreSetup(issuer: issuer, clientID: clientID, options: options)) }
+        engine = Engine { try build(try coreSetup(issuer: issuer, clientID: clientID, options: options)) }
     }
 
     public var state: AuthState { engine.state }
@@ -43,17 +43,24 @@ public final class DirectAuthClient: AuthClient {
     public var states: AsyncStream<AuthState> { engine.states }
 
     public var events: AsyncStream<AuditEvent> {
-        let source = Task.detached { [engine] in try await engine.core().auditEvents() }
+        let (listening, promise) = AsyncStream.makeStream(of: CoreAuditEvents.self)
+        // Before anybody gets the client: no event of theirs is missed.
+        engine.whenBuilt { core in
+            if let events = try? core?.auditEvents() { promise.yield(events) }
+            promise.finish()
+        }
+        let source = Task.detached { await listening.first { _ in true } }
         return AsyncStream {
-            await (try? source.value.next()).flatMap { $0 }.map(AuditEvent.init)
+            await (try? source.value?.next()).flatMap { $0 }.map(AuditEvent.init)
         } onCancel: {
-            Task.detached { try? await source.value.cancel() }
+            Task.detached { await source.value?.cancel() }
         }
     }
 
     public func signIn(_ username: String, acrValues: [String], maxAge: TimeInterval?) -> any SignIn {
         SignInOfCore(Looking(engine)) { [engine] in
-            try await engine.core().signIn(username: username, acrValues: acrValues, maxAge: maxAge)
+            let maxAge = try lengthOfTime(maxAge, "maxAge")
+            return try await engine.core().signIn(username: username, acrValues: acrValues, maxAge: maxAge)
         }
     }
 
@@ -126,7 +133,7 @@ extension DirectAuthClient: Discreet {
 
 /// What the library tells of its work, for the app's own log: of the whole process, without secrets.
 public enum DirectAuthLog {
-    /// Gives the lines to `sink` from now on, or to nobody. Returns at once.
+    /// Gives the lines to `sink`, or to nobody. Returns at once; lines of this moment may still go where they went before.
     public static func setSink(_ sink: (any LogSink)?) {
         building.async { try? setCoreLogSink(sink.map(LogSinkForCore.init)) }
     }

@@ -11,6 +11,8 @@ final class Engine: @unchecked Sendable {
     private let lock = NSLock()
     private var building: Task<CoreClient, any Error>?
     private var built: CoreClient?
+    private var hasCome = false
+    private var waiting: [@Sendable (CoreClient?) -> Void] = []
     private var follower: Task<Void, Never>?
     private let shown = Newest<AuthState>(.restoring)
 
@@ -25,24 +27,42 @@ final class Engine: @unchecked Sendable {
 
     /// The core's client; the first call builds it.
     func core() async throws -> CoreClient {
-        let core = try await builder().value
-        lock.withLock { built = core }
-        return core
+        try await builder().value
+    }
+
+    /// Does this with the client, before anybody gets it; at once if there is one. nil: it cannot be built.
+    func whenBuilt(_ work: @escaping @Sendable (CoreClient?) -> Void) {
+        let (built, hasCome) = lock.withLock {
+            if !self.hasCome { waiting.append(work) }
+            return (self.built, self.hasCome)
+        }
+        if hasCome { work(built) } else { Task.detached { [self] in try? await core() } }
     }
 
     private func builder() -> Task<CoreClient, any Error> {
         lock.withLock {
             if let building { return building }
-            let task = Task.detached { [build] in
+            let task = Task.detached { [build, weak self] in
                 try await withCheckedThrowingContinuation { continuation in
-                    DirectAuth.building.async {
-                        continuation.resume(with: Result { try translated(build) })
+                    DirectAuth.building.async { [weak self] in
+                        let result = Result { try translated(build) }
+                        self?.came(try? result.get())
+                        continuation.resume(with: result)
                     }
                 }
             }
             building = task
             return task
         }
+    }
+
+    private func came(_ core: CoreClient?) {
+        let waiting = lock.withLock {
+            (built, hasCome) = (core, true)
+            defer { self.waiting = [] }
+            return self.waiting
+        }
+        for work in waiting { work(core) }
     }
 
     /// At once if there is a client; one that cannot be built says so to whoever calls it.
@@ -71,16 +91,19 @@ final class Engine: @unchecked Sendable {
             guard follower == nil else { return }
             let builder = Task.detached { [weak self] in try await self?.core() }
             follower = Task.detached { [weak self] in
+                let core: CoreClient?
                 do {
-                    guard let events = try await builder.value?.states() else { return }
-                    while try await events.next() != nil {
-                        guard let self else { return }
-                        self.look()
-                    }
-                } catch is CancellationError {
+                    core = try await builder.value
                 } catch {
                     // A client that cannot be built says so to whoever calls it; nobody is signed in.
                     self?.shown.show(.signedOut)
+                    return
+                }
+                guard let states = try? core?.states() else { return }
+                // A defect of the library ends the stream; what a call leads to is still shown after it.
+                while (try? await states.next()) != nil {
+                    guard let self else { return }
+                    self.look()
                 }
             }
         }

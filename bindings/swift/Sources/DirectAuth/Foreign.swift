@@ -93,7 +93,7 @@ final class LockForCore: CoreCrossProcessLock {
 
     func release() throws { try typed { try lock.release() } }
 
-    func stillHeld() throws -> Bool { try typed { try lock.stillHeld() } }
+    func stillHeld() throws -> Bool { try typed { try lock.isStillHeld() } }
 
     private func typed<T>(_ work: () throws -> T) throws -> T {
         do {

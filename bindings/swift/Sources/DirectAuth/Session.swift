@@ -42,7 +42,9 @@ final class SessionOfCore: AuthSession, Discreet {
     }
 
     func stepUp(acrValues: [String], maxAge: TimeInterval?) -> any SignIn {
-        SignInOfCore(looking) { [core] in core.stepUp(acrValues: acrValues, maxAge: maxAge) }
+        SignInOfCore(looking) { [core] in
+            core.stepUp(acrValues: acrValues, maxAge: try lengthOfTime(maxAge, "maxAge"))
+        }
     }
 
     func userInfo() async throws -> any Claims {

@@ -1,8 +1,18 @@
 import DirectAuthAPI
+import Foundation
+
+/// The generated code ends the process for what is no length of time: it never gets there.
+func lengthOfTime(_ seconds: TimeInterval?, _ name: String) throws -> TimeInterval? {
+    guard let seconds else { return nil }
+    guard (0...1e9).contains(seconds) else { throw AuthError.configuration(what: "\(name) has to be from 0 to 10^9 seconds") }
+    return seconds
+}
 
 /// How to set up a client of the core. To be called where clients are built.
-func coreSetup(issuer: String, clientID: String, options: DirectAuthOptions) -> CoreSetup {
-    let setup = CoreSetup(
+///
+/// - Throws: ``AuthError/configuration(what:details:)`` for what cannot even be given to the core.
+func coreSetup(issuer: String, clientID: String, options: DirectAuthOptions) throws -> CoreSetup {
+    let setup = try CoreSetup(
         config: CoreConfig(
             issuer: issuer,
             clientId: clientID,
@@ -14,8 +24,8 @@ func coreSetup(issuer: String, clientID: String, options: DirectAuthOptions) -> 
             recoveryRequest: options.recoveryRequest?.forCore,
             dpop: options.dpop?.forCore,
             additionalParameters: options.additionalParameters,
-            connectTimeout: options.connectTimeout,
-            requestTimeout: options.requestTimeout,
+            connectTimeout: lengthOfTime(options.connectTimeout, "connectTimeout"),
+            requestTimeout: lengthOfTime(options.requestTimeout, "requestTimeout"),
             trust: options.trust?.forCore,
             pins: options.pins,
             trimUsernames: options.trimUsernames,
@@ -25,8 +35,8 @@ func coreSetup(issuer: String, clientID: String, options: DirectAuthOptions) -> 
             accounts: options.accounts?.forCore,
             refreshPolicy: options.refreshPolicy?.forCore,
             sharedStore: options.sharedStore,
-            storageCallDeadline: options.storageCallDeadline,
-            keyCallDeadline: options.keyCallDeadline))
+            storageCallDeadline: lengthOfTime(options.storageCallDeadline, "storageCallDeadline"),
+            keyCallDeadline: lengthOfTime(options.keyCallDeadline, "keyCallDeadline")))
     options.storage.map { setup.setStorage(storage: StorageForCore($0)) }
     options.signingKey.map { setup.setSigningKey(keys: KeysForCore($0)) }
     options.crossProcessLock.map { setup.setCrossProcessLock(lock: LockForCore($0)) }

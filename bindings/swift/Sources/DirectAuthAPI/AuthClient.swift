@@ -6,7 +6,8 @@ import Foundation
 /// process lives. All of it may be called from any task or thread, the main one too: work is done elsewhere.
 ///
 /// Every function that throws throws ``AuthError``, and `CancellationError` if its task was cancelled. A cancelled sign-in sends
-/// nothing new and never signs in; a cancelled refresh runs to its end and is stored. Times of waiting are in seconds.
+/// nothing new; one that was complete before is signed in, which ``state`` shows, and so is a session that was imported or made the
+/// default. A cancelled refresh runs to its end and is stored. Times of waiting are in seconds.
 public protocol AuthClient: AnyObject, Sendable {
     /// Who is signed in, by what is known now; ``states`` tells of changes.
     ///
@@ -35,8 +36,10 @@ public protocol AuthClient: AnyObject, Sendable {
     /// A user who has forgotten the password. Sends nothing yet.
     func recover(_ username: String) -> any Recovery
 
-    /// Fetches metadata and keys and opens a connection for the next sign-in, while the user is still typing. That there is no
-    /// network is no error here.
+    /// Fetches metadata and keys and opens a connection for the next sign-in, while the user is still typing. What fails there is no
+    /// error here: the sign-in meets and tells it.
+    ///
+    /// - Throws: ``AuthError/configuration(what:details:)`` if the client is configured wrongly.
     func warmUp() async throws
 
     /// The session that is signed in, with several accounts the default one; nil if nobody is.

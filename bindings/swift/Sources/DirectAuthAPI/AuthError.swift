@@ -105,8 +105,9 @@ extension AuthError {
 
     /// The server failed; with what usually goes with it.
     public static func server(status: Int, code: String? = nil) -> AuthError {
-        let remedy: Remedy = status >= 500 ? .wait(until: nil) : .contactSupport
-        return .server(status: status, code: code, details: ErrorDetails("Server", remedy, isRetryable: status >= 500))
+        let isRetryable = status >= 500 || code == "server_error" || code == "temporarily_unavailable"
+        let remedy: Remedy = isRetryable ? .wait(until: nil) : .contactSupport
+        return .server(status: status, code: code, details: ErrorDetails("Server", remedy, isRetryable: isRetryable))
     }
 }
 

@@ -23,7 +23,8 @@ public struct StorageError: Error, Sendable, Hashable {
     /// What it was.
     public let problem: StorageProblem
 
-    /// Why it could not do it.
+    /// Why it could not do it. That a newer version wrote it is for the library to say: ``StorageProblem/newerVersion`` counts as
+    /// ``StorageProblem/transient``.
     public init(_ problem: StorageProblem) {
         self.problem = problem
     }
@@ -50,7 +51,8 @@ public struct KeyError: Error, Sendable, Hashable {
     /// What it was.
     public let problem: KeyProblem
 
-    /// Why it could not be used.
+    /// Why it could not be used. That it is another key is for the library to say: ``KeyProblem/changed`` counts as
+    /// ``KeyProblem/transient``.
     public init(_ problem: KeyProblem) {
         self.problem = problem
     }
@@ -66,7 +68,7 @@ public protocol CrossProcessLock: AnyObject, Sendable {
     func release() throws
 
     /// Whether it has been held without a gap since ``acquire(timeout:)``. Asked before every send and every write: quick, never blocks.
-    func stillHeld() throws -> Bool
+    func isStillHeld() throws -> Bool
 }
 
 /// Why a ``CrossProcessLock`` was not taken.
@@ -114,4 +116,11 @@ public protocol PasskeyCeremony: Sendable {
     ///
     /// Throws the platform's own errors, such as when the user dismisses it.
     func get(requestJSON: String) async throws -> String
+}
+
+extension UsePasskey {
+    /// Lets the user answer by one ceremony of the platform.
+    public func answer(using ceremony: any PasskeyCeremony) async throws -> SignInStep {
+        try await answer(ceremony.get(requestJSON: requestJSON))
+    }
 }

@@ -157,7 +157,7 @@ public protocol UsePasskey: AnyObject, Sendable {
     func cancel()
 }
 
-/// One of the user's passkeys, as the server knows it.
+/// One of the user's passkeys, as the server knows it. Printing it shows nothing of it.
 public struct EnrolledPasskey: Sendable, Hashable, Identifiable {
     /// The credential id, base64url.
     public let id: String
@@ -169,6 +169,12 @@ public struct EnrolledPasskey: Sendable, Hashable, Identifiable {
         self.id = id
         self.name = name
     }
+}
+
+extension EnrolledPasskey: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+    public var description: String { "EnrolledPasskey([not printed])" }
+    public var debugDescription: String { description }
+    public var customMirror: Mirror { Mirror(self, children: []) }
 }
 
 /// The user may set a new password. Only after ``AuthClient/recover(_:)``.

@@ -8,7 +8,8 @@ extension URLSession {
     /// Sends a request with a session's token, and once more if the answer asks for another token or proof.
     ///
     /// The token goes to the request's own origin alone: a redirect there is followed with fresh headers, one to another origin is
-    /// refused, and its answer comes back as it is.
+    /// refused, and its answer comes back as it is. So does an answer after which a streamed body would have to be sent again. An
+    /// `Authorization` or `DPoP` header that the request has is replaced.
     ///
     /// - Throws: ``AuthError`` of the session, among them ``AuthError/configuration(what:details:)`` if the address is not https or not
     ///   one of the client's, and ``AuthError/reauthRequired(reason:details:)`` or ``AuthError/sessionEnded(reason:details:)`` if the user
@@ -35,6 +36,7 @@ extension URLSession {
                 guard next.url.flatMap({ Origin($0, scheme) }) == origin else { return (answer.data, response) }
                 redirects += 1
                 guard redirects <= 10 else { throw URLError(.httpTooManyRedirects) }
+                if request.httpBodyStream != nil, next.httpMethod == request.httpMethod { return (answer.data, response) }
                 request = next.with(body: request)
                 continue
             }
@@ -60,6 +62,7 @@ extension URLSession {
         guard let url = request.url else { throw URLError(.badURL) }
         let used = try await session.authorize(method: request.httpMethod ?? "GET", url: url)
         var authorized = request
+        authorized.setValue(nil, forHTTPHeaderField: "dpop")
         for (name, value) in used.values { authorized.setValue(value, forHTTPHeaderField: name) }
         return (try await answer(to: authorized), used)
     }
@@ -128,9 +131,15 @@ extension HTTPURLResponse {
         private var data = Data()
         private var redirect: (URLRequest, HTTPURLResponse)?
         private var continuation: CheckedContinuation<Answer, any Error>?
+        private var outcome: Result<Answer, any Error>?
 
         func start(_ task: URLSessionTask, _ continuation: CheckedContinuation<Answer, any Error>) {
-            lock.withLock { self.continuation = continuation }
+            let outcome = lock.withLock {
+                if self.outcome == nil { self.continuation = continuation }
+                return self.outcome
+            }
+            // A task that was cancelled before has told that already, or never will: it is not resumed.
+            if let outcome { return continuation.resume(with: outcome) }
             task.resume()
         }
 
@@ -147,19 +156,23 @@ extension HTTPURLResponse {
         }
 
         func urlSession(_ session: URLSession, task: URLSessionTask, didCompleteWithError error: (any Error)?) {
-            let (continuation, data, redirect) = lock.withLock {
+            let (data, redirect) = lock.withLock { (self.data, self.redirect) }
+            let result: Result<Answer, any Error> =
+                if let redirect {
+                    .success(Answer(data: data, response: redirect.1, redirect: redirect.0))
+                } else if let response = task.response, error == nil {
+                    .success(Answer(data: data, response: response))
+                } else if (error as? URLError)?.code == .cancelled || (error as NSError?)?.code == NSURLErrorCancelled {
+                    .failure(CancellationError())
+                } else {
+                    .failure(error ?? URLError(.unknown))
+                }
+            let continuation = lock.withLock {
+                outcome = result
                 defer { self.continuation = nil }
-                return (self.continuation, self.data, self.redirect)
+                return self.continuation
             }
-            if let redirect {
-                continuation?.resume(returning: Answer(data: data, response: redirect.1, redirect: redirect.0))
-            } else if let response = task.response, error == nil {
-                continuation?.resume(returning: Answer(data: data, response: response))
-            } else if (error as? URLError)?.code == .cancelled || (error as NSError?)?.code == NSURLErrorCancelled {
-                continuation?.resume(throwing: CancellationError())
-            } else {
-                continuation?.resume(throwing: error ?? URLError(.unknown))
-            }
+            continuation?.resume(with: result)
         }
     }
 #else

@@ -19,6 +19,7 @@ public final class Emulator: Sendable {
 
     /// For requests of a test's own.
     package let server: LocalServer
+    package var controlAddress: String { control }
     private let control: String
     private let running: (any Running)?
 
@@ -36,18 +37,20 @@ public final class Emulator: Sendable {
         caPEM = try about.text("ca_pem")
     }
 
-    deinit {
-        running?.stop()
-    }
-
     /// One that runs already.
     ///
-    /// - Parameter control: the address of its control API, which it prints; or that of one tenant, with `/t/NAME`. It has to be on
-    ///   this machine: whoever answers there is believed once, to learn which certificate authority to trust from then on.
-    public static func attach(_ control: String) async throws -> Emulator {
+    /// - Parameters:
+    ///   - control: the address of its control API, which it prints; or that of one tenant, with `/t/NAME`.
+    ///   - caPEM: the certificate of its authority, as PEM. If it is not given the emulator has to be on this machine: whoever
+    ///     answers there is believed once, to learn which authority to trust from then on.
+    public static func attach(_ control: String, caPEM: String? = nil) async throws -> Emulator {
         let control = control.hasSuffix("/") ? String(control.dropLast()) : control
-        guard let host = URL(string: control)?.host, ["127.0.0.1", "localhost", "::1", "[::1]"].contains(host) else {
-            throw EmulatorError("the control API is on loopback: \(control) is not")
+        guard let address = URL(string: control), address.scheme == "https", let host = address.host else {
+            throw EmulatorError("\(control) is no https address")
+        }
+        if let caPEM { return try await Emulator(control: control, server: LocalServer(authority: caPEM), running: nil) }
+        guard ["127.0.0.1", "localhost", "::1", "[::1]"].contains(host) else {
+            throw EmulatorError("\(host) is another machine: give its certificate authority too")
         }
         let about = try await ask(LocalServer(.anybody), control, "GET", "/", nil)
         return try await Emulator(control: control, server: LocalServer(authority: about.text("ca_pem")), running: nil)
@@ -135,9 +138,14 @@ public final class Emulator: Sendable {
 
     // --- what happens at the server
 
-    /// Locks the account, or unlocks it. What the user holds goes on working.
-    public func lock(_ username: String, _ locked: Bool = true) async throws {
-        try await post("/users/\(encoded(username))/\(locked ? "lock" : "unlock")")
+    /// Locks the account. What the user holds goes on working.
+    public func lock(_ username: String) async throws {
+        try await post("/users/\(encoded(username))/lock")
+    }
+
+    /// Unlocks the account.
+    public func unlock(_ username: String) async throws {
+        try await post("/users/\(encoded(username))/unlock")
     }
 
     /// Ends every session at the server.
@@ -337,6 +345,10 @@ private final class Kept: Running {
 
         /// The address of its control API, from what it prints. From then on somebody reads what else it prints, so that it never waits.
         func control() async throws -> String {
+            // What never says it is none, and ends.
+            let limit = DispatchWorkItem { [self] in process.end() }
+            DispatchQueue.global().asyncAfter(deadline: .now() + 30, execute: limit)
+            defer { limit.cancel() }
             let found: Result<String, EmulatorError> = await withCheckedContinuation { continuation in
                 DispatchQueue.global().async { [output, command] in
                     var text = ""

@@ -1,4 +1,4 @@
-import DirectAuthAPI
+@_exported import DirectAuthAPI
 import Foundation
 
 /// A client for an app's own tests, without native code and without a server: it answers what its script says.
@@ -13,9 +13,11 @@ public final class FakeDirectAuth: AuthClient, @unchecked Sendable {
     private let session: FakeSession
     private let shown = Newest<AuthState>(.signedOut)
     private let lock = NSLock()
+    private let held = Newest(Held())
     private var done: [String] = []
     private var position = 0
-    private var choice: FakeChooseFactor?
+    private var signIns = 0
+    private var holding: [String] = []
     private var listeners: [UUID: AsyncStream<AuditEvent>.Continuation] = [:]
 
     /// A client that answers what a script says.
@@ -27,7 +29,7 @@ public final class FakeDirectAuth: AuthClient, @unchecked Sendable {
     public init(_ script: Script, session: FakeSession = FakeSession(), restored: FakeSession? = nil) {
         self.script = script
         self.session = session
-        if let restored { hold(restored) }
+        if let restored { show(restored) }
     }
 
     /// What the app has done, in order: `signIn.password`, `choose.sms`, `submit`, …
@@ -55,6 +57,21 @@ public final class FakeDirectAuth: AuthClient, @unchecked Sendable {
         return stream
     }
 
+    /// What the app does in a sign-in from now on waits, as on a slow network or for a user who does not answer, until ``release()``.
+    ///
+    /// - Parameter action: only this, by its name in ``actions``, such as `approved`; nil: whatever it does.
+    public func hold(_ action: String? = nil) {
+        held.show { Held(isOn: true, action: action, looks: $0.looks) }
+    }
+
+    /// Lets go on what waits.
+    public func release() {
+        held.show { Held(looks: $0.looks) }
+    }
+
+    /// What waits now, because it is held.
+    public var waiting: [String] { lock.withLock { holding } }
+
     /// Shows this state, as when the storage becomes unreadable.
     public func show(_ state: AuthState) {
         shown.show(state)
@@ -66,15 +83,15 @@ public final class FakeDirectAuth: AuthClient, @unchecked Sendable {
     }
 
     public func signIn(_ username: String, acrValues: [String], maxAge: TimeInterval?) -> any SignIn {
-        FakeFirst(self, "signIn", username)
+        FakeFirst(self, verb: "signIn", username.trimmingCharacters(in: .whitespacesAndNewlines))
     }
 
     public func signInWithPasskey() async throws -> SignInStep {
-        try await act("signInWithPasskey")
+        try await FakeTransaction(self, session.username).act("signInWithPasskey")
     }
 
     public func recover(_ username: String) -> any Recovery {
-        FakeFirst(self, "recover", username)
+        FakeFirst(self, verb: "recover", username.trimmingCharacters(in: .whitespacesAndNewlines))
     }
 
     public func warmUp() async throws {
@@ -83,8 +100,15 @@ public final class FakeDirectAuth: AuthClient, @unchecked Sendable {
 
     public func restore() async throws -> (any AuthSession)? {
         try await beginning()
-        if case .signedIn(let session) = shown.value { return session }
-        return nil
+        for await state in shown.stream {
+            switch state {
+            case .restoring: continue
+            case .signedOut: return nil
+            case .signedIn(let session): return session
+            case .unavailable(let problem): throw AuthError.storageUnavailable(reason: problem)
+            }
+        }
+        throw CancellationError()
     }
 
     public func sessions() async throws -> [SessionInfo] {
@@ -115,8 +139,7 @@ public final class FakeDirectAuth: AuthClient, @unchecked Sendable {
 
     public func importSession(refreshToken: String) async throws -> any AuthSession {
         try await beginning()
-        hold(session)
-        return session
+        return signedIn(session.username)
     }
 
     public func notifyForeground() {}
@@ -127,7 +150,7 @@ public final class FakeDirectAuth: AuthClient, @unchecked Sendable {
         return 0
     }
 
-    private func hold(_ session: FakeSession) {
+    private func show(_ session: FakeSession) {
         session.onSignOut { [weak self, id = session.id] in
             self?.shown.show { if case .signedIn(let now) = $0, now.id == id { .signedOut } else { nil } }
         }
@@ -140,22 +163,37 @@ public final class FakeDirectAuth: AuthClient, @unchecked Sendable {
         try Task.checkCancellation()
     }
 
-    fileprivate func typed(_ username: String) {
-        session.typed(username)
-    }
-
-    fileprivate func act(_ action: String, code: String? = nil, refused: () -> Void = {}) async throws -> SignInStep {
-        try await beginning()
-        switch try lock.withLock({ try outcome(of: action, code) }) {
-        case .failure(let error):
-            if case .rejected = error { refused() }
-            throw error
-        case .step(let kind):
-            return step(kind)
+    /// The session that the app's test gave at first, and another one with each further sign-in.
+    func signedIn(_ username: String) -> FakeSession {
+        let number = lock.withLock {
+            signIns += 1
+            return signIns
         }
+        let session = session.signedIn(username, number)
+        show(session)
+        return session
     }
 
-    private func outcome(of action: String, _ code: String?) throws -> Outcome {
+    /// Waits as long as an action is held, unless its sign-in is cancelled meanwhile.
+    func proceed(_ action: String, _ isCancelled: () -> Bool) async throws {
+        try await beginning()
+        lock.withLock { holding.append(action) }
+        defer { lock.withLock { if let place = holding.firstIndex(of: action) { holding.remove(at: place) } } }
+        for await held in held.stream where isCancelled() || !held.holds(action) { break }
+        try Task.checkCancellation()
+        if isCancelled() { throw AuthError.cancelled() }
+    }
+
+    /// What waits looks whether it may go on.
+    func look() {
+        held.show { Held(isOn: $0.isOn, action: $0.action, looks: $0.looks + 1) }
+    }
+
+    func outcome(of action: String, _ code: String?) throws -> Outcome {
+        try lock.withLock { try next(action, code) }
+    }
+
+    private func next(_ action: String, _ code: String?) throws -> Outcome {
         let typed: Typed = code.map { digits($0) == digits(script.code) ? .theRightCode : .aWrongCode } ?? .anything
         done.append(action)
         for next in script.exchanges.indices.dropFirst(position) {
@@ -174,25 +212,6 @@ public final class FakeDirectAuth: AuthClient, @unchecked Sendable {
         throw ScriptError("the script has ended; nothing answers \(action)")
     }
 
-    private func step(_ kind: StepKind) -> SignInStep {
-        let choice = lock.withLock { self.choice }
-        switch kind {
-        case .signedIn:
-            hold(session)
-            return .signedIn(session)
-        case .chooseFactor(let factors):
-            let step = FakeChooseFactor(self, factors)
-            lock.withLock { self.choice = step }
-            return .chooseFactor(step)
-        case .approveOnDevice(let number): return .approveOnDevice(FakeApproveOnDevice(self, choice, number))
-        case .enterCode(let channel): return .enterCode(FakeEnterCode(self, choice, channel))
-        case .usePasskey: return .usePasskey(FakeUsePasskey(self, choice))
-        case .resetPassword: return .resetPassword(FakeResetPassword(self, nil))
-        case .passwordChanged: return .passwordChanged
-        case .unsupported: return .unsupported(what: "as the script says")
-        }
-    }
-
     private func digits(_ code: String) -> String {
         code.filter { $0.isLetter || $0.isNumber }
     }
@@ -204,126 +223,14 @@ extension FakeDirectAuth: CustomStringConvertible, CustomDebugStringConvertible,
     public var customMirror: Mirror { Mirror(self, children: ["actions": actions]) }
 }
 
-private final class FakeFirst: SignIn, Recovery {
-    private let auth: FakeDirectAuth
-    private let verb: String
-    private let username: String
+/// What waits.
+private struct Held: Sendable, Equatable {
+    var isOn = false
+    var action: String?
+    /// Grows so that whoever waits looks again.
+    var looks = 0
 
-    init(_ auth: FakeDirectAuth, _ verb: String, _ username: String) {
-        self.auth = auth
-        self.verb = verb
-        self.username = username
+    func holds(_ action: String) -> Bool {
+        isOn && (self.action == nil || self.action == action)
     }
-
-    func password(_ password: String) async throws -> SignInStep { try await begin("password") }
-
-    func otp(_ code: String) async throws -> SignInStep { try await begin("otp", code) }
-
-    func push() async throws -> SignInStep { try await begin("push") }
-
-    func sms() async throws -> SignInStep { try await begin("sms") }
-
-    func voice() async throws -> SignInStep { try await begin("voice") }
-
-    func email() async throws -> SignInStep { try await begin("email") }
-
-    func passkey() async throws -> SignInStep { try await begin("passkey") }
-
-    private func begin(_ factor: String, _ code: String? = nil) async throws -> SignInStep {
-        auth.typed(username)
-        return try await auth.act("\(verb).\(factor)", code: code)
-    }
-}
-
-/// What every step has: it can be cancelled, and knows where "back" leads.
-private class FakeStep: @unchecked Sendable {
-    fileprivate let auth: FakeDirectAuth
-    fileprivate let lock = NSLock()
-    private var isCancelled = false
-    let choice: (any ChooseFactor)?
-
-    init(_ auth: FakeDirectAuth, _ choice: (any ChooseFactor)?) {
-        self.auth = auth
-        self.choice = choice
-    }
-
-    func cancel() {
-        lock.withLock { isCancelled = true }
-    }
-
-    func go(_ action: String, code: String? = nil, refused: () -> Void = {}) async throws -> SignInStep {
-        if lock.withLock({ isCancelled }) { throw AuthError.cancelled() }
-        return try await auth.act(action, code: code, refused: refused)
-    }
-}
-
-private final class FakeChooseFactor: FakeStep, ChooseFactor, @unchecked Sendable {
-    let factors: [Factor]
-
-    init(_ auth: FakeDirectAuth, _ factors: [Factor]) {
-        self.factors = factors
-        super.init(auth, nil)
-    }
-
-    func otp(_ code: String) async throws -> SignInStep { try await go("choose.otp", code: code) }
-
-    func push() async throws -> SignInStep { try await go("choose.push") }
-
-    func sms() async throws -> SignInStep { try await go("choose.sms") }
-
-    func voice() async throws -> SignInStep { try await go("choose.voice") }
-
-    func email() async throws -> SignInStep { try await go("choose.email") }
-
-    func passkey() async throws -> SignInStep { try await go("choose.passkey") }
-}
-
-private final class FakeApproveOnDevice: FakeStep, ApproveOnDevice, @unchecked Sendable {
-    let number: String?
-    let expiresAt = Date().addingTimeInterval(300)
-
-    init(_ auth: FakeDirectAuth, _ choice: (any ChooseFactor)?, _ number: String?) {
-        self.number = number
-        super.init(auth, choice)
-    }
-
-    func approved() async throws -> SignInStep { try await go("approved") }
-
-    func resend() async throws -> SignInStep { try await go("resend") }
-}
-
-private final class FakeEnterCode: FakeStep, EnterCode, @unchecked Sendable {
-    let channel: Factor
-    let expiresAt = Date().addingTimeInterval(300)
-    let resendAt = Date().addingTimeInterval(30)
-    private var attempts = 5
-
-    init(_ auth: FakeDirectAuth, _ choice: (any ChooseFactor)?, _ channel: Factor) {
-        self.channel = channel
-        super.init(auth, choice)
-    }
-
-    var attemptsLeft: Int { lock.withLock { attempts } }
-
-    func submit(_ code: String) async throws -> SignInStep {
-        try await go("submit", code: code) { lock.withLock { attempts -= 1 } }
-    }
-
-    func resend() async throws -> SignInStep { try await go("resend") }
-}
-
-private final class FakeUsePasskey: FakeStep, UsePasskey, @unchecked Sendable {
-    let requestJSON = #"{"challenge":"ZmFrZQ","rpId":"localhost","allowCredentials":[]}"#
-    let enrolled: [EnrolledPasskey] = []
-    let expiresAt = Date().addingTimeInterval(60)
-
-    func answer(_ responseJSON: String) async throws -> SignInStep { try await go("answer") }
-
-    func renew() async throws -> SignInStep { try await go("renew") }
-}
-
-private final class FakeResetPassword: FakeStep, ResetPassword, @unchecked Sendable {
-    let expiresAt = Date().addingTimeInterval(900)
-
-    func set(_ newPassword: String) async throws -> SignInStep { try await go("setPassword") }
 }

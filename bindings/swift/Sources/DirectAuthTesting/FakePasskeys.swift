@@ -62,9 +62,9 @@ public final class FakePasskeys: PasskeyCeremony, @unchecked Sendable {
         let allowed = options["allowCredentials"]?.array?.compactMap { $0["id"]?.string } ?? []
         guard allowed.isEmpty || allowed.contains(id) else { throw ScriptError("the server asks for other passkeys than this one") }
         let challenge = behaviour == .answersAnotherChallenge ? base64URL(Data(count: 32)) : asked
-        let clientData = JSON.object([
-            "type": "webauthn.get", "challenge": .string(challenge), "origin": .string(origin), "crossOrigin": false,
-        ]).encoded
+        // WebAuthn §5.8.1.1: in this order.
+        let clientData = Data(
+            #"{"type":"webauthn.get","challenge":"\#(challenge)","origin":"\#(origin)","crossOrigin":false}"#.utf8)
         // WebAuthn §6.1: the relying party, that somebody was there and was verified, and how often it has signed.
         let counter = lock.withLock {
             signatures += 1

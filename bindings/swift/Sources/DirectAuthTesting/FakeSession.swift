@@ -5,7 +5,9 @@ import Foundation
 public final class FakeSession: AuthSession, @unchecked Sendable {
     public let id: String
     public let grantedScopes: [String]
+    private static let numbers = Numbers()
     private let origins: Set<String>?
+    private let claimValues: [String: any Sendable]
     private let fakeClaims: FakeClaims
     private let reauthentication: (@Sendable () -> any SignIn)?
     private let lock = NSLock()
@@ -20,22 +22,23 @@ public final class FakeSession: AuthSession, @unchecked Sendable {
     /// A signed-in user.
     ///
     /// - Parameters:
-    ///   - id: the session's id.
-    ///   - username: replaced by what is typed at a sign-in.
+    ///   - id: the session's id; nil: one of its own.
+    ///   - username: replaced by what is typed at the first sign-in.
     ///   - claims: texts, whole numbers as `Int64` or `Int`, truth values, and lists of texts.
     ///   - grantedScopes: with `offline_access` it can be refreshed.
     ///   - origins: where ``authorize(method:url:)`` lets the token go, each `https://host[:port]`; nil: to every https address.
     ///   - reauthentication: what ``stepUp(acrValues:maxAge:)`` begins; if nil, every factor of that fails.
     public init(
-        id: String = "fake-session", username: String = "ana@example.com", claims: [String: any Sendable] = ["sub": "fake-subject"],
+        id: String? = nil, username: String = "ana@example.com", claims: [String: any Sendable] = ["sub": "fake-subject"],
         grantedScopes: [String] = ["openid", "profile", "offline_access"], origins: Set<String>? = nil,
         reauthentication: (@Sendable () -> any SignIn)? = nil
     ) {
-        self.id = id
+        self.id = id ?? "fake-session-\(Self.numbers.next())"
         self.grantedScopes = grantedScopes
         self.origins = origins
         self.reauthentication = reauthentication
         typedUsername = username
+        claimValues = claims
         fakeClaims = FakeClaims(claims)
     }
 
@@ -96,11 +99,20 @@ public final class FakeSession: AuthSession, @unchecked Sendable {
         try await living { Introspection(isActive: true, claims: fakeClaims) }
     }
 
+    /// Works without the server too: with a ``problem`` of the network it is told later.
     @discardableResult
     public func signOut() async throws -> SignOutResult {
-        try await living { isOver = true }
-        lock.withLock { signedOut }()
-        return SignOutResult(server: .revoked, device: .deleted)
+        await Task.yield()
+        try Task.checkCancellation()
+        let (server, tell) = try lock.withLock {
+            if isOver { throw AuthError.sessionEnded(reason: .signedOut) }
+            var server = ServerSignOut.revoked
+            if case .network? = currentProblem { server = .pending } else if let currentProblem { throw currentProblem }
+            isOver = true
+            return (server, signedOut)
+        }
+        tell()
+        return SignOutResult(server: server, device: .deleted)
     }
 
     /// Lets the token go without TLS, to a test's own server.
@@ -112,11 +124,20 @@ public final class FakeSession: AuthSession, @unchecked Sendable {
         lock.withLock { signedOut = told }
     }
 
-    func typed(_ username: String) {
-        lock.withLock {
+    /// This one at the first sign-in, and otherwise one like it.
+    func signedIn(_ username: String, _ number: Int) -> FakeSession {
+        let isThis = lock.withLock {
+            guard number == 1, !isOver else { return false }
             typedUsername = username
-            isOver = false
+            return true
         }
+        if isThis { return self }
+        let another = FakeSession(
+            id: "\(id)-\(number)", username: username, claims: claimValues, grantedScopes: grantedScopes, origins: origins,
+            reauthentication: reauthentication)
+        another.problem = problem
+        another.allow(scheme: lock.withLock { allowedScheme })
+        return another
     }
 
     private func living<T: Sendable>(_ work: () throws -> T) async throws -> T {
@@ -161,4 +182,20 @@ private final class FakeClaims: Claims {
     func flag(_ name: String) -> Bool? { values[name] as? Bool }
 
     func texts(_ name: String) -> [String] { values[name] as? [String] ?? [] }
+}
+
+extension FakeHeaders: Discreet {}
+
+extension FakeClaims: Discreet {}
+
+private final class Numbers: @unchecked Sendable {
+    private let lock = NSLock()
+    private var last = 0
+
+    func next() -> Int {
+        lock.withLock {
+            last += 1
+            return last
+        }
+    }
 }

@@ -5,7 +5,7 @@ import DirectAuthTestCore
 import DirectAuthTesting
 import Foundation
 
-final class Storage: SecureStorage {
+final class Storage: DirectAuthCore.SecureStorage {
     private let inner = MemoryStorage()
 
     func load(key: String) throws -> Data? { try inner.load(key: key) }

@@ -123,6 +123,12 @@ final class SnippetTests: XCTestCase {
         }
     }
 
+    /// As an app writes it; it is compiled, and not run: there is no such server.
+    private func yardstick(_ session: any AuthSession, _ request: URLRequest) async throws -> Data {
+        let (data, _) = try await URLSession.shared.data(for: request, authorizedBy: session)
+        return data
+    }
+
     func testEveryReadyMadeScriptIsThere() {
         let scripts: [Script] = [
             .password(), .passwordThenOtp(), .passwordThenSms(), .passwordThenEmail(), .passwordThenPush(),

@@ -76,13 +76,49 @@ final class URLSessionTests: XCTestCase {
     }
 
     func testARedirectToTheSameOriginGetsFreshHeaders() async throws {
-        let session = FakeSession()
-        session.allow(scheme: "http")
+        let session = Proving()
         let server = try HTTPServer { $0.hasPrefix("GET /me") ? "307 Temporary Redirect\r\nLocation: /you" : "200 OK" }
         let (_, response) = try await URLSession.shared.data(for: request(server.address + "/me"), authorizedBy: session, scheme: "http")
         XCTAssertEqual((response as? HTTPURLResponse)?.statusCode, 200)
         XCTAssertEqual(server.seen.map { $0.prefix(8) }, ["GET /me ", "GET /you"])
-        for request in server.seen { XCTAssertEqual(tokens(in: request), ["Bearer fake-access-token-0"]) }
+        XCTAssertEqual(server.seen.map { values(of: "authorization", in: $0) }, [["DPoP token-1"], ["DPoP token-2"]])
+        XCTAssertEqual(server.seen.map { values(of: "dpop", in: $0) }, [["GET /me 1"], ["GET /you 2"]])
+    }
+
+    func testARedirectThatKeepsTheMethodKeepsTheBodyAndAnotherDoesNot() async throws {
+        for (status, method) in [("307 Temporary Redirect", "PUT"), ("303 See Other", "GET")] {
+            let server = try HTTPServer { $0.contains(" /me ") ? "\(status)\r\nLocation: /you" : "200 OK" }
+            var request = try request(server.address + "/me")
+            request.httpMethod = "PUT"
+            request.httpBody = Data("the body".utf8)
+            let (_, response) = try await URLSession.shared.data(for: request, authorizedBy: Proving(), scheme: "http")
+            XCTAssertEqual((response as? HTTPURLResponse)?.statusCode, 200)
+            XCTAssertEqual(server.seen.map { $0.hasSuffix("the body") }, [true, method == "PUT"])
+            XCTAssertTrue(server.seen.last?.hasPrefix("\(method) /you ") ?? false, "\(server.seen)")
+        }
+    }
+
+    func testAStreamedBodyIsSentOnce() async throws {
+        for status in ["307 Temporary Redirect\r\nLocation: /you", "401 Unauthorized"] {
+            let server = try HTTPServer { _ in status }
+            var request = try request(server.address + "/me")
+            request.httpMethod = "PUT"
+            request.httpBodyStream = InputStream(data: Data("the body".utf8))
+            request.setValue("8", forHTTPHeaderField: "Content-Length")
+            let (_, response) = try await URLSession.shared.data(for: request, authorizedBy: Proving(), scheme: "http")
+            XCTAssertEqual((response as? HTTPURLResponse)?.statusCode, status.hasPrefix("307") ? 307 : 401)
+            XCTAssertEqual(server.seen.count, 1)
+        }
+    }
+
+    func testWhatTheRequestHasOfAnotherAuthorizationIsReplaced() async throws {
+        let server = self.session { _ in Answer(200, "") }
+        var request = try request()
+        request.setValue("Basic aHVudGVyMg", forHTTPHeaderField: "Authorization")
+        request.setValue("an old proof", forHTTPHeaderField: "DPoP")
+        _ = try await server.data(for: request, authorizedBy: FakeSession())
+        XCTAssertEqual(Server.seen.map { $0.value(forHTTPHeaderField: "Authorization") }, ["Bearer fake-access-token-0"])
+        XCTAssertNil(Server.seen.first?.value(forHTTPHeaderField: "DPoP"))
     }
 
     func testARedirectToAnotherOriginIsRefusedAndGetsNothing() async throws {
@@ -109,9 +145,9 @@ final class URLSessionTests: XCTestCase {
         XCTAssertEqual(server.seen.count, 11)
     }
 
-    private func tokens(in request: String) -> [String] {
-        request.split(whereSeparator: \.isNewline).filter { $0.lowercased().hasPrefix("authorization:") }
-            .map { $0.dropFirst("authorization:".count).trimmingCharacters(in: .whitespaces) }
+    private func values(of header: String, in request: String) -> [String] {
+        request.split(whereSeparator: \.isNewline).filter { $0.lowercased().hasPrefix("\(header):") }
+            .map { $0.dropFirst(header.count + 1).trimmingCharacters(in: .whitespaces) }
     }
 
     func testACancelledRequestThrowsTheLanguagesOwnError() async throws {
@@ -126,6 +162,56 @@ final class URLSessionTests: XCTestCase {
             XCTFail("no error")
         } catch is CancellationError {}
     }
+}
+
+/// A session whose headers say for which request, and for which time of asking, they are.
+private final class Proving: AuthSession, @unchecked Sendable {
+    private let fake = FakeSession()
+    private let lock = NSLock()
+    private var asked = 0
+
+    private final class Headers: AuthorizationHeaders {
+        let values: [String: String]
+
+        init(_ values: [String: String]) {
+            self.values = values
+        }
+    }
+
+    var id: String { fake.id }
+    var username: String { fake.username }
+    var claims: (any Claims)? { fake.claims }
+    var grantedScopes: [String] { fake.grantedScopes }
+    var expiresAt: Date { fake.expiresAt }
+    var isPersisted: Bool { fake.isPersisted }
+    var canRefresh: Bool { fake.canRefresh }
+    var isDPoPBound: Bool { true }
+
+    func accessToken() async throws -> String { try await fake.accessToken() }
+
+    func idToken() -> String? { fake.idToken() }
+
+    func refresh() async throws { try await fake.refresh() }
+
+    func authorize(method: String, url: URL) async throws -> any AuthorizationHeaders {
+        let number = lock.withLock {
+            asked += 1
+            return asked
+        }
+        return Headers(["authorization": "DPoP token-\(number)", "dpop": "\(method) \(url.path) \(number)"])
+    }
+
+    func advise(used: any AuthorizationHeaders, status: Int, headers: [HeaderField]) async throws -> Advice {
+        try await fake.advise(used: used, status: status, headers: headers)
+    }
+
+    func stepUp(acrValues: [String], maxAge: TimeInterval?) -> any SignIn { fake.stepUp(acrValues: acrValues, maxAge: maxAge) }
+
+    func userInfo() async throws -> any Claims { try await fake.userInfo() }
+
+    func introspect(_ token: SessionToken) async throws -> Introspection { try await fake.introspect(token) }
+
+    func signOut() async throws -> SignOutResult { try await fake.signOut() }
 }
 
 private struct Answer: Sendable {
@@ -210,7 +296,7 @@ private final class HTTPServer: @unchecked Sendable {
                 guard connection >= 0 else { return }
                 var request = ""
                 var bytes = [UInt8](repeating: 0, count: 4096)
-                while !request.contains("\r\n\r\n") {
+                while !isWhole(request) {
                     let count = read(connection, &bytes, bytes.count)
                     if count <= 0 { break }
                     request += String(decoding: bytes[..<count], as: UTF8.self)
@@ -227,4 +313,12 @@ private final class HTTPServer: @unchecked Sendable {
         shutdown(listener, Int32(2))
         close(listener)
     }
+}
+
+/// Whether a request has come with its body, as long as it says.
+private func isWhole(_ request: String) -> Bool {
+    guard let end = request.range(of: "\r\n\r\n") else { return false }
+    let length = request[..<end.lowerBound].lowercased().components(separatedBy: "content-length:").dropFirst().first
+        .flatMap { Int($0.prefix { $0 != "\r\n" }.trimmingCharacters(in: .whitespaces)) }
+    return request[end.upperBound...].utf8.count >= length ?? 0
 }

@@ -24,22 +24,26 @@ final class CancellationTests: LibraryTestCase {
     func testS2ThreeThousandCancellationsAtTheLastMomentLeaveNoObjectBehind() async throws {
         let defects = TestDefects()
         var (cancelled, completed) = (0, 0)
-        var random = SystemRandomNumberGenerator()
+        // How long to wait follows those before: later after one that was cancelled, and earlier after one that was complete.
+        var wait = 100_000.0
         for _ in 0..<3000 {
             let call = Task { _ = try await defects.counted(turns: Int32.random(in: 0..<4)) }
             // Aimed at the moment between the result and its arrival; a sleep would be too coarse.
-            let until = DispatchTime.now().uptimeNanoseconds + UInt64.random(in: 0..<250_000, using: &random)
+            let until = DispatchTime.now().uptimeNanoseconds + UInt64(wait * Double.random(in: 0.5..<1.5))
             while DispatchTime.now().uptimeNanoseconds < until {}
             call.cancel()
             switch await call.result {
-            case .success: completed += 1
+            case .success:
+                completed += 1
+                wait = max(1_000, wait * 0.97)
             case .failure(let error):
                 XCTAssertTrue(error is CancellationError, "\(error)")
                 cancelled += 1
+                wait = min(10_000_000, wait / 0.97)
             }
         }
-        XCTAssertGreaterThan(cancelled, 100, "the races were close: \(completed) were complete")
-        XCTAssertGreaterThan(completed, 100, "the races were close: \(cancelled) were cancelled")
+        XCTAssertGreaterThan(cancelled, 500, "the races were close: \(completed) were complete")
+        XCTAssertGreaterThan(completed, 500, "the races were close: \(cancelled) were cancelled")
         try await eventually("nothing is held") { defects.held() == 0 }
         print("S2: \(cancelled) of 3000 calls were cancelled, \(defects.held()) results are held")
     }
@@ -99,7 +103,7 @@ final class CancellationTests: LibraryTestCase {
         let auth = desk.client()
         let session = try await desk.bensSession(auth)
         let old = try await session.accessToken()
-        try await desk.emulator.script(#"{"on":"token","grant":"refresh_token","answer":{"real":{},"delay_ms":150}}"#)
+        try await desk.emulator.script(#"{"on":"token","grant":"refresh_token","answer":{"real":{},"delay_ms":1000}}"#)
         let refresh = Task { try await session.refresh() }
         try await eventually("the refresh is on its way") { try await desk.emulator.unusedRules().isEmpty }
         refresh.cancel()
@@ -118,11 +122,36 @@ final class CancellationTests: LibraryTestCase {
         let emulator = try await RealEmulator.tenant()
         let auth = emulator.client()
         try await auth.warmUp()
-        for _ in 0..<60 {
+        var (cancelled, completed) = (0, 0)
+        var wait = 25_000_000.0
+        for _ in 0..<40 {
             let signIn = Task { try await auth.signIn(ben).password(bensPassword) }
-            try await Task.sleep(nanoseconds: UInt64.random(in: 0..<40_000_000))
+            try await Task.sleep(nanoseconds: UInt64(wait * Double.random(in: 0.2..<1.8)))
             signIn.cancel()
-            _ = await signIn.result
+            switch await signIn.result {
+            case .success:
+                completed += 1
+                wait = max(1_000_000, wait * 0.7)
+            case .failure(AuthError.busy):
+                // Those that were cancelled are still giving back what came for them.
+                continue
+            case .failure(let error):
+                XCTAssertTrue(error is CancellationError, "\(error)")
+                cancelled += 1
+                wait = min(1_000_000_000, wait / 0.7)
+            }
+        }
+        XCTAssertGreaterThan(cancelled, 5, "\(completed) were complete")
+        XCTAssertGreaterThan(completed, 5, "\(cancelled) were cancelled")
+        // And while the server works, which signs them in and hears that nobody wants that.
+        for _ in 0..<3 {
+            try await emulator.clearScript()
+            try await emulator.script(#"{"on":"token","answer":{"real":{},"delay_ms":300}}"#)
+            let signIn = Task { try await auth.signIn(ben).password(bensPassword) }
+            try await eventually("it is on its way") { try await emulator.unusedRules().isEmpty }
+            signIn.cancel()
+            let error = await errorOf(try await signIn.value)
+            XCTAssertTrue(error is CancellationError, "\(String(describing: error))")
         }
         // One account: at most the last one that was complete lives on; what came for nobody is given back.
         try await eventually("as many grants as sessions") {

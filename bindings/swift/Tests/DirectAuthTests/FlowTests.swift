@@ -10,6 +10,19 @@ final class FlowTests: LibraryTestCase {
         return (emulator, emulator.client(configure: configure))
     }
 
+    func testATenantKeepsItsEmulatorAndOneElsewhereIsKnownByItsAuthority() async throws {
+        let tenant = try await Emulator.start().tenant()
+        let signedIn = try await tenant.client().signIn(ben).password(bensPassword)
+        _ = try signedIn.asSession()
+        let again = try await Emulator.attach(tenant.controlAddress, caPEM: tenant.caPEM)
+        let live = try await again.liveGrants()
+        XCTAssertEqual(live, 1)
+        for address in ["http://127.0.0.1:1", "https://emulator.example"] {
+            let error = await errorOf(try await Emulator.attach(address))
+            XCTAssertTrue(error is EmulatorError, "\(String(describing: error))")
+        }
+    }
+
     func testAPasswordAlone() async throws {
         let (emulator, auth) = try await ready()
         let refused = await authErrorOf(try await auth.signIn(ben).password("wrong"))

@@ -31,14 +31,29 @@ final class PrintingTests: LibraryTestCase {
         _ = auth.state
         await assertState(of: auth, becomes: .signedIn(session))
         let recovery = auth.recover(ana)
+        let passkeys = try FakePasskeys(origin: "https://localhost", username: ana)
+        try await desk.emulator.addPasskey(ana, passkeys)
+        try await desk.emulator.changeUser(ana, factors: ["totp", "passkey"])
+        let passkey = try await desk.waiting { try await auth.signIn(ana).passkey() }
+        let challenge = try XCTUnwrap(JSON(parsing: passkey.asUsePasskey().requestJSON)["challenge"]?.string)
+        let reset = try await desk.waiting { try await auth.recover(ben).otp(desk.emulator.totp(ben)) }
+        _ = try reset.asResetPassword()
+        let fake = FakeSession(username: ana, claims: ["sub": "hunter2"])
+        let fakeHeaders = try await fake.authorize(method: "GET", url: XCTUnwrap(URL(string: "https://api.acme.com")))
+        let fakeAuth = FakeDirectAuth(.passwordThenSms(), restored: fake)
+        let fakeChoice = try await fakeAuth.signIn(ana).password(anasPassword)
+        let fakeEnter = try await fakeChoice.asChooseFactor().sms()
         let values: [Any] = [
             auth, auth.state, options.value as Any, proxied, proxied.proxy as Any, signIn, recovery, choice, enter, push, done, session,
             headers, session.claims as Any, introspection, userInfo, infos, desk.storage, refused as Any, session.stepUp(maxAge: 0),
-            HeaderField(name: "WWW-Authenticate", value: "hunter2"), Introspection(isActive: true, claims: session.claims),
+            HeaderField(name: "WWW-Authenticate", value: "hunter2"), EnrolledPasskey(id: "hunter2", name: "hunter2"),
+            passkey, reset, AuthState.unavailable(.locked), passkeys, fake, fakeHeaders, fake.claims as Any, fakeAuth, fakeChoice,
+            fakeEnter, fakeAuth.state, fakeAuth.signIn(ana),
+            Introspection(isActive: true, claims: session.claims),
         ]
         let secrets =
-            [anasPassword, ana, token, desk.world.lastRefreshToken(), session.idToken(), sms, "hunter2", session.claims?.subject]
-            .compactMap { $0 } + headers.values.values
+            [anasPassword, ana, token, desk.world.lastRefreshToken(), session.idToken(), sms, "hunter2", challenge, session.claims?.subject]
+            .compactMap { $0 } + headers.values.values + fakeHeaders.values.values
         for value in values {
             let text = everyText(of: value)
             for secret in secrets { XCTAssertFalse(text.contains(secret), "\(secret) shows in \(text)") }

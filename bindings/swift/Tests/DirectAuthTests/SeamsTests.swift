@@ -33,18 +33,23 @@ final class SeamsTests: LibraryTestCase {
     func testEventsAreToldToWhoeverListens() async throws {
         let desk = try await Desk()
         let auth = desk.client()
-        try await auth.warmUp()
         let kinds = Shared<[AuditKind]>([])
+        // Nothing is built yet, and nobody iterates: what happens from now on is told all the same.
         let events = auth.events
-        let listening = Task { for await event in events { kinds.change { $0.append(event.kind) } } }
-        try await eventually("the first event") {
-            _ = await authErrorOf(try await desk.waiting { try await auth.signIn(ben).password("wrong") })
-            return kinds.value.contains(.attemptStarted(.password))
-        }
+        _ = await authErrorOf(try await desk.waiting { try await auth.signIn(ben).password("wrong") })
+        let late = auth.events
         let session = try await desk.bensSession(auth)
+        let listening = Task { for await event in events { kinds.change { $0.append(event.kind) } } }
         try await eventually("a session") { kinds.value.contains(.sessionStarted(sessionID: session.id)) }
         listening.cancel()
         await listening.value
+        XCTAssertEqual(kinds.value.filter { $0 == .attemptStarted(.password) }.count, 2, "\(kinds.value)")
+        var lateKinds: [AuditKind] = []
+        for await event in late {
+            lateKinds.append(event.kind)
+            if case .sessionStarted = event.kind { break }
+        }
+        XCTAssertEqual(lateKinds.filter { $0 == .attemptStarted(.password) }.count, 1, "\(lateKinds)")
         XCTAssertTrue(kinds.value.contains { if case .attemptFinished(_, "Refused", _, _, _, _) = $0 { true } else { false } })
         XCTAssertFalse(everyText(of: kinds.value).contains(ben))
     }
@@ -138,7 +143,7 @@ final class SeamsTests: LibraryTestCase {
 
         func release() throws { if error.value is Undeclared { throw Undeclared() } }
 
-        func stillHeld() -> Bool { true }
+        func isStillHeld() -> Bool { true }
     }
 
     func testALockThatCannotBeTakenStopsTheRefreshAndNotTheSession() async throws {
@@ -215,6 +220,53 @@ final class SeamsTests: LibraryTestCase {
         auth.notifyForeground()
         let events = await auth.events.first { _ in true }
         XCTAssertNil(events)
+    }
+
+    func testWhatIsNoLengthOfTimeIsRefusedAndEndsNoProcess() async throws {
+        let desk = try await Desk()
+        let session = try await desk.bensSession(desk.client())
+        for seconds in [-1, .nan, .infinity, 1e300] {
+            let auth = desk.client()
+            var errors = [
+                await authErrorOf(try await auth.signIn(ben, maxAge: seconds).password(bensPassword)),
+                await authErrorOf(try await session.stepUp(maxAge: seconds).password(bensPassword)),
+            ]
+            let options: [WritableKeyPath<DirectAuthOptions, TimeInterval?>] =
+                [\.connectTimeout, \.requestTimeout, \.storageCallDeadline, \.keyCallDeadline]
+            for option in options {
+                errors.append(await authErrorOf(try await desk.client { $0[keyPath: option] = seconds }.warmUp()))
+            }
+            for error in errors {
+                guard case .configuration? = error else { return XCTFail("\(seconds): \(String(describing: error))") }
+            }
+        }
+    }
+
+    func testWhatIsEndedTwiceOrEarlyEndsOnce() async throws {
+        let desk = try await Desk()
+        var auth: DirectAuthClient? = desk.client()
+        let signIn = try XCTUnwrap(auth).signIn(ana)
+        let choice = try await desk.waiting { try await signIn.password(anasPassword) }.asChooseFactor()
+        let push = try await desk.waiting { try await choice.push() }.asApproveOnDevice()
+        for _ in 0..<2 {
+            push.cancel()
+            choice.cancel()
+        }
+        let error = await authErrorOf(try await desk.waiting { try await push.approved() })
+        guard case .cancelled? = error else { return XCTFail("\(String(describing: error))") }
+        // Steps, sessions and streams outlive their client, and it them.
+        let other = try XCTUnwrap(auth)
+        let states = other.states
+        let session = try await desk.bensSession(other)
+        _ = try await desk.waiting { try await session.signOut() }
+        let again = await authErrorOf(try await desk.waiting { try await session.signOut() })
+        guard case .sessionEnded? = again else { return XCTFail("\(String(describing: again))") }
+        let listening = Task { for await _ in states {} }
+        listening.cancel()
+        await listening.value
+        auth = nil
+        let late = await authErrorOf(try await desk.waiting { try await choice.sms() })
+        guard case .cancelled? = late else { return XCTFail("\(String(describing: late))") }
     }
 
     func testTheStateIsShownBeforeTheCallThatLedToItReturns() async throws {

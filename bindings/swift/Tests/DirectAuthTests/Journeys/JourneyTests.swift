@@ -25,6 +25,12 @@ final class JourneyTests: LibraryTestCase {
         let words = Dictionary(beyond.flatMap(\.beyond).map { ($0, 1) }, uniquingKeysWith: +)
         let list = words.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map { "\($0.key) \($0.value)" }
         print("vectors: \(vectors.count - beyond.count) of \(vectors.count) can be played; left out for \(list.joined(separator: ", "))")
-        XCTAssertGreaterThanOrEqual(vectors.count - beyond.count, 80)
+        // What looks into requests, stops inside a call, or needs a lock, a clock or a server of its own is for the core's own runner.
+        let known: Set<String> = [
+            "expect: sent", "when_sent", "expect: other_host_requests", "config: lock", "when_asked", "at_once", "dies_after_writes",
+            "loses_lock", "reboots", "boot_clock_back_s", "keys fixed",
+        ]
+        XCTAssertEqual(Set(words.keys.filter { !$0.hasPrefix("{") }), known)
+        XCTAssertLessThan(beyond.count * 4, vectors.count, "three quarters are played at least")
     }
 }

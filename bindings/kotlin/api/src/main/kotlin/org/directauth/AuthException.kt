@@ -150,7 +150,11 @@ public sealed class AuthException(
         /** The server's error code. */
         public val code: String? = null,
         details: ErrorDetails =
-            ErrorDetails("Server", if (status >= 500) Remedy.Wait(null) else Remedy.ContactSupport, isRetryable = status >= 500),
+            if (status >= 500 || code == "server_error" || code == "temporarily_unavailable") {
+                ErrorDetails("Server", Remedy.Wait(null), isRetryable = true)
+            } else {
+                ErrorDetails("Server", Remedy.ContactSupport)
+            },
     ) : AuthException(details)
 
     /** A defect of this library. */

@@ -108,3 +108,6 @@ public fun interface PasskeyCeremony {
      */
     public suspend fun get(requestJson: String): String
 }
+
+/** Lets the user answer by one ceremony of the platform. */
+public suspend fun UsePasskey.answer(ceremony: PasskeyCeremony): SignInStep = answer(ceremony.get(requestJson))

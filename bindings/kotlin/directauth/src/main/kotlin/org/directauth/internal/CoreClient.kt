@@ -4,7 +4,6 @@ import java.util.concurrent.atomic.AtomicBoolean
 import java.util.concurrent.atomic.AtomicReference
 import kotlin.coroutines.cancellation.CancellationException
 import kotlin.time.Duration
-import kotlin.time.toJavaDuration
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.CoroutineStart
 import kotlinx.coroutines.Deferred
@@ -80,7 +79,7 @@ internal class CoreClient(setUp: () -> ClientSetup, build: (ClientSetup) -> Core
         }.flowOn(calls)
 
     override fun signIn(username: String, acrValues: List<String>, maxAge: Duration?): SignIn =
-        CoreSignIn(this) { core().signIn(username, acrValues, maxAge?.toJavaDuration()) }
+        CoreSignIn(this) { core().signIn(username, acrValues, maxAge?.forCore("maxAge")) }
 
     override suspend fun signInWithPasskey(): SignInStep = step { core().signInWithPasskey() }
 

@@ -2,7 +2,6 @@ package org.directauth.internal
 
 import java.time.Instant
 import kotlin.time.Duration
-import kotlin.time.toJavaDuration
 import org.directauth.Advice
 import org.directauth.AuthSession
 import org.directauth.AuthorizationHeaders
@@ -43,7 +42,7 @@ internal class CoreSession(private val client: CoreClient, private val core: Cor
     }
 
     override fun stepUp(acrValues: List<String>, maxAge: Duration?): SignIn =
-        CoreSignIn(client) { core.stepUp(acrValues, maxAge?.toJavaDuration()) }
+        CoreSignIn(client) { core.stepUp(acrValues, maxAge?.forCore("maxAge")) }
 
     override suspend fun userInfo(): Claims = client.reading { ClaimsOfCore(core.userInfo()) }
 

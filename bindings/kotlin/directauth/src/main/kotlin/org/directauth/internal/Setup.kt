@@ -1,6 +1,9 @@
 package org.directauth.internal
 
+import kotlin.time.Duration
+import kotlin.time.Duration.Companion.seconds
 import kotlin.time.toJavaDuration
+import org.directauth.AuthException
 import org.directauth.DirectAuthOptions
 import org.directauth.Proxy
 import org.directauth.Trust
@@ -73,3 +76,11 @@ private fun Trust.forCore(): CoreTrust =
         Trust.Bundled -> CoreTrust.Bundled
         is Trust.Custom -> CoreTrust.Custom(pem)
     }
+
+/** How long something may take, as an argument: the generated code has an exception of its own for what is no length of time. */
+internal fun Duration.forCore(name: String): java.time.Duration {
+    if (this !in Duration.ZERO..LONGEST) throw AuthException.Configuration("$name has to be from 0 to 10^9 seconds")
+    return toJavaDuration()
+}
+
+private val LONGEST = 1_000_000_000.seconds

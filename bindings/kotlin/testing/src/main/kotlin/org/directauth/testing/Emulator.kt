@@ -8,6 +8,7 @@ import java.net.URLEncoder
 import java.security.KeyStore
 import java.security.cert.CertificateFactory
 import java.security.cert.X509Certificate
+import java.util.concurrent.CountDownLatch
 import java.util.concurrent.TimeUnit
 import javax.net.ssl.HttpsURLConnection
 import javax.net.ssl.SSLContext
@@ -274,8 +275,12 @@ public class Emulator private constructor(
                 }
             Runtime.getRuntime().addShutdownHook(Thread { process.destroy() })
             val output = process.inputStream.bufferedReader()
+            val isFound = CountDownLatch(1)
+            // What never says where it is is none, and ends.
+            thread(isDaemon = true) { if (!isFound.await(30, TimeUnit.SECONDS)) process.destroy() }
             val said = mutableListOf<String>()
             val control = output.lineSequence().onEach { said += it }.firstOrNull { it.startsWith("control") }?.substringAfter("control")?.trim()
+            isFound.countDown()
             if (control == null) {
                 process.destroy()
                 folder.deleteRecursively()
