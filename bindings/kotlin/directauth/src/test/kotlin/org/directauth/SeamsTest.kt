@@ -8,6 +8,7 @@ import kotlin.test.assertFalse
 import kotlin.test.assertIs
 import kotlin.test.assertNotEquals
 import kotlin.test.assertTrue
+import kotlin.time.Duration
 import kotlin.time.Duration.Companion.milliseconds
 import kotlin.time.Duration.Companion.seconds
 import kotlinx.coroutines.Dispatchers
@@ -194,6 +195,17 @@ class SeamsTest {
         val core = fails<CoreException.Internal> { TestDefects().panic() }
         assertEquals(core.details.toString(), core.message)
         assertContains(core.message.orEmpty(), "Internal")
+    }
+
+    @Test
+    fun `what is no length of time is refused as a wrong option is`() = desk {
+        val session = bensSession(client())
+        for (time in listOf((-1).seconds, Duration.INFINITE, -Duration.INFINITE)) {
+            fails<AuthException.Configuration> { client().signIn(BEN, maxAge = time).password(BENS_PASSWORD) }
+            fails<AuthException.Configuration> { session.stepUp(maxAge = time).password(BENS_PASSWORD) }
+            fails<AuthException.Configuration> { client { connectTimeout = time }.warmUp() }
+            fails<AuthException.Configuration> { client { keyCallDeadline = time }.warmUp() }
+        }
     }
 
     @Test

@@ -1,8 +1,6 @@
 package org.directauth.testing
 
-import java.time.Instant
 import java.util.concurrent.CopyOnWriteArrayList
-import java.util.concurrent.atomic.AtomicBoolean
 import kotlin.time.Duration
 import kotlinx.coroutines.flow.Flow
 import kotlinx.coroutines.flow.MutableSharedFlow
@@ -13,27 +11,17 @@ import kotlinx.coroutines.flow.asStateFlow
 import kotlinx.coroutines.flow.first
 import kotlinx.coroutines.flow.update
 import kotlinx.coroutines.yield
-import org.directauth.ApproveOnDevice
 import org.directauth.AuditEvent
 import org.directauth.AuthException
 import org.directauth.AuthSession
 import org.directauth.AuthState
-import org.directauth.ChooseFactor
 import org.directauth.DirectAuthClient
 import org.directauth.EndReason
-import org.directauth.EnrolledPasskey
-import org.directauth.EnterCode
-import org.directauth.Factor
-import org.directauth.PasswordChanged
 import org.directauth.Recovery
-import org.directauth.ResetPassword
 import org.directauth.SessionInfo
 import org.directauth.SignIn
 import org.directauth.SignInStep
 import org.directauth.SignOutResult
-import org.directauth.SignedIn
-import org.directauth.UnsupportedStep
-import org.directauth.UsePasskey
 
 /**
  * A client for an app's own tests, without native code and without a server: it answers what its [script] says.
@@ -75,7 +63,7 @@ public class FakeDirectAuth(
     override val events: Flow<AuditEvent> = told.asSharedFlow()
 
     /**
-     * What the app does from now on waits, as on a slow network or for a user who does not answer, until [release].
+     * What the app does in a sign-in from now on waits, as on a slow network or for a user who does not answer, until [release].
      *
      * @param action only this, by its name in [actions], such as `approved`; null: whatever it does
      */
@@ -98,17 +86,21 @@ public class FakeDirectAuth(
         told.tryEmit(event)
     }
 
-    override fun signIn(username: String, acrValues: List<String>, maxAge: Duration?): SignIn = First(username)
+    override fun signIn(username: String, acrValues: List<String>, maxAge: Duration?): SignIn = FakeSignIn(this, username.trim())
 
-    override suspend fun signInWithPasskey(): SignInStep = SignInInHand(session.username).act("signInWithPasskey")
+    override suspend fun signInWithPasskey(): SignInStep = FakeTransaction(this, session.username).act("signInWithPasskey")
 
-    override fun recover(username: String): Recovery = FirstOfRecovery(username)
+    override fun recover(username: String): Recovery = FakeRecovery(this, username.trim())
 
     override suspend fun warmUp(): Unit = yield()
 
     override suspend fun restore(): AuthSession? {
         yield()
-        return (shown.value as? AuthState.SignedIn)?.session
+        return when (val state = shown.first { it != AuthState.Restoring }) {
+            is AuthState.SignedIn -> state.session
+            is AuthState.Unavailable -> throw AuthException.StorageUnavailable(state.reason)
+            else -> null
+        }
     }
 
     override suspend fun sessions(): List<SessionInfo> = listOfNotNull(restore()?.let { SessionInfo(it.id, it.username, true) })
@@ -139,53 +131,23 @@ public class FakeDirectAuth(
     }
 
     /** The session that the app's test gave at first, and another one with each further sign-in. */
-    private fun signedIn(username: String): FakeSession =
+    internal fun signedIn(username: String): FakeSession =
         synchronized(this) { session.signedIn(username, ++signIns) }.also(::show)
 
-    /** What waits; [looks] grows so that whoever waits looks again. */
-    private data class Held(val isOn: Boolean = false, val action: String? = null, val looks: Int = 0) {
-        fun holds(action: String) = isOn && (this.action == null || this.action == action)
+    /** Waits as long as an action is held, unless its sign-in is cancelled meanwhile. */
+    internal suspend fun proceed(action: String, isCancelled: () -> Boolean) {
+        // As the real thing: a caller that was cancelled before gets nothing.
+        yield()
+        held.first { isCancelled() || !it.holds(action) }
+        if (isCancelled()) throw AuthException.Cancelled()
     }
 
-    /** One sign-in: what its steps share. */
-    private inner class SignInInHand(val username: String) {
-        @Volatile
-        var isCancelled = false
-            private set
-
-        @Volatile
-        var choice: FakeChooseFactor? = null
-
-        fun cancel() {
-            isCancelled = true
-            // What waits looks again.
-            held.update { it.copy(looks = it.looks + 1) }
-        }
-
-        suspend fun act(action: String, code: String? = null): SignInStep {
-            // As the real thing: a caller that was cancelled before gets nothing.
-            yield()
-            held.first { isCancelled || !it.holds(action) }
-            if (isCancelled) throw AuthException.Cancelled()
-            val outcome = synchronized(this@FakeDirectAuth) { outcomeOf(action, code) }
-            return when (outcome) {
-                is Outcome.Failure -> throw outcome.error
-                is Outcome.Step -> stepOf(outcome.make)
-            }
-        }
-
-        private fun stepOf(kind: StepKind): SignInStep =
-            when (kind) {
-                StepKind.SignedIn -> SignedIn(signedIn(username))
-                is StepKind.ChooseFactor -> FakeChooseFactor(this, kind.factors).also { choice = it }
-                is StepKind.ApproveOnDevice -> FakeApproveOnDevice(this, kind.number)
-                is StepKind.EnterCode -> FakeEnterCode(this, kind.channel)
-                StepKind.UsePasskey -> FakeUsePasskey(this)
-                StepKind.ResetPassword -> FakeResetPassword(this)
-                StepKind.PasswordChanged -> PasswordChanged
-                StepKind.Unsupported -> UnsupportedStep("as the script says")
-            }
+    /** What waits looks whether it may go on. */
+    internal fun look() {
+        held.update { it.copy(looks = it.looks + 1) }
     }
+
+    internal fun outcome(action: String, code: String?): Outcome = synchronized(this) { outcomeOf(action, code) }
 
     private fun outcomeOf(action: String, code: String?): Outcome {
         val typed =
@@ -215,123 +177,8 @@ public class FakeDirectAuth(
 
     private fun digits(code: String) = code.filter(Char::isLetterOrDigit)
 
-    private inner class First(private val username: String) : SignIn {
-        override suspend fun password(password: String) = SignInInHand(username).act("signIn.password")
-
-        override suspend fun otp(code: String) = SignInInHand(username).act("signIn.otp", code)
-
-        override suspend fun push() = SignInInHand(username).act("signIn.push")
-
-        override suspend fun sms() = SignInInHand(username).act("signIn.sms")
-
-        override suspend fun voice() = SignInInHand(username).act("signIn.voice")
-
-        override suspend fun email() = SignInInHand(username).act("signIn.email")
-
-        override suspend fun passkey() = SignInInHand(username).act("signIn.passkey")
-    }
-
-    private inner class FirstOfRecovery(private val username: String) : Recovery {
-        override suspend fun otp(code: String) = SignInInHand(username).act("recover.otp", code)
-
-        override suspend fun push() = SignInInHand(username).act("recover.push")
-
-        override suspend fun sms() = SignInInHand(username).act("recover.sms")
-
-        override suspend fun voice() = SignInInHand(username).act("recover.voice")
-
-        override suspend fun email() = SignInInHand(username).act("recover.email")
-
-        override suspend fun passkey() = SignInInHand(username).act("recover.passkey")
-    }
-
-    /** A step: it takes one action at a time, and unless it is a choice none after one that succeeded. */
-    private abstract class FakeStep(protected val signIn: SignInInHand) {
-        private val isBusy = AtomicBoolean(false)
-
-        @Volatile
-        private var isSpent = false
-
-        fun cancel() {
-            signIn.cancel()
-        }
-
-        protected open val isChoice: Boolean get() = false
-
-        protected open fun refused(): AuthException? = null
-
-        suspend fun go(action: String, code: String? = null): SignInStep {
-            if (isSpent && !signIn.isCancelled) throw AuthException.Busy()
-            if (!isBusy.compareAndSet(false, true)) throw AuthException.Busy()
-            try {
-                return signIn.act(action, code).also { isSpent = !isChoice }
-            } catch (e: AuthException.Rejected) {
-                throw refused() ?: e
-            } finally {
-                isBusy.set(false)
-            }
-        }
-    }
-
-    private class FakeChooseFactor(signIn: SignInInHand, override val factors: List<Factor>) : FakeStep(signIn), ChooseFactor {
-        override val isChoice get() = true
-
-        override suspend fun otp(code: String) = go("choose.otp", code)
-
-        override suspend fun push() = go("choose.push")
-
-        override suspend fun sms() = go("choose.sms")
-
-        override suspend fun voice() = go("choose.voice")
-
-        override suspend fun email() = go("choose.email")
-
-        override suspend fun passkey() = go("choose.passkey")
-    }
-
-    private class FakeApproveOnDevice(signIn: SignInInHand, override val number: String?) : FakeStep(signIn), ApproveOnDevice {
-        override val expiresAt: Instant = Instant.now().plusSeconds(300)
-        override val choice: ChooseFactor? = signIn.choice
-
-        override suspend fun approved() = go("approved")
-
-        override suspend fun resend() = go("resend")
-    }
-
-    private class FakeEnterCode(signIn: SignInInHand, override val channel: Factor) : FakeStep(signIn), EnterCode {
-        override val expiresAt: Instant = Instant.now().plusSeconds(300)
-        override val resendAt: Instant = Instant.now().plusSeconds(30)
-        override val choice: ChooseFactor? = signIn.choice
-
-        @Volatile
-        override var attemptsLeft: Int = 5
-            private set
-
-        /** The fifth wrong code ends the step. */
-        override fun refused(): AuthException? {
-            attemptsLeft = maxOf(0, attemptsLeft - 1)
-            return if (attemptsLeft == 0) AuthException.TooManyAttempts() else null
-        }
-
-        override suspend fun submit(code: String) = go("submit", code)
-
-        override suspend fun resend() = go("resend")
-    }
-
-    private class FakeUsePasskey(signIn: SignInInHand) : FakeStep(signIn), UsePasskey {
-        override val requestJson: String = """{"challenge":"ZmFrZQ","rpId":"localhost","allowCredentials":[]}"""
-        override val enrolled: List<EnrolledPasskey> = emptyList()
-        override val expiresAt: Instant = Instant.now().plusSeconds(60)
-        override val choice: ChooseFactor? = signIn.choice
-
-        override suspend fun answer(responseJson: String) = go("answer")
-
-        override suspend fun renew() = go("renew")
-    }
-
-    private class FakeResetPassword(signIn: SignInInHand) : FakeStep(signIn), ResetPassword {
-        override val expiresAt: Instant = Instant.now().plusSeconds(900)
-
-        override suspend fun set(newPassword: String) = go("setPassword")
+    /** What waits; [looks] grows so that whoever waits looks again. */
+    private data class Held(val isOn: Boolean = false, val action: String? = null, val looks: Int = 0) {
+        fun holds(action: String) = isOn && (this.action == null || this.action == action)
     }
 }

@@ -2,6 +2,7 @@ package org.directauth.testing
 
 import java.net.URI
 import java.time.Instant
+import java.util.concurrent.atomic.AtomicInteger
 import kotlin.time.Duration
 import kotlinx.coroutines.yield
 import org.directauth.Advice
@@ -27,7 +28,7 @@ import org.directauth.SignOutResult
  * @param reauthentication what [stepUp] begins; null: it throws [IllegalStateException]
  */
 public class FakeSession(
-    override val id: String = "fake-session",
+    override val id: String = "fake-session-${numbers.incrementAndGet()}",
     username: String = "ana@example.com",
     private val values: Map<String, Any> = mapOf("sub" to "fake-subject"),
     override val grantedScopes: List<String> = listOf("openid", "profile", "offline_access"),
@@ -118,6 +119,10 @@ public class FakeSession(
             if (isOver) throw AuthException.SessionEnded(EndReason.SIGNED_OUT)
             work()
         }
+    }
+
+    private companion object {
+        val numbers = AtomicInteger()
     }
 
     private class FakeHeaders(override val values: Map<String, String>) : AuthorizationHeaders

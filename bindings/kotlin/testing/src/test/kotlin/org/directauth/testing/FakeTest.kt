@@ -19,6 +19,9 @@ import org.directauth.NetworkProblem
 import org.directauth.ServerSignOut
 import org.directauth.SignOutResult
 import org.directauth.SignedIn
+import org.directauth.StorageProblem
+import org.directauth.UsePasskey
+import org.directauth.answer
 import org.junit.jupiter.api.Test
 
 /** What the fake shares with the real thing beyond its steps: who may act when, and how a sign-in and a session end. */
@@ -73,6 +76,59 @@ class FakeTest {
         repeat(4) { assertFailsWith<AuthException.Rejected> { enter.submit("000000") } }
         assertFailsWith<AuthException.TooManyAttempts> { enter.submit("000000") }
         assertEquals(0, enter.attemptsLeft)
+        assertFailsWith<AuthException.Busy> { enter.submit("123456") }
+        assertEquals(AuthState.SignedOut, auth.state.value)
+    }
+
+    @Test
+    fun `a prompt that was declined is not waited for again, and another factor is`() = runTest {
+        val auth = FakeDirectAuth(Script.declinedPushThenSms())
+        val push = prompt(auth)
+        assertFailsWith<AuthException.Declined> { push.approved() }
+        assertFailsWith<AuthException.Busy> { push.approved() }
+        assertIs<SignedIn>(assertIs<EnterCode>(checkNotNull(push.choice).sms()).submit("123456"))
+    }
+
+    @Test
+    fun `a challenge is answered once`() = runTest {
+        val journey =
+            """
+            {"id":"x","calls":[
+              {"sign_in":"ana","passkey":true,"gives":"UsePasskey"},
+              {"answer":"refused","gives":"Rejected"},
+              {"renew":true,"gives":"UsePasskey"},
+              {"answer":"good","gives":"SignedIn"}]}
+            """
+        val auth = FakeDirectAuth(Script.of(journey))
+        val asked = assertIs<UsePasskey>(auth.signIn("ana").passkey())
+        assertFailsWith<AuthException.Rejected> { asked.answer("{}") }
+        assertFailsWith<AuthException.Busy> { asked.answer("{}") }
+        val next = assertIs<UsePasskey>(asked.renew())
+        assertIs<SignedIn>(next.answer(FakePasskeys("https://localhost", "ana")))
+    }
+
+    @Test
+    fun `a storage that cannot be read is an error, and not nobody`() = runTest {
+        val auth = FakeDirectAuth(Script.password(), restored = FakeSession())
+        auth.show(AuthState.Unavailable(StorageProblem.LOCKED))
+        assertFailsWith<AuthException.StorageUnavailable> { auth.restore() }
+        assertFailsWith<AuthException.StorageUnavailable> { auth.sessions() }
+        assertFailsWith<AuthException.StorageUnavailable> { auth.signOut() }
+        auth.show(AuthState.Restoring)
+        val restoring = async { auth.restore() }
+        runCurrent()
+        val session = FakeSession()
+        auth.show(AuthState.SignedIn(session))
+        assertSame(session, restoring.await())
+    }
+
+    @Test
+    fun `a sign-in replaces who was there`() = runTest {
+        val auth = FakeDirectAuth(Script.password(), restored = FakeSession(username = "ben"))
+        val ana = assertIs<SignedIn>(auth.signIn(" ana ").password("anything")).session
+        val shown = assertIs<AuthState.SignedIn>(auth.state.value).session
+        assertSame(shown, ana)
+        assertEquals("ana", shown.username)
     }
 
     @Test
