@@ -16,6 +16,7 @@ let package = Package(
     products: [
         .library(name: "DirectAuth", targets: ["DirectAuth"]),
         .library(name: "DirectAuthAPI", targets: ["DirectAuthAPI"]),
+        .library(name: "DirectAuthDevice", targets: ["DirectAuthDevice"]),
         .library(name: "DirectAuthTesting", targets: ["DirectAuthTesting"]),
     ],
     targets: [
@@ -33,6 +34,8 @@ let package = Package(
             dependencies: ["DirectAuthAPI", "DirectAuthCore"],
             path: "bindings/swift/Sources/DirectAuth"
         ),
+        // What the platform keeps: storage, keys, passkeys.
+        .target(name: "DirectAuthDevice", dependencies: ["DirectAuthAPI"], path: "bindings/swift/Sources/DirectAuthDevice"),
         // For apps' own tests.
         .target(
             name: "DirectAuthTesting",
@@ -45,6 +48,11 @@ let package = Package(
         ),
         // On Linux Foundation cannot be told whom to trust; what is below it there can.
         .systemLibrary(name: "CLibcurl", path: "bindings/swift/Sources/CLibcurl"),
+        .testTarget(
+            name: "DirectAuthDeviceTests",
+            dependencies: ["DirectAuthDevice", "DirectAuthTesting"],
+            path: "bindings/swift/Tests/DirectAuthDeviceTests"
+        ),
         .testTarget(
             name: "DirectAuthTestingTests",
             dependencies: ["DirectAuthAPI", "DirectAuthTesting"],

@@ -21,7 +21,8 @@ import org.directauth.ffi.WiderScopes as CoreWiderScopes
 
 /** How to set up a client of the core, with the options as they are now. To be called where the native library may be loaded. */
 internal fun clientSetup(issuer: String, clientId: String, options: DirectAuthOptions): () -> ClientSetup {
-    val config = ClientConfig(
+    // What cannot be given to the core is told where it is built.
+    val config = runCatching { ClientConfig(
         issuer = issuer,
         clientId = clientId,
         scopes = options.scopes?.toList(),
@@ -32,8 +33,8 @@ internal fun clientSetup(issuer: String, clientId: String, options: DirectAuthOp
         recoveryRequest = options.recoveryRequest?.like<CoreRecoveryRequest>(),
         dpop = options.dpop?.like<CoreDPoP>(),
         additionalParameters = options.additionalParameters?.toMap(),
-        connectTimeout = options.connectTimeout?.toJavaDuration(),
-        requestTimeout = options.requestTimeout?.toJavaDuration(),
+        connectTimeout = options.connectTimeout?.forCore("connectTimeout"),
+        requestTimeout = options.requestTimeout?.forCore("requestTimeout"),
         trust = options.trust?.forCore(),
         pins = options.pins?.toList(),
         trimUsernames = options.trimUsernames,
@@ -43,9 +44,9 @@ internal fun clientSetup(issuer: String, clientId: String, options: DirectAuthOp
         accounts = options.accounts?.like<CoreAccounts>(),
         refreshPolicy = options.refreshPolicy?.like<CoreRefreshPolicy>(),
         sharedStore = options.sharedStore,
-        storageCallDeadline = options.storageCallDeadline?.toJavaDuration(),
-        keyCallDeadline = options.keyCallDeadline?.toJavaDuration(),
-    )
+        storageCallDeadline = options.storageCallDeadline?.forCore("storageCallDeadline"),
+        keyCallDeadline = options.keyCallDeadline?.forCore("keyCallDeadline"),
+    ) }
     val storage = options.storage?.let(::StorageForCore)
     val signingKey = options.signingKey?.let(::KeysForCore)
     val lock = options.crossProcessLock?.let(::LockForCore)
@@ -54,7 +55,7 @@ internal fun clientSetup(issuer: String, clientId: String, options: DirectAuthOp
     val auditKey = options.auditKey
     val proxy = options.proxy
     return {
-        ClientSetup(config).apply {
+        ClientSetup(config.getOrThrow()).apply {
             storage?.let(::setStorage)
             signingKey?.let(::setSigningKey)
             lock?.let(::setCrossProcessLock)
@@ -77,7 +78,7 @@ private fun Trust.forCore(): CoreTrust =
         is Trust.Custom -> CoreTrust.Custom(pem)
     }
 
-/** How long something may take, as an argument: the generated code has an exception of its own for what is no length of time. */
+/** How long something may take: the generated code has an exception of its own for what is no length of time. */
 internal fun Duration.forCore(name: String): java.time.Duration {
     if (this !in Duration.ZERO..LONGEST) throw AuthException.Configuration("$name has to be from 0 to 10^9 seconds")
     return toJavaDuration()

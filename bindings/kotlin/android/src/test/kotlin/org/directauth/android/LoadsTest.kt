@@ -1,4 +1,4 @@
-package org.directauth.robolectric
+package org.directauth.android
 
 import android.os.Build
 import kotlin.test.assertEquals

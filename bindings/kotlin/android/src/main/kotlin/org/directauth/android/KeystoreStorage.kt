@@ -1,0 +1,154 @@
+package org.directauth.android
+
+import android.content.Context
+import android.os.UserManager
+import java.io.File
+import java.security.GeneralSecurityException
+import javax.crypto.Cipher
+import javax.crypto.SecretKey
+import javax.crypto.spec.GCMParameterSpec
+import org.directauth.SecureStorage
+import org.directauth.StorageException
+import org.directauth.StorageProblem
+
+/**
+ * Sessions in files of this app that are in no backup, each sealed by AES-256-GCM with a key of AndroidKeyStore, which never leaves the
+ * device's secure hardware.
+ *
+ * Making one touches neither files nor keys. Its functions wait for both: the library calls them on threads of its own, and an app
+ * should not call them on the main thread.
+ *
+ * Until the device has been unlocked for the first time after a start (Direct Boot) everything is [StorageProblem.LOCKED]. A failure of
+ * the platform's key store that may pass is tried again for half a second, then it is [StorageProblem.TRANSIENT]. Nothing that cannot
+ * be read is ever deleted or written over by this class on its own, and no key is made under the name of an earlier one.
+ *
+ * @param context any of the app's
+ * @param name of its folder, `a-z 0-9 -`: apps with several clients may share one storage or have several
+ * @param strongBox whether new keys are made in StrongBox where the device has one: slower, and better protected against whoever has
+ *   the device in hand
+ */
+public class KeystoreStorage internal constructor(
+    context: Context,
+    private val name: String,
+    private val strongBox: Boolean,
+    patience: Patience,
+) : SecureStorage {
+    private val files = SealedFiles(context, name, Keys(), patience)
+
+    /** Touches neither files nor keys. */
+    public constructor(context: Context, name: String = "sessions", strongBox: Boolean = false) : this(context, name, strongBox, Patience())
+
+    override fun load(key: String): ByteArray? = files.load(key)
+
+    override fun store(key: String, value: ByteArray): Unit = files.store(key, value)
+
+    override fun delete(key: String): Unit = files.delete(key)
+
+    override fun keys(): List<String> = files.keys()
+
+    override fun toString(): String = "KeystoreStorage"
+
+    /** Each under a name of its own: what an older one has sealed is never touched by making another. */
+    private inner class Keys : SealingKeys {
+        private val prefix = "directauth.storage.$name."
+
+        override fun newest(folder: BlobFolder): Pair<Id, SecretKey> {
+            val id = folder.read(CURRENT)?.decodeToString()?.let { Id.parse(it, Id.KEY) }
+            val key = id?.let { PlatformKeys.find(prefix + it) }
+            return if (id != null && key != null) id to key else another(folder)
+        }
+
+        override fun another(folder: BlobFolder): Pair<Id, SecretKey> {
+            val id = Id(random(Id.KEY))
+            val key = PlatformKeys.make(prefix + id, strongBox)
+            folder.write(CURRENT, id.toString().encodeToByteArray())
+            return id to key
+        }
+
+        override fun find(folder: BlobFolder, id: Id): SecretKey? = PlatformKeys.find(prefix + id)
+    }
+
+    private companion object {
+        const val CURRENT = "_key"
+    }
+}
+
+/** The keys that seal. */
+internal interface SealingKeys {
+    /** The one that seals now. */
+    fun newest(folder: BlobFolder): Pair<Id, SecretKey>
+
+    /** A new one, because that is destroyed. */
+    fun another(folder: BlobFolder): Pair<Id, SecretKey>
+
+    /** Null if there is none. */
+    fun find(folder: BlobFolder, id: Id): SecretKey?
+}
+
+/** Files that are sealed by such keys. */
+internal class SealedFiles(context: Context, name: String, private val keys: SealingKeys, private val patience: Patience) {
+    private val context: Context = context.applicationContext ?: context
+
+    init {
+        require(Regex("[a-z0-9-]{1,32}").matches(name)) { "the name of a storage is of a-z, 0-9 and -, and not $name" }
+    }
+
+    val folder: BlobFolder by lazy { BlobFolder(File(this.context.noBackupFilesDir, "directauth/$name")) }
+    private val installation by lazy { Installation(this.context, BlobFolder(File(this.context.noBackupFilesDir, "directauth"))) }
+
+    fun load(key: String): ByteArray? = working(key) {
+        val bytes = folder.read(key) ?: return@working null
+        val blob = SealedBlob.decode(bytes)
+        val secret = keys.find(folder, blob.key) ?: throw StorageException(whyMissing(blob))
+        val cipher = Cipher.getInstance(PlatformKeys.CIPHER)
+        cipher.init(Cipher.DECRYPT_MODE, secret, GCMParameterSpec(8 * SealedBlob.TAG, blob.nonce))
+        cipher.updateAAD(SealedBlob.associated(blob.installation, blob.key, key))
+        cipher.doFinal(blob.sealed)
+    }
+
+    fun store(key: String, value: ByteArray): Unit = working(key) {
+        val sealed =
+            try {
+                seal(key, value, keys.newest(folder))
+            } catch (e: GeneralSecurityException) {
+                // What it has sealed stays as it is.
+                if (problemOf(e) == StorageProblem.KEY_DESTROYED) seal(key, value, keys.another(folder)) else throw e
+            }
+        folder.write(key, sealed.encode())
+    }
+
+    fun delete(key: String): Unit = working(key) { folder.delete(key) }
+
+    fun keys(): List<String> = working { folder.names().filter(NAMES::matches) }
+
+    private fun seal(name: String, value: ByteArray, by: Pair<Id, SecretKey>): SealedBlob {
+        val (id, secret) = by
+        val here = installation.id()
+        val cipher = Cipher.getInstance(PlatformKeys.CIPHER)
+        // The key store makes the nonce.
+        cipher.init(Cipher.ENCRYPT_MODE, secret)
+        cipher.updateAAD(SealedBlob.associated(here, id, name))
+        return SealedBlob(here, id, cipher.iv, cipher.doFinal(value))
+    }
+
+    /** A record of elsewhere is told apart from one whose key the platform has lost. */
+    fun whyMissing(blob: SealedBlob): StorageProblem =
+        if (blob.installation == installation.id()) StorageProblem.KEY_MISSING else StorageProblem.FOREIGN
+
+    fun here(): Id = installation.id()
+
+    @Synchronized
+    fun <T> working(work: () -> T): T = patience.patiently {
+        if (context.getSystemService(UserManager::class.java)?.isUserUnlocked == false) throw StorageException(StorageProblem.LOCKED)
+        work()
+    }
+
+    private fun <T> working(key: String, work: () -> T): T {
+        require(NAMES.matches(key)) { "a storage key is of a-z, 0-9, . and -, at most 64" }
+        return working(work)
+    }
+
+    private companion object {
+        val NAMES = Regex("[a-z0-9-][a-z0-9.-]{0,63}")
+    }
+}

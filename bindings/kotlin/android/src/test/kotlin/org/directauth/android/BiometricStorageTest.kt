@@ -1,0 +1,141 @@
+package org.directauth.android
+
+import android.content.Context
+import android.hardware.biometrics.BiometricPrompt
+import android.provider.Settings
+import android.security.keystore.KeyPermanentlyInvalidatedException
+import java.io.File
+import kotlin.test.assertContentEquals
+import kotlin.test.assertEquals
+import kotlin.test.assertFailsWith
+import kotlin.test.assertFalse
+import kotlin.test.assertNull
+import kotlin.test.assertTrue
+import kotlinx.coroutines.runBlocking
+import org.directauth.StorageException
+import org.directauth.StorageProblem
+import org.junit.After
+import org.junit.Before
+import org.junit.Test
+import org.junit.runner.RunWith
+import org.robolectric.RobolectricTestRunner
+import org.robolectric.RuntimeEnvironment
+import org.robolectric.annotation.Config
+
+@RunWith(RobolectricTestRunner::class)
+@Config(sdk = [35], manifest = Config.NONE)
+class BiometricStorageTest {
+    private val context: Context get() = RuntimeEnvironment.getApplication()
+    private val folder get() = File(context.noBackupFilesDir, "directauth/biometric")
+    private val keyStore = FakeAndroidKeyStore
+    private val value = "a session".encodeToByteArray()
+    private var asked = 0
+
+    /** The user agrees, and to this use of the key alone. */
+    private val agrees = BiometricGate { cipher ->
+        asked++
+        keyStore.userAgrees = true
+        cipher
+    }
+
+    private fun storage() = BiometricStorage(context, "biometric", false, Patience {})
+
+    @Before
+    fun begin() {
+        keyStore.begin()
+        Settings.Secure.putString(context.contentResolver, Settings.Secure.ANDROID_ID, "0123456789abcdef")
+    }
+
+    @After
+    fun end() = keyStore.end()
+
+    private fun problem(call: suspend () -> Unit): StorageProblem = runBlocking { assertFailsWith<StorageException> { call() }.problem }
+
+    private fun unlocked(): BiometricStorage = runBlocking {
+        storage().apply { unlock(agrees) }
+    }.also { keyStore.userAgrees = false }
+
+    @Test
+    fun `it is readable from the user's agreement on, until it is locked`() {
+        val storage = storage()
+        assertEquals(StorageProblem.NEEDS_USER, problem { storage.store("session.a", value) })
+        assertEquals(emptyList(), keyStore.aliases)
+        runBlocking { storage.unlock(agrees) }
+        keyStore.userAgrees = false
+        assertTrue(storage.isUnlocked)
+        assertNull(storage.load("session.a"))
+        storage.store("session.a", value)
+        assertContentEquals(value, storage.load("session.a"))
+        runBlocking { storage.unlock(agrees) }
+        assertEquals(1, asked, "it is asked once")
+        storage.lock()
+        assertFalse(storage.isUnlocked)
+        assertEquals(StorageProblem.NEEDS_USER, problem { storage.load("session.a") })
+        assertEquals(StorageProblem.NEEDS_USER, problem { storage.store("session.a", value) })
+        assertEquals(listOf("session.a"), storage.keys())
+        // In the next process.
+        assertContentEquals(value, unlocked().load("session.a"))
+        assertEquals(2, asked)
+        storage.delete("session.a")
+        assertEquals(emptyList(), storage.keys())
+    }
+
+    @Test
+    fun `a gate that only says yes opens nothing`() {
+        unlocked().store("session.a", value)
+        val storage = storage()
+        assertEquals(StorageProblem.TRANSIENT, problem { storage.unlock { it } })
+        assertFalse(storage.isUnlocked)
+        assertEquals(StorageProblem.NEEDS_USER, problem { storage.load("session.a") })
+        assertFalse(folder.listFiles().orEmpty().any { it.readBytes().decodeToString().contains("a session") })
+    }
+
+    @Test
+    fun `a user who does not want to loses nothing`() {
+        unlocked().store("session.a", value)
+        val storage = storage()
+        val refusals = listOf(StorageProblem.USER_CANCELLED, StorageProblem.LOCKED, StorageProblem.NEEDS_USER)
+        for (problem in refusals) assertEquals(problem, problem { storage.unlock { throw StorageException(problem) } })
+        assertEquals(StorageProblem.TRANSIENT, problem { storage.unlock { error("the prompt has crashed") } })
+        assertContentEquals(value, unlocked().load("session.a"))
+    }
+
+    @Test
+    fun `a change of what is enrolled is told, and what was stored stays until the app gives it up`() {
+        unlocked().store("session.a", value)
+        val record = File(folder, "session.a").readBytes()
+        keyStore.at = { if (it == "begin") throw KeyPermanentlyInvalidatedException() }
+        val storage = storage()
+        assertEquals(StorageProblem.KEY_DESTROYED, problem { storage.unlock(agrees) })
+        keyStore.at = {}
+        assertContentEquals(record, File(folder, "session.a").readBytes())
+        runBlocking { storage.renew(agrees) }
+        keyStore.userAgrees = false
+        assertEquals(StorageProblem.KEY_MISSING, problem { storage.load("session.a") })
+        storage.store("session.b", value)
+        assertContentEquals(value, unlocked().load("session.b"))
+    }
+
+    @Test
+    fun `another device's is foreign`() {
+        unlocked().store("session.a", value)
+        keyStore.takeAway()
+        Settings.Secure.putString(context.contentResolver, Settings.Secure.ANDROID_ID, "fedcba9876543210")
+        assertEquals(StorageProblem.FOREIGN, problem { storage().unlock(agrees) })
+    }
+
+    @Test
+    fun `what the platform's prompt says`() {
+        val known = mapOf(
+            BiometricPrompt.BIOMETRIC_ERROR_USER_CANCELED to StorageProblem.USER_CANCELLED,
+            BiometricPrompt.BIOMETRIC_ERROR_CANCELED to StorageProblem.USER_CANCELLED,
+            BiometricPrompt.BIOMETRIC_ERROR_TIMEOUT to StorageProblem.USER_CANCELLED,
+            BiometricPrompt.BIOMETRIC_ERROR_LOCKOUT to StorageProblem.LOCKED,
+            BiometricPrompt.BIOMETRIC_ERROR_LOCKOUT_PERMANENT to StorageProblem.LOCKED,
+            BiometricPrompt.BIOMETRIC_ERROR_NO_BIOMETRICS to StorageProblem.NEEDS_USER,
+            BiometricPrompt.BIOMETRIC_ERROR_HW_UNAVAILABLE to StorageProblem.TRANSIENT,
+            BiometricPrompt.BIOMETRIC_ERROR_VENDOR to StorageProblem.TRANSIENT,
+        )
+        for ((code, problem) in known) assertEquals(problem, problemOfBiometricError(code))
+    }
+}

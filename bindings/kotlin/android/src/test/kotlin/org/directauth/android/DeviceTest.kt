@@ -1,0 +1,81 @@
+package org.directauth.android
+
+import android.app.Application
+import android.content.Intent
+import android.os.UserManager
+import kotlin.test.assertEquals
+import kotlin.test.assertIs
+import kotlin.test.assertTrue
+import kotlin.time.Duration.Companion.seconds
+import kotlinx.coroutines.flow.first
+import kotlinx.coroutines.runBlocking
+import kotlinx.coroutines.withTimeout
+import org.directauth.AuthState
+import org.directauth.DPoP
+import org.directauth.DirectAuthClient
+import org.directauth.SignedIn
+import org.directauth.StorageProblem
+import org.directauth.Trust
+import org.directauth.testing.Emulator
+import org.junit.After
+import org.junit.Before
+import org.junit.Test
+import org.junit.runner.RunWith
+import org.robolectric.RobolectricTestRunner
+import org.robolectric.RuntimeEnvironment
+import org.robolectric.Shadows
+import org.robolectric.annotation.Config
+import org.robolectric.shadows.ShadowLooper
+
+/** The library that ships, against the emulator, with what the platform keeps for it. */
+@RunWith(RobolectricTestRunner::class)
+@Config(sdk = [35], manifest = Config.NONE)
+class DeviceTest {
+    private val application: Application get() = RuntimeEnvironment.getApplication()
+
+    @Before
+    fun begin() = FakeAndroidKeyStore.begin()
+
+    @After
+    fun end() = FakeAndroidKeyStore.end()
+
+    /** As in a new process. */
+    private fun client(emulator: Emulator) =
+        DirectAuthClient(emulator.issuer, emulator.clientId) {
+            scopes = listOf("openid", "profile", "offline_access")
+            trust = Trust.Custom(emulator.caPem)
+            storage = KeystoreStorage(application)
+            signingKey = KeystoreSigningKey(application)
+            dpop = DPoP.REQUIRED
+        }
+
+    @Test
+    fun `a session is there after a start of the device, from its first unlock on`() = runBlocking<Unit> {
+        Emulator.start().use { emulator ->
+            client(emulator).use { client ->
+                val session = assertIs<SignedIn>(client.signIn("ben@example.com").password("tr0ub4dor&3")).session
+                assertTrue(session.isDPoPBound)
+                assertTrue(session.isPersisted)
+            }
+            val user = Shadows.shadowOf(application.getSystemService(UserManager::class.java))
+            user.setUserUnlocked(false)
+            client(emulator).use { client ->
+                client.followApp(application).use {
+                    val state = withTimeout(20.seconds) { client.state.first { it != AuthState.Restoring } }
+                    assertEquals(StorageProblem.LOCKED, assertIs<AuthState.Unavailable>(state).reason)
+                    user.setUserUnlocked(true)
+                    application.sendBroadcast(Intent(Intent.ACTION_USER_UNLOCKED))
+                    ShadowLooper.idleMainLooper()
+                    val session = withTimeout(20.seconds) { client.state.first { it is AuthState.SignedIn } }
+                    val restored = assertIs<AuthState.SignedIn>(session).session
+                    assertEquals("ben@example.com", restored.username)
+                    // With the key that the first process has made.
+                    restored.refresh()
+                    restored.signOut()
+                }
+            }
+            assertEquals(emptyList(), KeystoreStorage(application).keys().filter { it.startsWith("session.") })
+            assertTrue(FakeAndroidKeyStore.aliases.none { it.startsWith("directauth.signing.") }, "the key has gone with its session")
+        }
+    }
+}
