@@ -24,11 +24,3 @@ func forApp(_ error: any Error) -> any Error {
     default: AuthError.internal()
     }
 }
-
-/// Prints as one word, whatever is in it.
-protocol Discreet: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {}
-
-extension Discreet {
-    var debugDescription: String { description }
-    var customMirror: Mirror { Mirror(self, children: []) }
-}

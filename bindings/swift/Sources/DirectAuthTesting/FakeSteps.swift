@@ -266,15 +266,6 @@ extension AuthError {
     fileprivate var isCancelled: Bool { if case .cancelled = self { true } else { false } }
 }
 
-/// Prints as its own name, whatever is in it.
-protocol Discreet: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {}
-
-extension Discreet {
-    var description: String { String(describing: type(of: self)) }
-    var debugDescription: String { description }
-    var customMirror: Mirror { Mirror(self, children: []) }
-}
-
 extension FakeTransaction: Discreet {}
 
 extension FakeFirst: Discreet {}

@@ -9,7 +9,7 @@ final class FakeTests: XCTestCase {
         let push = try await prompt(auth)
         auth.hold("approved")
         let waiting = Task { try await push.approved() }
-        try await until { auth.waiting == ["approved"] }
+        await until { auth.waiting == ["approved"] }
         let meanwhile = await error { _ = try await push.resend() }
         XCTAssertEqual(meanwhile, "busy")
         auth.release()
@@ -24,7 +24,7 @@ final class FakeTests: XCTestCase {
         let choice = try XCTUnwrap(push.choice)
         auth.hold()
         let waiting = Task { await error { _ = try await push.approved() } }
-        try await until { auth.waiting == ["approved"] }
+        await until { auth.waiting == ["approved"] }
         choice.cancel()
         let (first, second) = (await waiting.value, await error { _ = try await choice.push() })
         XCTAssertEqual(first, "cancelled")
@@ -38,7 +38,7 @@ final class FakeTests: XCTestCase {
         let push = try await prompt(auth)
         auth.hold("approved")
         let waiting = Task { try await push.approved() }
-        try await until { auth.waiting == ["approved"] }
+        await until { auth.waiting == ["approved"] }
         waiting.cancel()
         do {
             _ = try await waiting.value
@@ -160,7 +160,7 @@ private func error(_ work: () async throws -> Void) async -> String {
 }
 
 /// Other tasks go on until this is so.
-private func until(_ isSo: () -> Bool) async throws {
-    for _ in 0..<10_000 where !isSo() { try await Task.sleep(nanoseconds: 1_000_000) }
+private func until(_ isSo: () -> Bool) async {
+    for _ in 0..<1_000_000 where !isSo() { await Task.yield() }
     XCTAssertTrue(isSo())
 }

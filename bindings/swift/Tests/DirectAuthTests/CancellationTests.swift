@@ -24,22 +24,21 @@ final class CancellationTests: LibraryTestCase {
     func testS2ThreeThousandCancellationsAtTheLastMomentLeaveNoObjectBehind() async throws {
         let defects = TestDefects()
         var (cancelled, completed) = (0, 0)
-        // How long to wait follows those before: later after one that was cancelled, and earlier after one that was complete.
-        var wait = 100_000.0
+        var aim = Aim(nanoseconds: 100_000, step: 0.97)
         for _ in 0..<3000 {
             let call = Task { _ = try await defects.counted(turns: Int32.random(in: 0..<4)) }
             // Aimed at the moment between the result and its arrival; a sleep would be too coarse.
-            let until = DispatchTime.now().uptimeNanoseconds + UInt64(wait * Double.random(in: 0.5..<1.5))
+            let until = DispatchTime.now().uptimeNanoseconds + aim.next()
             while DispatchTime.now().uptimeNanoseconds < until {}
             call.cancel()
             switch await call.result {
             case .success:
                 completed += 1
-                wait = max(1_000, wait * 0.97)
+                aim.wasLate()
             case .failure(let error):
                 XCTAssertTrue(error is CancellationError, "\(error)")
                 cancelled += 1
-                wait = min(10_000_000, wait / 0.97)
+                aim.wasEarly()
             }
         }
         XCTAssertGreaterThan(cancelled, 500, "the races were close: \(completed) were complete")
@@ -134,19 +133,19 @@ final class CancellationTests: LibraryTestCase {
             }
         }
         var (cancelled, completed) = (0, 0)
-        var wait = 25_000_000.0
+        var aim = Aim(nanoseconds: 25_000_000, step: 0.7)
         for _ in 0..<20 {
             let signIn = Task { try await patiently() }
-            try await Task.sleep(nanoseconds: UInt64(wait * Double.random(in: 0.2..<1.8)))
+            try await Task.sleep(nanoseconds: aim.next())
             signIn.cancel()
             switch await signIn.result {
             case .success:
                 completed += 1
-                wait = max(1_000_000, wait * 0.7)
+                aim.wasLate()
             case .failure(let error):
                 XCTAssertTrue(error is CancellationError, "\(error)")
                 cancelled += 1
-                wait = min(1_000_000_000, wait / 0.7)
+                aim.wasEarly()
             }
         }
         XCTAssertGreaterThan(cancelled, 3, "\(completed) were complete")
@@ -167,6 +166,23 @@ final class CancellationTests: LibraryTestCase {
             return try await auth.restore() == nil ? live == 0 : live == 1
         }
     }
+}
+
+/// How long to wait before a cancellation that is to meet the end of a call: it follows those before.
+private struct Aim {
+    private var wait: Double
+    private let step: Double
+
+    init(nanoseconds: Double, step: Double) {
+        wait = nanoseconds
+        self.step = step
+    }
+
+    func next() -> UInt64 { UInt64(wait * Double.random(in: 0.5..<1.5)) }
+
+    mutating func wasLate() { wait = max(1_000, wait * step) }
+
+    mutating func wasEarly() { wait = min(1_000_000_000, wait / step) }
 }
 
 /// Accepts connections and says nothing.

@@ -38,10 +38,11 @@ fun main(arguments: Array<String>) {
     for (token in tokens) println("token $token")
     println("signed in")
     System.out.flush()
-    // What the app let go of is freed when the collector has found that out; who looks, looks again.
-    repeat(60) {
+    // What the app let go of is freed when the collector has found that out, which it does as often as it is asked.
+    while (readlnOrNull() != null) {
         System.gc()
-        Thread.sleep(1_000)
+        println("collected")
+        System.out.flush()
     }
     memory.clear()
 }

@@ -44,9 +44,15 @@ class MemoryTest {
                 val tokens = said.mapNotNull { it.substringAfter("token ", "").ifEmpty { null } }.map(::disguised)
                 assertEquals(2, tokens.size)
                 val secrets = listOf(password, canary('n', 'o'), canary('c', 'd')) + tokens
-                var found = search(child.pid(), heap, secrets + canary('k', 'c'))
-                var looks = 1
-                while (secrets.any { found.getValue(it).isNotEmpty() } && looks++ < 20) found = search(child.pid(), heap, secrets + canary('k', 'c'))
+                val asking = child.outputStream.bufferedWriter()
+                var found: Map<String, List<String>>
+                var looks = 0
+                do {
+                    asking.write("collect\n")
+                    asking.flush()
+                    assertEquals("collected", output.readLine())
+                    found = search(child.pid(), heap, secrets + canary('k', 'c'))
+                } while (secrets.any { found.getValue(it).isNotEmpty() } && ++looks < 20)
                 for (secret in secrets) assertEquals(emptyList(), found.getValue(secret), "copies of ${secret.take(8)}…")
                 assertTrue(found.getValue(canary('k', 'c')).isNotEmpty(), "what is kept on purpose is found, so the search works")
             } finally {

@@ -86,11 +86,11 @@ public class FakeDirectAuth(
         told.tryEmit(event)
     }
 
-    override fun signIn(username: String, acrValues: List<String>, maxAge: Duration?): SignIn = FakeSignIn(this, username.trim())
+    override fun signIn(username: String, acrValues: List<String>, maxAge: Duration?): SignIn = FakeFirst(this, "signIn", username.trim())
 
     override suspend fun signInWithPasskey(): SignInStep = FakeTransaction(this, session.username).act("signInWithPasskey")
 
-    override fun recover(username: String): Recovery = FakeRecovery(this, username.trim())
+    override fun recover(username: String): Recovery = FakeFirst(this, "recover", username.trim())
 
     override suspend fun warmUp(): Unit = yield()
 

@@ -71,40 +71,23 @@ internal class FakeTransaction(private val auth: FakeDirectAuth, private val use
         }
 }
 
-/** The first factor of a sign-in; each that is chosen begins another. */
-internal class FakeSignIn(private val auth: FakeDirectAuth, private val username: String) : SignIn {
-    override suspend fun password(password: String) = begin("signIn.password")
+/** The first factor of a sign-in or a recovery; each that is chosen begins another. */
+internal class FakeFirst(private val auth: FakeDirectAuth, private val verb: String, private val username: String) : SignIn, Recovery {
+    override suspend fun password(password: String) = begin("password")
 
-    override suspend fun otp(code: String) = begin("signIn.otp", code)
+    override suspend fun otp(code: String) = begin("otp", code)
 
-    override suspend fun push() = begin("signIn.push")
+    override suspend fun push() = begin("push")
 
-    override suspend fun sms() = begin("signIn.sms")
+    override suspend fun sms() = begin("sms")
 
-    override suspend fun voice() = begin("signIn.voice")
+    override suspend fun voice() = begin("voice")
 
-    override suspend fun email() = begin("signIn.email")
+    override suspend fun email() = begin("email")
 
-    override suspend fun passkey() = begin("signIn.passkey")
+    override suspend fun passkey() = begin("passkey")
 
-    private suspend fun begin(action: String, code: String? = null) = FakeTransaction(auth, username).act(action, code)
-}
-
-/** The same of a recovery. */
-internal class FakeRecovery(private val auth: FakeDirectAuth, private val username: String) : Recovery {
-    override suspend fun otp(code: String) = begin("recover.otp", code)
-
-    override suspend fun push() = begin("recover.push")
-
-    override suspend fun sms() = begin("recover.sms")
-
-    override suspend fun voice() = begin("recover.voice")
-
-    override suspend fun email() = begin("recover.email")
-
-    override suspend fun passkey() = begin("recover.passkey")
-
-    private suspend fun begin(action: String, code: String? = null) = FakeTransaction(auth, username).act(action, code)
+    private suspend fun begin(factor: String, code: String? = null) = FakeTransaction(auth, username).act("$verb.$factor", code)
 }
 
 /** A step: it takes one action at a time, and unless it is a choice none after one that succeeded. */
