@@ -18,6 +18,7 @@ struct KeychainStatus: RawRepresentable, Equatable, Hashable, Sendable {
     static let itemNotFound = KeychainStatus(rawValue: -25300)
     static let duplicateItem = KeychainStatus(rawValue: -25299)
     static let interactionNotAllowed = KeychainStatus(rawValue: -25308)
+    static let interactionRequired = KeychainStatus(rawValue: -25315)
     static let authFailed = KeychainStatus(rawValue: -25293)
     static let userCanceled = KeychainStatus(rawValue: -128)
     static let missingEntitlement = KeychainStatus(rawValue: -34018)
@@ -29,7 +30,7 @@ struct KeychainStatus: RawRepresentable, Equatable, Hashable, Sendable {
         switch self {
         // Before the first unlock after a start, and wherever nobody can be asked.
         case .interactionNotAllowed: .locked
-        case .authFailed: .needsUser
+        case .authFailed, .interactionRequired: .needsUser
         case .userCanceled: .userCancelled
         // The app was signed without the group that its items are in, which a new build mends.
         case .missingEntitlement, .noAccessForItem: .keyMissing

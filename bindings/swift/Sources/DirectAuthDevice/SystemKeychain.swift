@@ -75,7 +75,7 @@
             return (KeychainStatus(rawValue: status), items.compactMap { $0[kSecAttrAccount as String] as? String })
         }
 
-        private func item(_ account: String?) -> [String: Any] {
+        func item(_ account: String?) -> [String: Any] {
             var query: [String: Any] = [
                 kSecClass as String: kSecClassGenericPassword,
                 kSecAttrService as String: service,

@@ -70,8 +70,8 @@ final class KeychainTests: XCTestCase {
     private let value = Data("a session".utf8)
 
     private static let problems: [KeychainStatus: StorageProblem] = [
-        .interactionNotAllowed: .locked, .authFailed: .needsUser, .userCanceled: .userCancelled, .missingEntitlement: .keyMissing,
-        .noAccessForItem: .keyMissing, .decode: .corrupt,
+        .interactionNotAllowed: .locked, .authFailed: .needsUser, .interactionRequired: .needsUser, .userCanceled: .userCancelled,
+        .missingEntitlement: .keyMissing, .noAccessForItem: .keyMissing, .decode: .corrupt,
         // errSecNotAvailable, errSecParam, errSecIO, errSecInternalComponent, and what nobody knows.
         KeychainStatus(rawValue: -25291): .transient, KeychainStatus(rawValue: -50): .transient, KeychainStatus(rawValue: -36): .transient,
         KeychainStatus(rawValue: -2070): .transient, KeychainStatus(rawValue: 12345): .transient,

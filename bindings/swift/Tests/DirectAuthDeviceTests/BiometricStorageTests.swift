@@ -1,0 +1,216 @@
+import DirectAuthAPI
+import XCTest
+
+@testable import DirectAuthDevice
+
+/// What the system does with a bound item: asks, refuses, and forgets it when what is enrolled changes.
+private final class FakeBoundItems: BoundItems, @unchecked Sendable {
+    private let keychain = FakeKeychain()
+    private let guarding = NSLock()
+    private var questions = 0
+
+    var asked: Int { guarding.withLock { questions } }
+    var values: [String: Data] { keychain.values }
+
+    func next(_ call: String, _ statuses: KeychainStatus...) {
+        for status in statuses { keychain.next(call, status) }
+    }
+
+    /// Another finger was enrolled, or the passcode was removed.
+    func invalidate() {
+        for account in keychain.values.keys { _ = keychain.delete(account) }
+    }
+
+    func add(_ account: String, _ value: Data) -> KeychainStatus { keychain.add(account, value) }
+
+    func load(_ account: String, asking prompt: any UserPrompt) -> (KeychainStatus, Data?) {
+        guarding.withLock { questions += 1 }
+        if let prompt = prompt as? Unanswered {
+            prompt.shown.fulfill()
+            prompt.takenBack.wait()
+            return (.userCanceled, nil)
+        }
+        return keychain.load(account)
+    }
+
+    func delete(_ account: String) -> KeychainStatus { keychain.delete(account) }
+}
+
+private struct Answered: UserPrompt {
+    func cancel() {}
+}
+
+/// A prompt that nobody answers.
+private final class Unanswered: UserPrompt, @unchecked Sendable {
+    let shown = XCTestExpectation(description: "the prompt is shown")
+    let takenBack = DispatchSemaphore(value: 0)
+
+    func cancel() { takenBack.signal() }
+}
+
+/// In place of AES-GCM, which is not on this platform: it hides nothing, and opens only what was sealed with the same key for the same account.
+private struct Envelope: Sealing {
+    func seal(_ value: Data, key: Data, associated: Data) throws -> Data { mark(key, associated) + value }
+
+    func open(_ sealed: Data, key: Data, associated: Data) throws -> Data {
+        guard sealed.starts(with: mark(key, associated)) else { throw StorageError(.transient) }
+        return Data(sealed.dropFirst(mark(key, associated).count))
+    }
+
+    private func mark(_ key: Data, _ associated: Data) -> Data { key.prefix(4) + associated }
+}
+
+final class BiometricStorageTests: XCTestCase {
+    private let keychain = FakeKeychain()
+    private let bound = FakeBoundItems()
+    private lazy var storage = another()
+    private let value = Data("a session".utf8)
+
+    private func another() -> BiometricStorage { BiometricStorage(keychain: keychain, bound: bound, sealing: Envelope()) }
+
+    private func problem<T>(_ call: () async throws -> T) async -> StorageProblem? {
+        do {
+            XCTFail("gave \(try await call())")
+            return nil
+        } catch {
+            return (error as? StorageError)?.problem
+        }
+    }
+
+    func testMakingOneAsksNobodyAndSaysNothing() {
+        XCTAssertFalse(storage.isUnlocked)
+        XCTAssertEqual(keychain.calls, [])
+        XCTAssertEqual(bound.asked, 0)
+        XCTAssertEqual("\(storage)", "BiometricStorage")
+    }
+
+    func testOnlyWhileItIsUnlocked() async throws {
+        let early = await problem { try self.storage.store(key: "session.a", value: self.value) }
+        XCTAssertEqual(early, .needsUser)
+        XCTAssertNil(try storage.load(key: "session.a"), "what is not there is absent, locked or not")
+
+        try await storage.unlock(asking: Answered())
+        try await storage.unlock(asking: Answered())
+        XCTAssertEqual(bound.asked, 1)
+        try storage.store(key: "session.a", value: value)
+        XCTAssertEqual(try storage.load(key: "session.a"), value)
+
+        storage.lock()
+        let late = await problem { try self.storage.load(key: "session.a") }
+        XCTAssertEqual(late, .needsUser)
+        XCTAssertEqual(try storage.keys(), ["session.a"])
+
+        let nextLaunch = another()
+        try await nextLaunch.unlock(asking: Answered())
+        XCTAssertEqual(try nextLaunch.load(key: "session.a"), value)
+        nextLaunch.lock()
+        try nextLaunch.delete(key: "session.a")
+        XCTAssertNil(try nextLaunch.load(key: "session.a"))
+    }
+
+    func testAChangeOfWhatIsEnrolledIsDestroyedAndNotAbsent() async throws {
+        try await storage.unlock(asking: Answered())
+        try storage.store(key: "session.a", value: value)
+        bound.invalidate()
+        let nextLaunch = another()
+        let destroyed = await problem { try await nextLaunch.unlock(asking: Answered()) }
+        XCTAssertEqual(destroyed, .keyDestroyed)
+        XCTAssertTrue(keychain.values.keys.contains("session.a"), "nothing is deleted for that")
+
+        try await nextLaunch.renew(asking: Answered())
+        let old = await problem { try nextLaunch.load(key: "session.a") }
+        XCTAssertEqual(old, .keyDestroyed)
+        try nextLaunch.store(key: "session.a", value: Data("anew".utf8))
+        XCTAssertEqual(try nextLaunch.load(key: "session.a"), Data("anew".utf8))
+        XCTAssertEqual(bound.values.count, 1)
+    }
+
+    func testWhatTheUserDoesHasItsReasonAndMakesNothing() async throws {
+        let answers: [KeychainStatus: StorageProblem] = [
+            .userCanceled: .userCancelled, .authFailed: .needsUser, .interactionRequired: .needsUser, .interactionNotAllowed: .locked,
+            KeychainStatus(rawValue: -50): .transient,
+        ]
+        for (status, expected) in answers {
+            bound.next("load", status)
+            let first = await problem { try await self.storage.unlock(asking: Answered()) }
+            XCTAssertEqual(first, expected)
+            XCTAssertFalse(storage.isUnlocked)
+            XCTAssertEqual(bound.values.count, 0, "a key that nobody agreed to is not left behind")
+            XCTAssertEqual(keychain.values.count, 0)
+        }
+        try await storage.unlock(asking: Answered())
+        try storage.store(key: "session.a", value: value)
+        storage.lock()
+        let before = (bound.values, keychain.values)
+        for (status, expected) in answers {
+            bound.next("load", status)
+            let later = await problem { try await self.storage.unlock(asking: Answered()) }
+            XCTAssertEqual(later, expected)
+            XCTAssertEqual(bound.values, before.0)
+            XCTAssertEqual(keychain.values, before.1)
+        }
+    }
+
+    func testAKeyIsMadeOnlyIfThereCertainlyIsNone() async throws {
+        for status in [KeychainStatus.interactionNotAllowed, .missingEntitlement, KeychainStatus(rawValue: -2070)] {
+            keychain.next("load", status)
+            let unsure = await problem { try await self.storage.unlock(asking: Answered()) }
+            XCTAssertEqual(unsure, status.problem)
+            XCTAssertEqual(bound.values.count, 0)
+        }
+        // What says that there is one could not be written: then there is none.
+        keychain.next("update", KeychainStatus(rawValue: -34))
+        let full = await problem { try await self.storage.unlock(asking: Answered()) }
+        XCTAssertEqual(full, .transient)
+        XCTAssertFalse(storage.isUnlocked)
+        XCTAssertEqual(bound.values.count, 0)
+    }
+
+    func testAnotherProcessThatRenewsIsNoticed() async throws {
+        try await storage.unlock(asking: Answered())
+        let other = another()
+        try await other.renew(asking: Answered())
+        let stale = await problem { try self.storage.store(key: "session.a", value: self.value) }
+        XCTAssertEqual(stale, .needsUser, "nothing is sealed with a key that is no more")
+        try other.store(key: "session.a", value: value)
+        let unread = await problem { try self.storage.load(key: "session.a") }
+        XCTAssertEqual(unread, .needsUser)
+        try await storage.unlock(asking: Answered())
+        XCTAssertEqual(try storage.load(key: "session.a"), value)
+    }
+
+    func testWhatWasMovedOrDamagedIsCorrupt() async throws {
+        try await storage.unlock(asking: Answered())
+        try storage.store(key: "session.a", value: value)
+        let sealed = try XCTUnwrap(keychain.values["session.a"])
+        for (name, damaged, expected) in [
+            ("moved", sealed, StorageProblem.corrupt), ("cut", sealed.prefix(20), .corrupt), ("empty", Data(), .corrupt),
+            ("newer", Data([2]) + sealed.dropFirst(), .newerVersion), ("older", Data([0]) + sealed.dropFirst(), .corrupt),
+            ("another key's", sealed.prefix(1) + Data(repeating: 7, count: 16) + sealed.dropFirst(17), .keyDestroyed),
+        ] {
+            keychain.put("session.b", damaged)
+            let found = await problem { try self.storage.load(key: "session.b") }
+            XCTAssertEqual(found, expected, name)
+        }
+        for (companion, expected) in [(Data(), StorageProblem.corrupt), (Data([1, 2]), .corrupt), (Data([9]), .newerVersion)] {
+            keychain.put("_bound", companion)
+            let found = await problem { try await self.another().unlock(asking: Answered()) }
+            XCTAssertEqual(found, expected)
+        }
+    }
+
+    func testACancelledTaskTakesThePromptAway() async throws {
+        let prompt = Unanswered()
+        let task = Task { [storage] in try await storage.unlock(asking: prompt) }
+        await fulfillment(of: [prompt.shown], timeout: 60)
+        task.cancel()
+        do {
+            try await task.value
+            XCTFail("unlocked")
+        } catch {
+            XCTAssertTrue(error is CancellationError, "\(error)")
+        }
+        XCTAssertFalse(storage.isUnlocked)
+        XCTAssertEqual(bound.values.count, 0)
+    }
+}
