@@ -2,6 +2,9 @@
 
 // The Swift package. Its generated part is made by `scripts/generate-bindings`, which also builds the native library.
 //
+// Where the native library is, in this order: the XCFramework of a release, by its address and checksum; one that
+// `scripts/build-xcframework` has made beside this file; on Linux, and for tests on a Mac, what cargo has built.
+//
 // With DIRECTAUTH_TEST_BUILD=1 in the environment the native library is the test build (bindings/test-build), and the tests that
 // need it are there: `scripts/generate-bindings --tests` makes what they use. A process holds one of the two libraries, never both.
 
@@ -9,6 +12,27 @@ import Foundation
 import PackageDescription
 
 let testBuild = ProcessInfo.processInfo.environment["DIRECTAUTH_TEST_BUILD"] == "1"
+
+/// Filled in by `scripts/package --release`; nil in the repository.
+let release: (url: String, checksum: String)? = nil
+
+let xcframework = "DirectAuthFFI.xcframework"
+
+#if os(Linux)
+    let isBinary = false
+#else
+    let isLocal = FileManager.default.fileExists(atPath: Context.packageDirectory + "/" + xcframework)
+    let isBinary = !testBuild && (release != nil || isLocal)
+#endif
+
+let nativeLibrary: Target =
+    if !isBinary {
+        .systemLibrary(name: "DirectAuthFFI", path: "bindings/swift/Generated/DirectAuthFFI")
+    } else if let release {
+        .binaryTarget(name: "DirectAuthFFI", url: release.url, checksum: release.checksum)
+    } else {
+        .binaryTarget(name: "DirectAuthFFI", path: xcframework)
+    }
 
 let package = Package(
     name: "DirectAuth",
@@ -22,12 +46,12 @@ let package = Package(
     targets: [
         // What an app programs against: protocols and values, without native code.
         .target(name: "DirectAuthAPI", path: "bindings/swift/Sources/DirectAuthAPI"),
-        .systemLibrary(name: "DirectAuthFFI", path: "bindings/swift/Generated/DirectAuthFFI"),
+        nativeLibrary,
         .target(
             name: "DirectAuthCore",
             dependencies: ["DirectAuthFFI"],
             path: "bindings/swift/Generated/DirectAuthCore",
-            linkerSettings: [.linkedLibrary(testBuild ? "directauth_ffi_test" : "directauth_ffi")]
+            linkerSettings: isBinary ? [] : [.linkedLibrary(testBuild ? "directauth_ffi_test" : "directauth_ffi")]
         ),
         .target(
             name: "DirectAuth",
@@ -35,7 +59,12 @@ let package = Package(
             path: "bindings/swift/Sources/DirectAuth"
         ),
         // What the platform keeps: storage, keys, passkeys.
-        .target(name: "DirectAuthDevice", dependencies: ["DirectAuthAPI"], path: "bindings/swift/Sources/DirectAuthDevice"),
+        .target(
+            name: "DirectAuthDevice",
+            dependencies: ["DirectAuthAPI"],
+            path: "bindings/swift/Sources/DirectAuthDevice",
+            resources: [.copy("PrivacyInfo.xcprivacy")]
+        ),
         // For apps' own tests.
         .target(
             name: "DirectAuthTesting",

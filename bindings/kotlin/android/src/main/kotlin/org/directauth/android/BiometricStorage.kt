@@ -45,9 +45,9 @@ public class BiometricStorage internal constructor(
     /**
      * Asks the user by [gate], and holds the data key after it. Does nothing if it is unlocked. The first time the keys are made.
      *
-     * @throws StorageException [StorageProblem.USER_CANCELLED], [StorageProblem.LOCKED] after too many tries,
+     * @throws StorageException [StorageProblem.USER_CANCELLED], [StorageProblem.NEEDS_USER] after too many tries or if nothing is enrolled,
      *   [StorageProblem.KEY_DESTROYED] after a change of what is enrolled, [StorageProblem.FOREIGN] or [StorageProblem.KEY_MISSING] if the
-     *   device has not made it, [StorageProblem.NEEDS_USER] if nothing is enrolled, [StorageProblem.TRANSIENT]
+     *   device has not made it, [StorageProblem.LOCKED], [StorageProblem.TRANSIENT]
      */
     public suspend fun unlock(gate: BiometricGate) {
         if (isUnlocked) return

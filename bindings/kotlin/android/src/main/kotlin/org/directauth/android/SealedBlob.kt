@@ -23,7 +23,7 @@ internal class SealedBlob(val installation: Id, val key: Id, val nonce: ByteArra
         fun decode(bytes: ByteArray): SealedBlob {
             if (bytes.size < MAGIC.size + 1 || bytes[0] != MAGIC[0] || bytes[1] != MAGIC[1]) throw StorageException(StorageProblem.CORRUPT)
             // A newer version of the app has been here, and may come again: nothing is damaged.
-            if (bytes[2] > VERSION) throw StorageException(StorageProblem.TRANSIENT)
+            if (bytes[2] > VERSION) throw StorageException(StorageProblem.NEWER_VERSION)
             if (bytes[2] != VERSION || bytes.size < HEADER + NONCE + TAG) throw StorageException(StorageProblem.CORRUPT)
             val rest = ByteBuffer.wrap(bytes, 3, bytes.size - 3)
             fun take(count: Int) = ByteArray(count).also(rest::get)

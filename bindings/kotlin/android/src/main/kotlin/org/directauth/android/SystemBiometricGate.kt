@@ -56,11 +56,13 @@ private fun CancellableContinuation<Cipher>.fail(problem: StorageProblem) {
 /** Why the user was not recognised. */
 internal fun problemOfBiometricError(code: Int): StorageProblem =
     when (code) {
-        BiometricPrompt.BIOMETRIC_ERROR_CANCELED,
-        BiometricPrompt.BIOMETRIC_ERROR_USER_CANCELED,
+        BiometricPrompt.BIOMETRIC_ERROR_USER_CANCELED -> StorageProblem.USER_CANCELLED
         BiometricPrompt.BIOMETRIC_ERROR_TIMEOUT,
-        -> StorageProblem.USER_CANCELLED
-        BiometricPrompt.BIOMETRIC_ERROR_LOCKOUT, BiometricPrompt.BIOMETRIC_ERROR_LOCKOUT_PERMANENT -> StorageProblem.LOCKED
-        BiometricPrompt.BIOMETRIC_ERROR_NO_BIOMETRICS, BiometricPrompt.BIOMETRIC_ERROR_NO_DEVICE_CREDENTIAL -> StorageProblem.NEEDS_USER
+        BiometricPrompt.BIOMETRIC_ERROR_LOCKOUT,
+        BiometricPrompt.BIOMETRIC_ERROR_LOCKOUT_PERMANENT,
+        BiometricPrompt.BIOMETRIC_ERROR_NO_BIOMETRICS,
+        BiometricPrompt.BIOMETRIC_ERROR_NO_DEVICE_CREDENTIAL,
+        -> StorageProblem.NEEDS_USER
+        // Such as BIOMETRIC_ERROR_CANCELED, by the system: nobody said no.
         else -> StorageProblem.TRANSIENT
     }

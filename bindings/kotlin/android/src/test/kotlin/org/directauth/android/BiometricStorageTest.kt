@@ -128,10 +128,10 @@ class BiometricStorageTest {
     fun `what the platform's prompt says`() {
         val known = mapOf(
             BiometricPrompt.BIOMETRIC_ERROR_USER_CANCELED to StorageProblem.USER_CANCELLED,
-            BiometricPrompt.BIOMETRIC_ERROR_CANCELED to StorageProblem.USER_CANCELLED,
-            BiometricPrompt.BIOMETRIC_ERROR_TIMEOUT to StorageProblem.USER_CANCELLED,
-            BiometricPrompt.BIOMETRIC_ERROR_LOCKOUT to StorageProblem.LOCKED,
-            BiometricPrompt.BIOMETRIC_ERROR_LOCKOUT_PERMANENT to StorageProblem.LOCKED,
+            BiometricPrompt.BIOMETRIC_ERROR_CANCELED to StorageProblem.TRANSIENT,
+            BiometricPrompt.BIOMETRIC_ERROR_TIMEOUT to StorageProblem.NEEDS_USER,
+            BiometricPrompt.BIOMETRIC_ERROR_LOCKOUT to StorageProblem.NEEDS_USER,
+            BiometricPrompt.BIOMETRIC_ERROR_LOCKOUT_PERMANENT to StorageProblem.NEEDS_USER,
             BiometricPrompt.BIOMETRIC_ERROR_NO_BIOMETRICS to StorageProblem.NEEDS_USER,
             BiometricPrompt.BIOMETRIC_ERROR_HW_UNAVAILABLE to StorageProblem.TRANSIENT,
             BiometricPrompt.BIOMETRIC_ERROR_VENDOR to StorageProblem.TRANSIENT,

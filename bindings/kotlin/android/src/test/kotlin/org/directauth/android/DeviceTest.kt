@@ -2,7 +2,9 @@ package org.directauth.android
 
 import android.app.Application
 import android.content.Intent
+import android.os.Looper
 import android.os.UserManager
+import java.util.concurrent.ConcurrentHashMap
 import kotlin.test.assertEquals
 import kotlin.test.assertIs
 import kotlin.test.assertTrue
@@ -48,6 +50,28 @@ class DeviceTest {
             signingKey = KeystoreSigningKey(application)
             dpop = DPoP.REQUIRED
         }
+
+    @Test
+    fun `from the main thread neither keys nor files are touched there`() = runBlocking<Unit> {
+        val main = Looper.getMainLooper().thread
+        assertEquals(main, Thread.currentThread(), "tests run on it")
+        val threads = ConcurrentHashMap.newKeySet<Thread>()
+        FakeAndroidKeyStore.at = { threads += Thread.currentThread() }
+        Emulator.start().use { emulator ->
+            client(emulator).use { client ->
+                val session = assertIs<SignedIn>(client.signIn("ben@example.com").password("tr0ub4dor&3")).session
+                session.authorize("GET", emulator.resourceUrl)
+                session.refresh()
+                session.signOut()
+            }
+            val biometric = BiometricStorage(application)
+            biometric.unlock { FakeAndroidKeyStore.userAgrees = true; it }
+            biometric.lock()
+            biometric.unlock { it }
+        }
+        assertTrue(threads.isNotEmpty())
+        assertTrue(main !in threads)
+    }
 
     @Test
     fun `a session is there after a start of the device, from its first unlock on`() = runBlocking<Unit> {

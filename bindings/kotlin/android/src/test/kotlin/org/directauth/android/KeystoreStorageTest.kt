@@ -9,6 +9,7 @@ import java.io.File
 import java.security.InvalidKeyException
 import java.security.ProviderException
 import java.util.concurrent.atomic.AtomicInteger
+import javax.crypto.spec.SecretKeySpec
 import kotlin.concurrent.thread
 import kotlin.test.assertContentEquals
 import kotlin.test.assertEquals
@@ -79,6 +80,22 @@ class KeystoreStorageTest {
     }
 
     @Test
+    fun `what version 0_1 has written is read by every later one`() {
+        // Names of keys and files, and the format: changing any of them signs everybody out.
+        val secret = SecretKeySpec(ByteArray(32) { it.toByte() }, "AES")
+        keyStore.giveBack(mapOf("directauth.storage.sessions.0102030405060708" to FakeAndroidKeyStore.Guarded(secret, false, false)))
+        val root = File(context.noBackupFilesDir, "directauth").apply { mkdirs() }
+        File(root, "_installation").writeText("${"a5".repeat(16)} 0bde3931c1ec2338a38414d24c11e3315ccc262f608a9e8bc30108145a97f331")
+        File(folder.apply { mkdirs() }, "_key").writeText("0102030405060708")
+        val sealed = "6e4ad5391c7cbe9ba81bacca5ac74bc56191c7ea6acb208477"
+        File(folder, "session.a").writeBytes("444101${"a5".repeat(16)}0102030405060708${"07".repeat(12)}$sealed".hexToByteArray())
+        assertContentEquals(value, storage().load("session.a"))
+        storage().store("session.b", value)
+        assertEquals(1, keyStore.aliases.size, "and its key goes on sealing")
+        assertEquals("a5".repeat(16), File(folder, "session.b").readBytes().copyOfRange(3, 19).toHexString())
+    }
+
+    @Test
     fun `files hold nothing readable, and never the same twice`() {
         val storage = storage()
         storage.store("session.a", value)
@@ -99,9 +116,9 @@ class KeystoreStorageTest {
             val damaged = whole.copyOf().also { it[place] = (it[place] + 1).toByte() }
             file.writeBytes(damaged)
             val problem = problem { storage().load("session.a") }
-            val allowed = setOf(StorageProblem.CORRUPT, StorageProblem.KEY_MISSING, StorageProblem.FOREIGN, StorageProblem.TRANSIENT)
+            val allowed = setOf(StorageProblem.CORRUPT, StorageProblem.KEY_MISSING, StorageProblem.FOREIGN, StorageProblem.NEWER_VERSION)
             assertTrue(problem in allowed, "$place: $problem")
-            assertEquals(place == 2, problem == StorageProblem.TRANSIENT, "only a newer version is not damage: $place")
+            assertEquals(place == 2, problem == StorageProblem.NEWER_VERSION, "only a newer version is not damage: $place")
             assertContentEquals(damaged, file.readBytes())
         }
         for (size in 0 until whole.size) {

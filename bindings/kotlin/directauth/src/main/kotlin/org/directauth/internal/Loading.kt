@@ -48,13 +48,20 @@ internal inline fun <T> translated(work: () -> T): T =
         throw AuthException.Internal()
     }
 
-/** The same while a client is built: values that cannot cross, and a library that cannot be loaded. */
+/**
+ * The same while a client is built, where a library that cannot be loaded is noticed: it is not there for this platform (a [LinkageError]),
+ * or the app was shrunk without the rules for JNA (an [IllegalArgumentException] of it).
+ */
 internal inline fun <T> built(work: () -> T): T =
     try {
         translated(work)
     } catch (e: IllegalArgumentException) {
-        throw AuthException.Configuration("an option is out of range", ErrorDetails("Configuration: an option is out of range", Remedy.FixConfiguration))
+        throw unusable(e)
     } catch (e: LinkageError) {
-        val what = "the native library cannot be loaded: ${e.javaClass.simpleName}"
-        throw AuthException.Configuration(what, ErrorDetails("Configuration: $what", Remedy.FixConfiguration))
+        throw unusable(e)
     }
+
+internal fun unusable(e: Throwable): AuthException {
+    val what = "the native library cannot be used: ${e.javaClass.simpleName}"
+    return AuthException.Configuration(what, ErrorDetails("Configuration: $what", Remedy.FixConfiguration))
+}

@@ -2,6 +2,7 @@
 
 package org.directauth.internal
 
+import kotlin.enums.enumEntries
 import kotlin.time.toKotlinDuration
 import org.directauth.Advice
 import org.directauth.Attempt
@@ -29,8 +30,11 @@ import org.directauth.ffi.ServerText as CoreServerText
 import org.directauth.ffi.SessionInfo as CoreSessionInfo
 import org.directauth.ffi.SignOutResult as CoreSignOutResult
 
-/** The value of the same name in the other language's enum: both have the same ones, which a test compares. */
-internal inline fun <reified T : Enum<T>> Enum<*>.like(): T = enumValueOf<T>(name)
+/**
+ * The value of the same name in the other language's enum: both have the same ones, which a test compares. Not by `valueOf`, which looks
+ * for a method that R8 takes away.
+ */
+internal inline fun <reified T : Enum<T>> Enum<*>.like(): T = enumEntries<T>().first { it.name == name }
 
 internal fun CoreException.forApp(): AuthException =
     when (this) {

@@ -17,7 +17,7 @@ import org.junit.jupiter.api.TestFactory
 class ApiTest {
     @TestFactory
     fun `what apps can call is as it is written down`(): Stream<DynamicTest> =
-        listOf("api", "directauth", "okhttp", "testing").map { module ->
+        listOf("api", "directauth", "okhttp", "testing", "android").map { module ->
             DynamicTest.dynamicTest(module) {
                 val file = File(System.getProperty("directauth.api"), "kotlin-$module.api")
                 val found = dumpOf(File("../$module/target/classes"))
