@@ -13,7 +13,8 @@ use directauth::error::{KeyProblem, StoreProblem};
 use directauth::{HeaderProviderError, OutgoingRequest, TokenStore};
 use uniffi::UnexpectedUniFFICallbackError;
 
-/// Where sessions are kept: opaque bytes under opaque names of `a-z 0-9 . -`, at most 64 characters and without user data.
+/// Where sessions are kept: opaque bytes under opaque names of `a-z 0-9 . -` that begin with a letter, at most 64 characters and
+/// without user data.
 ///
 /// `store` replaces the whole value or leaves the old one, and is durable when it returns. What is absent is null; whatever
 /// cannot be read is an error, never absent. The bytes are secret: encrypt them before they leave the process's memory.

@@ -12,7 +12,8 @@ import Foundation
 #endif
 
 // Objective-C lets each function of the delegate be left out; here a function that is named or typed otherwise is an error.
-#if SDK_17
+// Older SDKs do not give these two protocols to the main actor.
+#if UNISOLATED
     public protocol ASAuthorizationControllerDelegate: NSObjectProtocol {
         func authorizationController(controller: ASAuthorizationController, didCompleteWithAuthorization authorization: ASAuthorization)
         func authorizationController(controller: ASAuthorizationController, didCompleteWithError error: any Error)
@@ -37,8 +38,7 @@ open class ASAuthorizationController: NSObject {
     open weak var delegate: (any ASAuthorizationControllerDelegate)?
     open weak var presentationContextProvider: (any ASAuthorizationControllerPresentationContextProviding)?
     open func performRequests() { fatalError() }
-    #if os(iOS) || os(visionOS)
-        // Not on Mac Catalyst either.
+    #if (os(iOS) && !targetEnvironment(macCatalyst)) || os(visionOS)
         @available(iOS 16, *)
         open func performAutoFillAssistedRequests() { fatalError() }
     #endif

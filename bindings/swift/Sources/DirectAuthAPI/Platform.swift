@@ -1,6 +1,7 @@
 import Foundation
 
-/// Where sessions are kept: opaque bytes under opaque names of `a-z 0-9 . -`, at most 64 characters and without user data.
+/// Where sessions are kept: opaque bytes under opaque names of `a-z 0-9 . -` that begin with a letter, at most 64 characters and
+/// without user data.
 ///
 /// Called on threads of the library that may wait, never on the caller's. What is thrown beside ``StorageError`` counts as
 /// ``StorageProblem/transient``; its text is dropped. The bytes are secret: encrypt them before they leave the process's memory.

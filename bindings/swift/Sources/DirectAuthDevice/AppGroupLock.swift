@@ -15,10 +15,21 @@ public final class AppGroupLock: CrossProcessLock, @unchecked Sendable {
     private let file: URL
     private let activity: any ExpiringActivity
     private let state = NSLock()
-    private var descriptor: Int32?
-    private var end: (@Sendable () -> Void)?
-    /// Grows with each time of holding, so that the end of an earlier one ends no later one.
-    private var turn = 0
+    private var held: Held?
+    /// The times of those that wait for it, and that the system has not ended yet.
+    private var waiting: Set<Int> = []
+    private var last = 0
+
+    private struct Held {
+        let time: Int
+        let descriptor: Int32
+        let end: @Sendable () -> Void
+
+        func giveBack() {
+            close(descriptor)
+            end()
+        }
+    }
 
     init(file: URL, activity: any ExpiringActivity) {
         self.file = file
@@ -26,64 +37,73 @@ public final class AppGroupLock: CrossProcessLock, @unchecked Sendable {
     }
 
     deinit {
-        descriptor.map { _ = close($0) }
-        end?()
+        held?.giveBack()
     }
 
     public func acquire(timeout: TimeInterval) throws {
         let mine = state.withLock {
-            turn += 1
-            return turn
+            last += 1
+            waiting.insert(last)
+            return last
         }
-        guard let end = activity.begin({ [weak self] in self?.letGo(mine) }) else { throw LockError.failed }
+        guard let end = activity.begin({ [weak self] in self?.expire(mine) }) else {
+            state.withLock { _ = waiting.remove(mine) }
+            throw LockError.failed
+        }
         do {
-            let descriptor = try taken(within: timeout)
-            let isExpired = state.withLock {
-                guard turn == mine, self.descriptor == nil else { return true }
-                (self.descriptor, self.end) = (descriptor, end)
-                return false
+            let descriptor = try taken(within: timeout) { self.state.withLock { self.waiting.contains(mine) } }
+            let isInTime = state.withLock {
+                guard waiting.remove(mine) != nil else { return false }
+                held = Held(time: mine, descriptor: descriptor, end: end)
+                return true
             }
-            if isExpired {
+            if !isInTime {
                 close(descriptor)
                 throw LockError.failed
             }
         } catch {
+            state.withLock { _ = waiting.remove(mine) }
             end()
             throw error
         }
     }
 
     public func release() throws {
-        letGo(state.withLock { turn })
+        state.withLock { taking() }?.giveBack()
     }
 
     public func isStillHeld() -> Bool {
-        state.withLock { descriptor != nil }
+        state.withLock { held != nil }
     }
 
-    private func letGo(_ which: Int) {
-        let (descriptor, end) = state.withLock {
-            guard turn == which else { return (Int32?.none, (@Sendable () -> Void)?.none) }
-            // Whoever is still waiting for it does not get it any more.
-            turn += 1
-            defer { (self.descriptor, self.end) = (nil, nil) }
-            return (self.descriptor, self.end)
-        }
-        descriptor.map { _ = close($0) }
-        end?()
+    /// The system ends one time: that of whoever holds it, or of one that waits and does not get it any more.
+    private func expire(_ time: Int) {
+        state.withLock {
+            waiting.remove(time)
+            return held?.time == time ? taking() : nil
+        }?.giveBack()
+    }
+
+    private func taking() -> Held? {
+        defer { held = nil }
+        return held
     }
 
     /// A file that is open and locked.
-    private func taken(within timeout: TimeInterval) throws -> Int32 {
+    private func taken(within timeout: TimeInterval, while isWanted: () -> Bool) throws -> Int32 {
         let descriptor = open(file.path, O_CREAT | O_RDWR | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw LockError.failed }
+        #if os(iOS) || os(visionOS)
+            // It has no content, and a refresh in the background opens it while the device is locked.
+            try? FileManager.default.setAttributes([.protectionKey: FileProtectionType.none], ofItemAtPath: file.path)
+        #endif
         let until = DispatchTime.now() + timeout
         while true {
             if flock(descriptor, LOCK_EX | LOCK_NB) == 0 { return descriptor }
-            guard errno == EWOULDBLOCK || errno == EINTR, DispatchTime.now() < until else {
-                let isHeldElsewhere = errno == EWOULDBLOCK || errno == EINTR
+            let isHeldElsewhere = errno == EWOULDBLOCK || errno == EINTR
+            guard isHeldElsewhere, isWanted(), DispatchTime.now() < until else {
                 close(descriptor)
-                throw isHeldElsewhere ? LockError.timedOut : LockError.failed
+                throw isHeldElsewhere && isWanted() ? LockError.timedOut : LockError.failed
             }
             usleep(10_000)
         }
@@ -103,7 +123,7 @@ extension AppGroupLock: CustomStringConvertible, CustomDebugStringConvertible, C
         /// - Parameters:
         ///   - appGroup: as the entitlement names it, such as `group.com.acme.app`.
         ///   - name: one for each storage that is shared.
-        /// - Throws: ``LockError/failed`` if the app is not in that group.
+        /// - Throws: ``LockError/failed`` if the app is not in that group; a Mac does not tell.
         public convenience init(appGroup: String, name: String = "directauth.lock") throws {
             guard let folder = FileManager.default.containerURL(forSecurityApplicationGroupIdentifier: appGroup) else {
                 throw LockError.failed
@@ -133,7 +153,8 @@ extension AppGroupLock: CustomStringConvertible, CustomDebugStringConvertible, C
                     }
                 }
                 begun.wait()
-                return answer.isAllowed ? { over.signal() } : nil
+                guard answer.isAllowed else { return nil }
+                return { over.signal() }
             #endif
         }
     }

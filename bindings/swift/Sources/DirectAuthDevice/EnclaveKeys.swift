@@ -26,24 +26,34 @@ public final class SecureEnclaveSigningKey: SigningKey {
     public func create(name: String) throws -> Data {
         guard let enclave else { throw KeyError(.unsupported) }
         let key = try enclave.make()
+        let point = try enclave.publicKey(key)
         let status = keychain.add(name, key)
         guard status == .success else { throw KeyError(status.keyProblem) }
-        return try enclave.publicKey(key)
+        return point
     }
 
     public func publicKey(name: String) throws -> Data {
         let (enclave, key) = try find(name)
-        return try enclave.publicKey(key)
+        return try using(enclave) { try enclave.publicKey(key) }
     }
 
     public func sign(name: String, message: Data) throws -> Data {
         let (enclave, key) = try find(name)
-        return try enclave.sign(key, message)
+        return try using(enclave) { try enclave.sign(key, message) }
     }
 
     public func delete(name: String) throws {
         let status = keychain.delete(name)
         guard status == .success || status == .itemNotFound else { throw KeyError(status.keyProblem) }
+    }
+
+    /// An Enclave that makes keys and does not take this one never will again: the device was erased since, and its keychain restored.
+    private func using(_ enclave: any Enclave, _ work: () throws -> Data) throws -> Data {
+        do {
+            return try work()
+        } catch {
+            throw KeyError((try? enclave.make()) != nil ? .destroyed : .transient)
+        }
     }
 
     private func find(_ name: String) throws -> (any Enclave, Data) {

@@ -49,7 +49,7 @@ struct PasskeyAnswer {
     var json: String {
         // Each is base64url, which needs no escape.
         let user = userHandle.flatMap { $0.isEmpty ? nil : #","userHandle":"\#($0.base64URL)""# } ?? ""
-        return #"{"id":"\#(id.base64URL)","rawId":"\#(id.base64URL)","type":"public-key","authenticatorAttachment":"platform","#
+        return #"{"id":"\#(id.base64URL)","rawId":"\#(id.base64URL)","type":"public-key","#
             + #""clientExtensionResults":{},"response":{"clientDataJSON":"\#(clientDataJSON.base64URL)","#
             + #""authenticatorData":"\#(authenticatorData.base64URL)","signature":"\#(signature.base64URL)"\#(user)}}"#
     }

@@ -39,6 +39,8 @@
 
         init(_ reason: String) {
             context.localizedReason = reason
+            // The passcode would not open it.
+            context.localizedFallbackTitle = ""
             context.touchIDAuthenticationAllowableReuseDuration = 0
         }
 

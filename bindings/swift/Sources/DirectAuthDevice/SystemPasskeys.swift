@@ -53,14 +53,21 @@
                 try await withCheckedThrowingContinuation { continuation in
                     waiting = continuation
                     if Task.isCancelled { return finish(.failure(CancellationError())) }
-                    #if os(iOS)
+                    #if os(iOS) && !targetEnvironment(macCatalyst)
                         if isAssisted { return controller.performAutoFillAssistedRequests() }
                     #endif
                     controller.performRequests()
                 }
             } onCancel: {
-                Task { @MainActor in self.controller?.cancel() }
+                Task { @MainActor in self.cancel() }
             }
+        }
+
+        /// What the delegate hears of it comes too late: it would be the same error as when the user does not want to.
+        private func cancel() {
+            let controller = controller
+            finish(.failure(CancellationError()))
+            controller?.cancel()
         }
 
         private func finish(_ result: Result<String, any Error>) {
@@ -69,22 +76,33 @@
             controller = nil
         }
 
-        func presentationAnchor(for controller: ASAuthorizationController) -> ASPresentationAnchor { anchor() }
+        // The protocols are the main actor's in newer SDKs alone, so these are nobody's. The system calls them on the main thread.
 
-        func authorizationController(controller: ASAuthorizationController, didCompleteWithAuthorization done: ASAuthorization) {
-            guard let assertion = done.credential as? ASAuthorizationPlatformPublicKeyCredentialAssertion else {
-                return finish(.failure(ASAuthorizationError(.invalidResponse)))
-            }
-            finish(
+        nonisolated func presentationAnchor(for controller: ASAuthorizationController) -> ASPresentationAnchor {
+            MainActor.assumeIsolated { anchor() }
+        }
+
+        nonisolated func authorizationController(
+            controller: ASAuthorizationController, didCompleteWithAuthorization done: ASAuthorization
+        ) {
+            // Two of them are declared as what may be nil.
+            guard let assertion = done.credential as? ASAuthorizationPlatformPublicKeyCredentialAssertion,
+                let authenticatorData = assertion.rawAuthenticatorData as Data?, let signature = assertion.signature as Data?
+            else { return tell(.failure(ASAuthorizationError(.invalidResponse))) }
+            tell(
                 .success(
                     PasskeyAnswer(
                         id: assertion.credentialID, clientDataJSON: assertion.rawClientDataJSON,
-                        authenticatorData: assertion.rawAuthenticatorData, signature: assertion.signature, userHandle: assertion.userID
+                        authenticatorData: authenticatorData, signature: signature, userHandle: assertion.userID
                     ).json))
         }
 
-        func authorizationController(controller: ASAuthorizationController, didCompleteWithError error: any Error) {
-            finish(.failure(Task.isCancelled ? CancellationError() : error))
+        nonisolated func authorizationController(controller: ASAuthorizationController, didCompleteWithError error: any Error) {
+            tell(.failure(error))
+        }
+
+        nonisolated private func tell(_ result: Result<String, any Error>) {
+            Task { @MainActor in finish(result) }
         }
     }
 #endif

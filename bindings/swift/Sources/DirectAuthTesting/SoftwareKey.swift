@@ -5,7 +5,8 @@ import Foundation
 #if canImport(CryptoKit)
     import CryptoKit
 
-    package final class SoftwareKey: Sendable {
+    package final class SoftwareKey: @unchecked Sendable {
+        // Never changed; SDK 18 does not say of it that it is Sendable.
         private let key = P256.Signing.PrivateKey()
 
         package init() throws {}

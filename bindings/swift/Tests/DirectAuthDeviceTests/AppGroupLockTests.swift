@@ -10,20 +10,26 @@ final class AppGroupLockTests: XCTestCase {
         private var expired: [@Sendable () -> Void] = []
         private var open = 0
         var isAllowed = true
+        var begun: (@Sendable (Int) -> Void)?
         var running: Int { lock.withLock { open } }
 
         func begin(_ expired: @escaping @Sendable () -> Void) -> (@Sendable () -> Void)? {
             guard isAllowed else { return nil }
-            lock.withLock {
+            let count = lock.withLock {
                 self.expired.append(expired)
                 open += 1
+                return self.expired.count
             }
+            begun?(count)
             return { self.lock.withLock { self.open -= 1 } }
         }
 
         func expire() {
             for expired in lock.withLock({ self.expired }) { expired() }
         }
+
+        /// Ends the time that was begun as the nth.
+        func expire(_ nth: Int) { lock.withLock { expired[nth - 1] }() }
     }
 
     private let file = FileManager.default.temporaryDirectory.appendingPathComponent("lock-\(UUID().uuidString)")
@@ -34,7 +40,7 @@ final class AppGroupLockTests: XCTestCase {
         try? FileManager.default.removeItem(at: file)
     }
 
-    private func failure(_ call: () throws -> Void) -> LockError? {
+    private static func failure(_ call: () throws -> Void) -> LockError? {
         do {
             try call()
             return nil
@@ -48,7 +54,7 @@ final class AppGroupLockTests: XCTestCase {
         XCTAssertFalse(first.isStillHeld())
         try first.acquire(timeout: 1)
         XCTAssertTrue(first.isStillHeld())
-        XCTAssertEqual(failure { try second.acquire(timeout: 0.05) }, .timedOut)
+        XCTAssertEqual(Self.failure { try second.acquire(timeout: 0.05) }, .timedOut)
         XCTAssertFalse(second.isStillHeld())
         try first.release()
         try first.release()
@@ -70,7 +76,7 @@ final class AppGroupLockTests: XCTestCase {
         try other.run()
         XCTAssertEqual(String(decoding: output.fileHandleForReading.availableData, as: UTF8.self), "held\n")
         let mine = lock()
-        XCTAssertEqual(failure { try mine.acquire(timeout: 0.05) }, .timedOut)
+        XCTAssertEqual(Self.failure { try mine.acquire(timeout: 0.05) }, .timedOut)
         kill(other.processIdentifier, SIGKILL)
         try mine.acquire(timeout: 10)
         XCTAssertTrue(mine.isStillHeld())
@@ -95,12 +101,42 @@ final class AppGroupLockTests: XCTestCase {
         XCTAssertTrue(mine.isStillHeld())
     }
 
+    func testWhoWaitsForItDoesNotKeepItsHolderFromLosingIt() throws {
+        let (mine, other) = (lock(), lock())
+        let isWaiting = DispatchSemaphore(value: 0)
+        activity.begun = { if $0 > 1 { isWaiting.signal() } }
+        try mine.acquire(timeout: 1)
+        let gotIt = expectation(description: "the one that waited has it")
+        Thread.detachNewThread {
+            XCTAssertNil(Self.failure { try mine.acquire(timeout: 60) })
+            gotIt.fulfill()
+        }
+        isWaiting.wait()
+        activity.expire(1)
+        wait(for: [gotIt], timeout: 60)
+        XCTAssertTrue(mine.isStillHeld())
+        XCTAssertEqual(activity.running, 1)
+
+        // And the time of one that waits ends its waiting, not somebody else's holding.
+        let gaveUp = expectation(description: "it does not wait any longer")
+        Thread.detachNewThread {
+            XCTAssertEqual(Self.failure { try other.acquire(timeout: 600) }, .failed)
+            gaveUp.fulfill()
+        }
+        isWaiting.wait()
+        activity.expire(3)
+        wait(for: [gaveUp], timeout: 60)
+        XCTAssertTrue(mine.isStillHeld())
+        try mine.release()
+        XCTAssertEqual(activity.running, 0)
+    }
+
     func testWithoutTimeFromTheSystemOrWithoutAFileItCannotBeTaken() {
         activity.isAllowed = false
-        XCTAssertEqual(failure { try lock().acquire(timeout: 1) }, .failed)
+        XCTAssertEqual(Self.failure { try lock().acquire(timeout: 1) }, .failed)
         activity.isAllowed = true
         let nowhere = AppGroupLock(file: URL(fileURLWithPath: "/nowhere/at/all"), activity: activity)
-        XCTAssertEqual(failure { try nowhere.acquire(timeout: 1) }, .failed)
+        XCTAssertEqual(Self.failure { try nowhere.acquire(timeout: 1) }, .failed)
         XCTAssertEqual(activity.running, 0)
     }
 

@@ -1,4 +1,5 @@
 import DirectAuthAPI
+import DirectAuthTesting
 import XCTest
 
 @testable import DirectAuthDevice
@@ -60,6 +61,21 @@ private struct Envelope: Sealing {
     private func mark(_ key: Data, _ associated: Data) -> Data { key.prefix(4) + associated }
 }
 
+/// Storages that were unlocked before they are needed, because unlocking waits for a user.
+private final class Unlocked: @unchecked Sendable {
+    private let guarding = NSLock()
+    private var storages: [BiometricStorage]
+
+    init(_ storages: [BiometricStorage]) { self.storages = storages }
+
+    func next() throws -> BiometricStorage {
+        try guarding.withLock {
+            guard let storage = storages.popLast() else { throw StorageError(.needsUser) }
+            return storage
+        }
+    }
+}
+
 final class BiometricStorageTests: XCTestCase {
     private let keychain = FakeKeychain()
     private let bound = FakeBoundItems()
@@ -106,6 +122,19 @@ final class BiometricStorageTests: XCTestCase {
         nextLaunch.lock()
         try nextLaunch.delete(key: "session.a")
         XCTAssertNil(try nextLaunch.load(key: "session.a"))
+    }
+
+    func testItKeepsTheContractOfAStorageWhileItIsUnlocked() async throws {
+        var storages: [BiometricStorage] = []
+        for _ in 0..<20 {
+            let storage = another()
+            try await storage.unlock(asking: Answered())
+            storages.append(storage)
+        }
+        let unlocked = Unlocked(storages)
+        let report = try StorageContract.check { try unlocked.next() }
+        XCTAssertEqual(report.kept, StorageRule.allCases)
+        XCTAssertEqual(Array(keychain.values.keys), ["_bound"])
     }
 
     func testAChangeOfWhatIsEnrolledIsDestroyedAndNotAbsent() async throws {

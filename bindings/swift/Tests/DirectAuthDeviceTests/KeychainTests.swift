@@ -1,4 +1,5 @@
 import DirectAuthAPI
+import DirectAuthTesting
 import XCTest
 
 @testable import DirectAuthDevice
@@ -106,6 +107,12 @@ final class KeychainTests: XCTestCase {
         XCTAssertNil(try storage.load(key: "session.a"))
     }
 
+    func testItKeepsTheContractOfAStorage() throws {
+        let report = try StorageContract.check { [keychain] in KeychainStorage(keychain: keychain) }
+        XCTAssertEqual(report.kept, StorageRule.allCases)
+        XCTAssertEqual(keychain.values, [:])
+    }
+
     func testOnlyNotFoundIsAbsentAndEveryOtherStatusIsItsReason() throws {
         try storage.store(key: "session.a", value: value)
         for (status, expected) in Self.problems {
@@ -146,16 +153,30 @@ final class KeychainTests: XCTestCase {
 }
 
 final class SecureEnclaveSigningKeyTests: XCTestCase {
-    private struct FakeEnclave: Enclave {
-        func make() throws -> Data { Data((0..<16).map { _ in UInt8.random(in: 0...255) }) }
+    private final class FakeEnclave: Enclave, @unchecked Sendable {
+        struct Failure: Error {}
+        var makes = true
+        var takes = true
 
-        func publicKey(_ key: Data) throws -> Data { Data([4]) + key }
+        func make() throws -> Data {
+            guard makes else { throw Failure() }
+            return Data((0..<16).map { _ in UInt8.random(in: 0...255) })
+        }
 
-        func sign(_ key: Data, _ message: Data) throws -> Data { key + message }
+        func publicKey(_ key: Data) throws -> Data {
+            guard takes else { throw Failure() }
+            return Data([4]) + key
+        }
+
+        func sign(_ key: Data, _ message: Data) throws -> Data {
+            guard takes else { throw Failure() }
+            return key + message
+        }
     }
 
     private let keychain = FakeKeychain()
-    private lazy var keys = SecureEnclaveSigningKey(enclave: FakeEnclave(), keychain: keychain)
+    private let enclave = FakeEnclave()
+    private lazy var keys = SecureEnclaveSigningKey(enclave: enclave, keychain: keychain)
 
     private func problem<T>(_ call: () throws -> T) -> KeyProblem? {
         do {
@@ -190,6 +211,19 @@ final class SecureEnclaveSigningKeyTests: XCTestCase {
         }
         XCTAssertEqual(keychain.values.count, 1)
         XCTAssertFalse(keychain.calls.contains("delete"))
+    }
+
+    func testAKeyThatTheEnclaveDoesNotTakeIsDestroyedOnlyIfItMakesOthers() throws {
+        _ = try keys.create(name: "k1")
+        enclave.takes = false
+        for makes in [true, false] {
+            enclave.makes = makes
+            XCTAssertEqual(problem { try keys.sign(name: "k1", message: Data()) }, makes ? .destroyed : .transient)
+            XCTAssertEqual(problem { try keys.publicKey(name: "k1") }, makes ? .destroyed : .transient)
+        }
+        enclave.makes = true
+        XCTAssertThrowsError(try keys.create(name: "k2"))
+        XCTAssertEqual(Array(keychain.values.keys), ["k1"], "nothing was deleted, and nothing half made is left")
     }
 
     func testADeviceWithoutAnEnclaveSaysSo() {

@@ -1,7 +1,8 @@
 package org.directauth
 
 /**
- * Where sessions are kept: opaque bytes under opaque names of `a-z 0-9 . -`, at most 64 characters and without user data.
+ * Where sessions are kept: opaque bytes under opaque names of `a-z 0-9 . -` that begin with a letter, at most 64 characters and
+ * without user data.
  *
  * Called on threads of the library that may wait, never on the caller's. What is thrown beside [StorageException] counts as
  * [StorageProblem.TRANSIENT]; its text is dropped. The bytes are secret: encrypt them before they leave the process's memory.

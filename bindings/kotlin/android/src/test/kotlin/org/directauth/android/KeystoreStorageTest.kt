@@ -20,6 +20,8 @@ import kotlin.test.assertNull
 import kotlin.test.assertTrue
 import org.directauth.StorageException
 import org.directauth.StorageProblem
+import org.directauth.testing.StorageContract
+import org.directauth.testing.StorageRule
 import org.junit.After
 import org.junit.Before
 import org.junit.Test
@@ -309,6 +311,12 @@ class KeystoreStorageTest {
         threads.forEach(Thread::join)
         assertEquals(0, failures.get())
         assertEquals(8, storage().keys().size)
+    }
+
+    @Test
+    fun `it keeps the contract of a storage`() {
+        assertEquals(StorageRule.entries.toList(), StorageContract.check { storage() }.kept)
+        assertEquals(emptyList(), storage().keys())
     }
 
     @Test

@@ -62,7 +62,7 @@ public enum class StorageRule(
     /** A first start is no failure. */
     ABSENT_IS_NULL("what is absent is null, not an error"),
 
-    /** Any byte, any length from none to 512 KiB, which is the most that the library writes of a session. */
+    /** Any byte, any length from none to 512 KiB, which is the most that the library writes. */
     KEEPS_BYTES("what is loaded equals what was stored"),
 
     /** Nothing is left of a longer value, nothing is appended to a shorter one. */
@@ -271,13 +271,10 @@ private fun instancesAgree(one: Handle, other: Handle) {
 
 private fun concurrentKeys(one: Handle, other: Handle) {
     val rule = StorageRule.CONCURRENT_KEYS
-    val groups = AT_ONCE.chunked(AT_ONCE.size / THREADS)
-    fun eachGroup(work: (Handle, String) -> Unit) = atOnce(
-        groups.mapIndexed { number, names ->
-            val handle = if (number % 2 == 0) one else other
-            { for (name in names) work(handle, name) }
-        },
-    )
+    val handles = listOf(one, other, one, other)
+    val groups = AT_ONCE.chunked(AT_ONCE.size / handles.size)
+    fun eachGroup(work: (Handle, String) -> Unit) =
+        atOnce(handles.zip(groups) { handle, names -> { names.forEach { work(handle, it) } } })
     repeat(ROUNDS) { round ->
         fun value(name: String) = pattern(300 + ROUNDS * AT_ONCE.indexOf(name) + round, 3000)
         eachGroup { handle, name -> handle.put(rule, name, value(name)) }
@@ -439,11 +436,9 @@ private val DISTINCT: List<String> = buildList {
 
 private val EVERY_NAME = listOf(A, B, C) + SIX + AT_ONCE + DISTINCT
 
-/** The most that the library writes of a session. */
+/** The most that the library writes. */
 private const val LARGEST = 512 * 1024
 
-/** Threads that write at once, half of them through each instance. */
-private const val THREADS = 4
 private const val ROUNDS = 4
 private const val REPLACEMENTS = 40
 
