@@ -94,11 +94,11 @@ extension SecureEnclaveSigningKey: CustomStringConvertible, CustomDebugStringCon
         /// - Parameters:
         ///   - service: apart from others of the app.
         ///   - accessGroup: as of ``KeychainStorage``, and the same if that is shared.
-        public convenience init(service: String = "org.directauth.keys", accessGroup: String? = nil) {
+        public convenience init(service: String? = nil, accessGroup: String? = nil) {
             let accessible = kSecAttrAccessibleAfterFirstUnlockThisDeviceOnly as String
             self.init(
                 enclave: SecureEnclave.isAvailable ? SystemEnclave() : nil,
-                keychain: SystemKeychain(service: service, accessGroup: accessGroup, accessible: accessible))
+                keychain: SystemKeychain(service: service ?? Service.keys, accessGroup: accessGroup, accessible: accessible))
         }
     }
 

@@ -40,6 +40,16 @@ struct KeychainStatus: RawRepresentable, Equatable, Hashable, Sendable {
     }
 }
 
+/// Under which services items are kept unless an app says otherwise: another name would lose what is there.
+enum Service {
+    static let sessions = "org.directauth.sessions"
+    static let biometric = "org.directauth.biometric"
+    static let keys = "org.directauth.keys"
+
+    /// The key that seals what is under a service of ``BiometricStorage``.
+    static func key(of service: String) -> String { service + ".key" }
+}
+
 /// Sessions in the keychain of this device, each a generic password that no backup takes elsewhere.
 ///
 /// Until the device has been unlocked for the first time after a start everything is ``StorageProblem/locked``; whether it is, only the

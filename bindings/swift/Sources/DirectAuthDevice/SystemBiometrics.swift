@@ -12,11 +12,12 @@
         /// - Parameters:
         ///   - service: another one than that of other storages.
         ///   - accessGroup: as of ``KeychainStorage``.
-        public convenience init(service: String = "org.directauth.biometric", accessGroup: String? = nil) {
+        public convenience init(service: String? = nil, accessGroup: String? = nil) {
             let accessible = kSecAttrAccessibleAfterFirstUnlockThisDeviceOnly as String
+            let service = service ?? Service.biometric
             self.init(
                 keychain: SystemKeychain(service: service, accessGroup: accessGroup, accessible: accessible),
-                bound: SystemBoundItems(service: service + ".key", accessGroup: accessGroup), sealing: AesGcm())
+                bound: SystemBoundItems(service: Service.key(of: service), accessGroup: accessGroup), sealing: AesGcm())
         }
 
         /// Asks the user, and holds the key after it. Does nothing if it is unlocked. The first time the key is made.

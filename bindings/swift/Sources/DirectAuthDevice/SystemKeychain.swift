@@ -30,9 +30,9 @@
         ///     variants should name it, so that none of them finds the others' sessions.
         ///   - accessibility: when it can be read.
         public convenience init(
-            service: String = "org.directauth.sessions", accessGroup: String? = nil, accessibility: Accessibility = .afterFirstUnlock
+            service: String? = nil, accessGroup: String? = nil, accessibility: Accessibility = .afterFirstUnlock
         ) {
-            self.init(keychain: SystemKeychain(service: service, accessGroup: accessGroup, accessible: accessibility.attribute as String))
+            self.init(keychain: SystemKeychain(service: service ?? Service.sessions, accessGroup: accessGroup, accessible: accessibility.attribute as String))
         }
     }
 

@@ -228,6 +228,21 @@ final class BiometricStorageTests: XCTestCase {
         }
     }
 
+    /// Changing any of these signs everybody out.
+    func testWhatVersion01HasWrittenIsReadByEveryLaterOne() async throws {
+        XCTAssertEqual(
+            [Service.sessions, Service.biometric, Service.keys, Service.key(of: Service.biometric)],
+            ["org.directauth.sessions", "org.directauth.biometric", "org.directauth.keys", "org.directauth.biometric.key"])
+        let name = Data((1...16).map(UInt8.init))
+        keychain.put("_bound", Data([1]) + name)
+        XCTAssertEqual(bound.add("_key.0102030405060708090a0b0c0d0e0f10", Data(repeating: 9, count: 32)), .success)
+        // The key's first bytes and what is authenticated stand for the sealing here.
+        let associated = Data([1]) + name + Data("session.a".utf8)
+        keychain.put("session.a", Data([1]) + name + Data(repeating: 9, count: 4) + associated + value)
+        try await storage.unlock(asking: Answered())
+        XCTAssertEqual(try storage.load(key: "session.a"), value)
+    }
+
     func testACancelledTaskTakesThePromptAway() async throws {
         let prompt = Unanswered()
         let task = Task { [storage] in try await storage.unlock(asking: prompt) }

@@ -39,7 +39,7 @@ public class SystemBiometricGate(private val activity: Activity, private val tit
     }
 
     @FromApi(28)
-    private class Answer(private val waiting: CancellableContinuation<Cipher>) : BiometricPrompt.AuthenticationCallback() {
+    internal class Answer(private val waiting: CancellableContinuation<Cipher>) : BiometricPrompt.AuthenticationCallback() {
         override fun onAuthenticationSucceeded(result: BiometricPrompt.AuthenticationResult) {
             val cipher = result.cryptoObject?.cipher
             if (cipher == null) waiting.fail(StorageProblem.TRANSIENT) else if (waiting.isActive) waiting.resume(cipher)

@@ -5,6 +5,7 @@ import android.hardware.biometrics.BiometricPrompt
 import android.provider.Settings
 import android.security.keystore.KeyPermanentlyInvalidatedException
 import java.io.File
+import javax.crypto.Cipher
 import kotlin.test.assertContentEquals
 import kotlin.test.assertEquals
 import kotlin.test.assertFailsWith
@@ -12,6 +13,7 @@ import kotlin.test.assertFalse
 import kotlin.test.assertNull
 import kotlin.test.assertTrue
 import kotlinx.coroutines.runBlocking
+import kotlinx.coroutines.suspendCancellableCoroutine
 import org.directauth.StorageException
 import org.directauth.StorageProblem
 import org.junit.After
@@ -122,6 +124,18 @@ class BiometricStorageTest {
         keyStore.takeAway()
         Settings.Secure.putString(context.contentResolver, Settings.Secure.ANDROID_ID, "fedcba9876543210")
         assertEquals(StorageProblem.FOREIGN, problem { storage().unlock(agrees) })
+    }
+
+    @Test
+    fun `a prompt that answers twice is heard once`() {
+        val heard = problem {
+            suspendCancellableCoroutine<Cipher> { waiting ->
+                val answer = SystemBiometricGate.Answer(waiting)
+                answer.onAuthenticationError(BiometricPrompt.BIOMETRIC_ERROR_USER_CANCELED, "")
+                answer.onAuthenticationError(BiometricPrompt.BIOMETRIC_ERROR_LOCKOUT, "")
+            }
+        }
+        assertEquals(StorageProblem.USER_CANCELLED, heard)
     }
 
     @Test
