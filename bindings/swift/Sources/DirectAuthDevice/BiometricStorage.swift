@@ -45,7 +45,7 @@ public final class BiometricStorage: SecureStorage {
     /// Whether it can be read and written.
     public var isUnlocked: Bool { held.current != nil }
 
-    /// Forgets the key.
+    /// Forgets the key. An ``unlock(reason:)`` that has begun before does not undo it.
     public func lock() { held.forget() }
 
     func unlock(asking prompt: any UserPrompt) async throws {
@@ -128,11 +128,12 @@ public final class BiometricStorage: SecureStorage {
     }
 
     private func open(_ name: KeyName, _ prompt: any UserPrompt) throws {
+        let before = held.locks
         let (status, secret) = bound.load(name.account, asking: prompt)
         switch status {
         case .success:
             guard let secret, secret.count == 32 else { throw StorageError(.transient) }
-            held.hold(name, secret)
+            guard held.hold(name, secret, unlessLockedSince: before) else { throw StorageError(.needsUser) }
         case .itemNotFound: throw StorageError(.keyDestroyed)
         default: throw StorageError(status.problem)
         }
@@ -216,16 +217,25 @@ struct SealedItem {
 private final class HeldKey: @unchecked Sendable {
     private let guarding = NSLock()
     private var key: (KeyName, Data)?
+    private var forgotten = 0
 
     var current: (KeyName, Data)? { guarding.withLock { key } }
 
-    func hold(_ name: KeyName, _ secret: Data) {
-        // Bytes of its own, so that nobody else holds those that are wiped.
-        guarding.withLock { key = (name, Data(Array(secret))) }
+    /// How often it was locked.
+    var locks: Int { guarding.withLock { forgotten } }
+
+    func hold(_ name: KeyName, _ secret: Data, unlessLockedSince before: Int) -> Bool {
+        guarding.withLock {
+            guard forgotten == before else { return false }
+            // Bytes of its own, so that nobody else holds those that are wiped.
+            key = (name, Data(Array(secret)))
+            return true
+        }
     }
 
     func forget() {
         guarding.withLock {
+            forgotten += 1
             guard var (_, secret) = key else { return }
             key = nil
             secret.resetBytes(in: 0..<secret.count)

@@ -26,6 +26,7 @@ private final class FakeBoundItems: BoundItems, @unchecked Sendable {
 
     func load(_ account: String, asking prompt: any UserPrompt) -> (KeychainStatus, Data?) {
         guarding.withLock { questions += 1 }
+        (prompt as? Answered)?.meanwhile()
         if let prompt = prompt as? Unanswered {
             prompt.shown.fulfill()
             prompt.takenBack.wait()
@@ -38,6 +39,8 @@ private final class FakeBoundItems: BoundItems, @unchecked Sendable {
 }
 
 private struct Answered: UserPrompt {
+    var meanwhile: @Sendable () -> Void = {}
+
     func cancel() {}
 }
 
@@ -239,6 +242,17 @@ final class BiometricStorageTests: XCTestCase {
         // The key's first bytes and what is authenticated stand for the sealing here.
         let associated = Data([1]) + name + Data("session.a".utf8)
         keychain.put("session.a", Data([1]) + name + Data(repeating: 9, count: 4) + associated + value)
+        try await storage.unlock(asking: Answered())
+        XCTAssertEqual(try storage.load(key: "session.a"), value)
+    }
+
+    func testWhatIsLockedWhileTheUserIsAskedStaysLocked() async throws {
+        try await storage.unlock(asking: Answered())
+        try storage.store(key: "session.a", value: value)
+        storage.lock()
+        let late = await problem { [storage] in try await storage.unlock(asking: Answered(meanwhile: { storage.lock() })) }
+        XCTAssertEqual(late, .needsUser)
+        XCTAssertFalse(storage.isUnlocked)
         try await storage.unlock(asking: Answered())
         XCTAssertEqual(try storage.load(key: "session.a"), value)
     }

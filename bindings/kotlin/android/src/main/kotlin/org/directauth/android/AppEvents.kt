@@ -8,6 +8,7 @@ import android.content.Intent
 import android.content.IntentFilter
 import android.os.Build
 import android.os.Bundle
+import java.util.concurrent.atomic.AtomicBoolean
 import org.directauth.DirectAuthClient
 
 /**
@@ -26,7 +27,9 @@ public fun DirectAuthClient.followApp(application: Application): AutoCloseable {
         // Only the system can send these.
         application.registerReceiver(unlocking, filter)
     }
+    val closed = AtomicBoolean()
     return AutoCloseable {
+        if (!closed.compareAndSet(false, true)) return@AutoCloseable
         application.unregisterActivityLifecycleCallbacks(activities)
         application.unregisterReceiver(unlocking)
     }
@@ -41,14 +44,18 @@ private class Unlocking(private val client: DirectAuthClient) : BroadcastReceive
 /** The first activity that is seen after none was. */
 private class Foreground(private val client: DirectAuthClient) : Application.ActivityLifecycleCallbacks {
     private var seen = 0
+    private var isChanging = false
 
     override fun onActivityStarted(activity: Activity) {
-        if (seen++ == 0) client.notifyForeground()
+        if (seen++ == 0 && !isChanging) client.notifyForeground()
+        isChanging = false
     }
 
     override fun onActivityStopped(activity: Activity) {
         // One that was there before is not counted.
         seen = maxOf(0, seen - 1)
+        // One that comes again, turned, was never away.
+        isChanging = activity.isChangingConfigurations
     }
 
     override fun onActivityCreated(activity: Activity, state: Bundle?) = Unit

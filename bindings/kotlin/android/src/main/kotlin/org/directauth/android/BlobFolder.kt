@@ -1,5 +1,8 @@
 package org.directauth.android
 
+import android.system.ErrnoException
+import android.system.Os
+import android.system.OsConstants
 import java.io.File
 import java.io.FileOutputStream
 import java.io.IOException
@@ -13,6 +16,9 @@ import org.directauth.StorageProblem
 
 /** Files that are there whole or not at all, and durable when a call returns. Every failure is an [IOException], and none is an absence. */
 internal class BlobFolder(private val folder: File) {
+    @Volatile
+    private var isSwept = false
+
     /** Null if there certainly is no such file. */
     fun read(name: String): ByteArray? {
         val file = File(folder, name).toPath()
@@ -25,7 +31,8 @@ internal class BlobFolder(private val folder: File) {
     }
 
     fun write(name: String, bytes: ByteArray) {
-        Files.createDirectories(folder.toPath())
+        if (!folder.isDirectory) create(folder)
+        sweep()
         val unfinished = File.createTempFile(UNFINISHED, null, folder)
         try {
             FileOutputStream(unfinished).use {
@@ -55,13 +62,44 @@ internal class BlobFolder(private val folder: File) {
             throw IOException(e)
         }
 
-    private fun makeNamesDurable() {
-        FileChannel.open(folder.toPath(), StandardOpenOption.READ).use { it.force(true) }
+    /** Its name too has to be there after a loss of power. */
+    private fun create(folder: File) {
+        val parent = folder.absoluteFile.parentFile ?: return
+        if (!parent.isDirectory) create(parent)
+        Files.createDirectories(folder.toPath())
+        makeNamesDurable(parent)
+    }
+
+    /** What a process that died has left, long enough ago not to be another one's work. */
+    private fun sweep() {
+        if (isSwept) return
+        isSwept = true
+        val old = System.currentTimeMillis() - LEFT_FOR_MILLIS
+        folder.listFiles { file -> file.name.startsWith(UNFINISHED) && file.lastModified() < old }.orEmpty().forEach { it.delete() }
+    }
+
+    private fun makeNamesDurable(folder: File = this.folder) {
+        try {
+            FileChannel.open(folder.toPath(), StandardOpenOption.READ).use { it.force(true) }
+        } catch (_: IOException) {
+            // Not every Android's channels open folders.
+            try {
+                val descriptor = Os.open(folder.path, OsConstants.O_RDONLY, 0)
+                try {
+                    Os.fsync(descriptor)
+                } finally {
+                    Os.close(descriptor)
+                }
+            } catch (e: ErrnoException) {
+                throw IOException(e)
+            }
+        }
     }
 
     private companion object {
         /** No storage key has an underscore. */
         const val UNFINISHED = "_unfinished"
         const val LARGEST = 4L * 1024 * 1024
+        const val LEFT_FOR_MILLIS = 24L * 3600 * 1000
     }
 }

@@ -4,6 +4,7 @@ import android.os.Build
 import android.security.KeyStoreException
 import android.security.keystore.KeyPermanentlyInvalidatedException
 import android.security.keystore.UserNotAuthenticatedException
+import java.security.UnrecoverableKeyException
 import javax.crypto.AEADBadTagException
 import org.directauth.KeyProblem
 import org.directauth.StorageException
@@ -15,6 +16,8 @@ internal fun problemOf(failure: Throwable): StorageProblem {
         when {
             cause is StorageException -> return cause.problem
             cause is KeyPermanentlyInvalidatedException -> return StorageProblem.KEY_DESTROYED
+            // So getKey says the same, and gives no cause for it.
+            cause is UnrecoverableKeyException && cause.cause == null -> return StorageProblem.KEY_DESTROYED
             cause is UserNotAuthenticatedException -> return StorageProblem.NEEDS_USER
             cause is AEADBadTagException -> return StorageProblem.CORRUPT
             Build.VERSION.SDK_INT >= Build.VERSION_CODES.TIRAMISU -> problemOfKeyStore(cause)?.let { return it }

@@ -13,15 +13,14 @@ internal class Installation(private val context: Context, private val folder: Bl
     private var known: Id? = null
 
     /** Made and stored if there is none, or if the one there is another device's. */
-    @Synchronized
-    fun id(): Id {
+    fun id(): Id = synchronized(Installation) {
         known?.let { return it }
         val device = device()
         val (id, itsDevice) = folder.read(NAME)?.decodeToString()?.split(' ').orEmpty().let { it.getOrNull(0) to it.getOrNull(1) }
         val stored = id?.takeIf { itsDevice == device }?.let { Id.parse(it, Id.INSTALLATION) }
         val current = stored ?: Id(random(Id.INSTALLATION)).also { folder.write(NAME, "$it $device".encodeToByteArray()) }
         known = current
-        return current
+        current
     }
 
     /** Different for each device, user and signing key of the app, and of no use elsewhere. */

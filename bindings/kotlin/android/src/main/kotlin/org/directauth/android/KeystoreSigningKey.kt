@@ -20,33 +20,36 @@ import org.directauth.StorageProblem
  * in its trusted execution environment. They never leave it.
  *
  * @param context any of the app's
+ * @param strongBox whether StrongBox is asked first: it is slower, and signs few things at once
  */
-public class KeystoreSigningKey internal constructor(context: Context, private val patience: Patience) : SigningKey {
+public class KeystoreSigningKey internal constructor(context: Context, private val strongBox: Boolean, private val patience: Patience) : SigningKey {
     private val context: Context = context.applicationContext ?: context
 
     /** Touches no keys. */
-    public constructor(context: Context) : this(context, Patience())
+    public constructor(context: Context, strongBox: Boolean = true) : this(context, strongBox, Patience())
 
     override fun create(name: String): ByteArray = working {
-        withoutStrongBoxToo { strongBox ->
-            val parameters =
-                KeyGenParameterSpec.Builder(PREFIX + name, KeyProperties.PURPOSE_SIGN)
-                    .setAlgorithmParameterSpec(ECGenParameterSpec("secp256r1"))
-                    .setDigests(KeyProperties.DIGEST_SHA256)
-                    .inStrongBox(strongBox)
-            val generator = KeyPairGenerator.getInstance(KeyProperties.KEY_ALGORITHM_EC, PlatformKeys.PROVIDER)
-            generator.initialize(parameters.build())
-            generator.generateKeyPair().public.encoded
-        }
+        if (strongBox) withoutStrongBoxToo { generate(name, it) } else generate(name, false)
+    }
+
+    private fun generate(name: String, strongBox: Boolean): ByteArray {
+        val parameters =
+            KeyGenParameterSpec.Builder(PREFIX + name, KeyProperties.PURPOSE_SIGN)
+                .setAlgorithmParameterSpec(ECGenParameterSpec("secp256r1"))
+                .setDigests(KeyProperties.DIGEST_SHA256)
+                .inStrongBox(strongBox)
+        val generator = KeyPairGenerator.getInstance(KeyProperties.KEY_ALGORITHM_EC, PlatformKeys.PROVIDER)
+        generator.initialize(parameters.build())
+        return generator.generateKeyPair().public.encoded
     }
 
     override fun publicKey(name: String): ByteArray = working {
-        val key: PublicKey? = PlatformKeys.store().getCertificate(PREFIX + name)?.publicKey
+        val key: PublicKey? = PlatformKeys.certainly { PlatformKeys.store().getCertificate(PREFIX + name) }?.publicKey
         (key ?: throw StorageException(StorageProblem.KEY_MISSING)).encoded
     }
 
     override fun sign(name: String, message: ByteArray): ByteArray = working {
-        val key = PlatformKeys.store().getKey(PREFIX + name, null) as PrivateKey? ?: throw StorageException(StorageProblem.KEY_MISSING)
+        val key = PlatformKeys.certainly { PlatformKeys.store().getKey(PREFIX + name, null) } as PrivateKey? ?: throw StorageException(StorageProblem.KEY_MISSING)
         Signature.getInstance("SHA256withECDSA").run {
             initSign(key)
             update(message)

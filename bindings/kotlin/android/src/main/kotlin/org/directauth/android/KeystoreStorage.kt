@@ -3,7 +3,7 @@ package org.directauth.android
 import android.content.Context
 import android.os.UserManager
 import java.io.File
-import java.security.GeneralSecurityException
+import java.security.ProviderException
 import javax.crypto.Cipher
 import javax.crypto.SecretKey
 import javax.crypto.spec.GCMParameterSpec
@@ -52,20 +52,25 @@ public class KeystoreStorage internal constructor(
     private inner class Keys : SealingKeys {
         private val prefix = "directauth.storage.$name."
 
-        override fun newest(folder: BlobFolder): Pair<Id, SecretKey> {
-            val id = folder.read(CURRENT)?.decodeToString()?.let { Id.parse(it, Id.KEY) }
-            val key = id?.let { PlatformKeys.find(prefix + it) }
-            return if (id != null && key != null) id to key else another(folder)
+        override fun newest(folder: BlobFolder, name: String): Pair<Id, SecretKey>? {
+            val id = folder.read(CURRENT)?.decodeToString()?.let { Id.parse(it, Id.KEY) } ?: return null
+            return PlatformKeys.find(prefix + id)?.let { id to it }
         }
 
-        override fun another(folder: BlobFolder): Pair<Id, SecretKey> {
+        override fun sealByAnother(folder: BlobFolder, seal: (Pair<Id, SecretKey>) -> SealedBlob): SealedBlob {
             val id = Id(random(Id.KEY))
-            val key = PlatformKeys.make(prefix + id, strongBox)
-            folder.write(CURRENT, id.toString().encodeToByteArray())
-            return id to key
+            try {
+                PlatformKeys.make(prefix + id, strongBox)
+                val key = PlatformKeys.find(prefix + id) ?: throw ProviderException("the key store does not find what it has made")
+                return seal(id to key).also { folder.write(CURRENT, id.toString().encodeToByteArray()) }
+            } catch (e: Exception) {
+                // Nothing that was sealed with it is kept.
+                runCatching { PlatformKeys.delete(prefix + id) }
+                throw e
+            }
         }
 
-        override fun find(folder: BlobFolder, id: Id): SecretKey? = PlatformKeys.find(prefix + id)
+        override fun find(folder: BlobFolder, id: Id, name: String): SecretKey? = PlatformKeys.find(prefix + id)
     }
 
     private companion object {
@@ -75,14 +80,17 @@ public class KeystoreStorage internal constructor(
 
 /** The keys that seal. */
 internal interface SealingKeys {
-    /** The one that seals now. */
-    fun newest(folder: BlobFolder): Pair<Id, SecretKey>
+    /** What it means that the key of one of this installation's records is not there. */
+    val whenMissing: StorageProblem get() = StorageProblem.KEY_MISSING
 
-    /** A new one, because that is destroyed. */
-    fun another(folder: BlobFolder): Pair<Id, SecretKey>
+    /** The one that seals now; null if there is none. */
+    fun newest(folder: BlobFolder, name: String): Pair<Id, SecretKey>?
+
+    /** With a new one, which is the newest then; null if none can be made without the user. */
+    fun sealByAnother(folder: BlobFolder, seal: (Pair<Id, SecretKey>) -> SealedBlob): SealedBlob?
 
     /** Null if there is none. */
-    fun find(folder: BlobFolder, id: Id): SecretKey?
+    fun find(folder: BlobFolder, id: Id, name: String): SecretKey?
 }
 
 /** Files that are sealed by such keys. */
@@ -99,22 +107,33 @@ internal class SealedFiles(context: Context, name: String, private val keys: Sea
     fun load(key: String): ByteArray? = working(key) {
         val bytes = folder.read(key) ?: return@working null
         val blob = SealedBlob.decode(bytes)
-        val secret = keys.find(folder, blob.key) ?: throw StorageException(whyMissing(blob))
+        val secret = keys.find(folder, blob.key, key) ?: throw StorageException(whyMissing(blob))
         val cipher = Cipher.getInstance(PlatformKeys.CIPHER)
         cipher.init(Cipher.DECRYPT_MODE, secret, GCMParameterSpec(8 * SealedBlob.TAG, blob.nonce))
         cipher.updateAAD(SealedBlob.associated(blob.installation, blob.key, key))
         cipher.doFinal(blob.sealed)
     }
 
-    fun store(key: String, value: ByteArray): Unit = working(key) {
+    fun store(key: String, value: ByteArray) {
         val sealed =
             try {
-                seal(key, value, keys.newest(folder))
-            } catch (e: GeneralSecurityException) {
-                // What it has sealed stays as it is.
-                if (problemOf(e) == StorageProblem.KEY_DESTROYED) seal(key, value, keys.another(folder)) else throw e
+                working(key) { sealed(key, value) }
+            } catch (e: StorageException) {
+                if (e.problem !in OF_A_KEY) throw e
+                // A key that works no more stops no new sign-in, and what it has sealed stays as it is. If no other works either, the
+                // first reason is told.
+                val byAnother = runCatching { working(key) { synchronized(MAKING) { keys.sealByAnother(folder) { seal(key, value, it) } } } }
+                byAnother.getOrNull() ?: throw e
             }
-        folder.write(key, sealed.encode())
+        working(key) { folder.write(key, sealed.encode()) }
+    }
+
+    private fun sealed(key: String, value: ByteArray): SealedBlob {
+        keys.newest(folder, key)?.let { return seal(key, value, it) }
+        // Looked for once more by whoever was not the first to come.
+        return synchronized(MAKING) {
+            keys.newest(folder, key)?.let { seal(key, value, it) } ?: keys.sealByAnother(folder) { seal(key, value, it) }
+        } ?: throw StorageException(keys.whenMissing)
     }
 
     fun delete(key: String): Unit = working(key) { folder.delete(key) }
@@ -133,11 +152,10 @@ internal class SealedFiles(context: Context, name: String, private val keys: Sea
 
     /** A record of elsewhere is told apart from one whose key the platform has lost. */
     fun whyMissing(blob: SealedBlob): StorageProblem =
-        if (blob.installation == installation.id()) StorageProblem.KEY_MISSING else StorageProblem.FOREIGN
+        if (blob.installation == installation.id()) keys.whenMissing else StorageProblem.FOREIGN
 
     fun here(): Id = installation.id()
 
-    @Synchronized
     fun <T> working(work: () -> T): T = patience.patiently {
         if (context.getSystemService(UserManager::class.java)?.isUserUnlocked == false) throw StorageException(StorageProblem.LOCKED)
         work()
@@ -150,5 +168,9 @@ internal class SealedFiles(context: Context, name: String, private val keys: Sea
 
     private companion object {
         val NAMES = Regex("[a-z0-9-][a-z0-9.-]{0,63}")
+        val OF_A_KEY = setOf(StorageProblem.TRANSIENT, StorageProblem.KEY_DESTROYED, StorageProblem.KEY_MISSING)
+
+        /** One key at a time is made in a process. */
+        val MAKING = Any()
     }
 }

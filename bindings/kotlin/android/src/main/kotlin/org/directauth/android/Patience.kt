@@ -11,6 +11,7 @@ internal class Patience(private val sleep: (Long) -> Unit = Thread::sleep) {
     /** What the last attempt gives; a [StorageException] whatever it was that failed. */
     fun <T> patiently(work: () -> T): T {
         var wasInterrupted = Thread.interrupted()
+        var before: StorageProblem? = null
         try {
             for (pause in PAUSES_MILLIS) {
                 try {
@@ -20,7 +21,10 @@ internal class Patience(private val sleep: (Long) -> Unit = Thread::sleep) {
                     throw e
                 } catch (e: Exception) {
                     val problem = problemOf(e)
-                    if (problem != StorageProblem.TRANSIENT) throw StorageException(problem)
+                    // That a key is gone for good is believed when it is said twice.
+                    val isDoubtful = problem == StorageProblem.KEY_DESTROYED && problem != before
+                    if (problem != StorageProblem.TRANSIENT && !isDoubtful) throw StorageException(problem)
+                    before = problem
                 }
                 wasInterrupted = Thread.interrupted() || wasInterrupted
                 try {

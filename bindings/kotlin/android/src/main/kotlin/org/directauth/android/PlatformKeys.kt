@@ -3,7 +3,6 @@ package org.directauth.android
 import android.os.Build
 import android.security.keystore.KeyGenParameterSpec
 import android.security.keystore.KeyProperties
-import android.security.keystore.StrongBoxUnavailableException
 import java.security.KeyStore
 import java.security.ProviderException
 import javax.crypto.KeyGenerator
@@ -14,8 +13,24 @@ internal object PlatformKeys {
     const val PROVIDER = "AndroidKeyStore"
     const val CIPHER = "AES/GCM/NoPadding"
 
-    /** Null if there is none. */
-    fun find(alias: String): SecretKey? = store().getKey(alias, null) as SecretKey?
+    /** Null if there certainly is none. */
+    fun find(alias: String): SecretKey? = certainly { store().getKey(alias, null) } as SecretKey?
+
+    /**
+     * What the key store says, if it is asked twice: before Android 12 it says of a key that it is not there, and later of a certificate,
+     * also when it could not look. It is believed once it has made another key and found that.
+     */
+    fun <T> certainly(ask: () -> T?): T? {
+        ask()?.let { return it }
+        val probe = "directauth.probe.${Id(random(Id.KEY))}"
+        try {
+            make(probe, strongBox = false)
+            if (store().getKey(probe, null) == null) throw ProviderException("the key store does not find what it has made")
+        } finally {
+            runCatching { delete(probe) }
+        }
+        return ask()
+    }
 
     /** Makes one under a name that is new, in StrongBox if that is wanted and there. */
     fun make(alias: String, strongBox: Boolean, bind: KeyGenParameterSpec.Builder.() -> Unit = {}): SecretKey {
@@ -48,13 +63,10 @@ internal fun KeyGenParameterSpec.Builder.inStrongBox(wanted: Boolean): KeyGenPar
 @FromApi(28)
 private fun KeyGenParameterSpec.Builder.inStrongBox() = setIsStrongBoxBacked(true)
 
-/** Most devices have no StrongBox, and say so at once or as the cause of something else. */
+/** Most devices have no StrongBox, and some a faulty one: then the trusted execution environment makes the key. */
 internal fun <T> withoutStrongBoxToo(make: (Boolean) -> T): T =
     try {
         make(Build.VERSION.SDK_INT >= Build.VERSION_CODES.P)
-    } catch (e: ProviderException) {
-        if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.P && saysThatThereIsNone(e)) make(false) else throw e
+    } catch (_: ProviderException) {
+        make(false)
     }
-
-@FromApi(28)
-private fun saysThatThereIsNone(e: ProviderException) = generateSequence<Throwable>(e) { it.cause }.take(8).any { it is StrongBoxUnavailableException }

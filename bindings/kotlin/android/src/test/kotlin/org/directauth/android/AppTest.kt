@@ -56,6 +56,7 @@ class AppTest {
         org.robolectric.shadows.ShadowLooper.idleMainLooper()
         assertEquals(4, client.times)
         following.close()
+        following.close()
         second.stop()
         second.start()
         application.sendBroadcast(Intent(Intent.ACTION_USER_UNLOCKED))
@@ -77,13 +78,23 @@ class AppTest {
         try {
             ProxySelector.setDefault(object : ProxySelector() {
                 override fun select(uri: URI): List<java.net.Proxy> =
-                    if (uri.host == "near.example") listOf(java.net.Proxy.NO_PROXY)
-                    else listOf(java.net.Proxy(java.net.Proxy.Type.HTTP, InetSocketAddress.createUnresolved("proxy.example", 3128)))
+                    when (uri.host) {
+                        "near.example" -> listOf(java.net.Proxy.NO_PROXY)
+                        "v6.example" -> listOf(http("fd00::1"))
+                        "first.example" -> listOf(java.net.Proxy.NO_PROXY, http("proxy.example"))
+                        else -> listOf(java.net.Proxy(java.net.Proxy.Type.SOCKS, InetSocketAddress.createUnresolved("s.example", 1)), http("proxy.example"))
+                    }
+
+                private fun http(host: String) = java.net.Proxy(java.net.Proxy.Type.HTTP, InetSocketAddress.createUnresolved(host, 3128))
 
                 override fun connectFailed(uri: URI, address: SocketAddress, e: java.io.IOException) = Unit
             })
             assertEquals("http://proxy.example:3128", assertIs<Proxy.Http>(systemProxy("https://acme.okta.com/oauth2/default")).url)
             assertNull(systemProxy("https://near.example"))
+            assertEquals("http://[fd00::1]:3128", assertIs<Proxy.Http>(systemProxy("https://v6.example")).url)
+            assertNull(systemProxy("https://first.example"), "the first way is the one")
+            assertNull(systemProxy("no address"))
+            assertNull(systemProxy("https://"))
         } finally {
             ProxySelector.setDefault(before)
         }

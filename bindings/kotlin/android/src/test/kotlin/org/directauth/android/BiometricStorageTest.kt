@@ -12,6 +12,7 @@ import kotlin.test.assertFailsWith
 import kotlin.test.assertFalse
 import kotlin.test.assertNull
 import kotlin.test.assertTrue
+import kotlinx.coroutines.launch
 import kotlinx.coroutines.runBlocking
 import kotlinx.coroutines.suspendCancellableCoroutine
 import org.directauth.StorageException
@@ -40,7 +41,11 @@ class BiometricStorageTest {
         cipher
     }
 
-    private fun storage() = BiometricStorage(context, "biometric", false, Patience {})
+    private val waiting = mutableListOf<() -> Unit>()
+
+    private fun storage() = BiometricStorage(context, "biometric", false, Patience {}) { _, work -> waiting += work }
+
+    private fun aMinuteLater() = waiting.toList().also { waiting.clear() }.forEach { it() }
 
     @Before
     fun begin() {
@@ -73,6 +78,8 @@ class BiometricStorageTest {
         storage.lock()
         assertFalse(storage.isUnlocked)
         assertEquals(StorageProblem.NEEDS_USER, problem { storage.load("session.a") })
+        aMinuteLater()
+        assertEquals(StorageProblem.NEEDS_USER, problem { storage.load("session.a") })
         assertEquals(StorageProblem.NEEDS_USER, problem { storage.store("session.a", value) })
         assertEquals(listOf("session.a"), storage.keys())
         // In the next process.
@@ -80,6 +87,22 @@ class BiometricStorageTest {
         assertEquals(2, asked)
         storage.delete("session.a")
         assertEquals(emptyList(), storage.keys())
+    }
+
+    @Test
+    fun `what is locked while the user is asked stays locked`() {
+        unlocked().store("session.a", value)
+        val storage = storage()
+        val late = problem {
+            storage.unlock { cipher ->
+                keyStore.userAgrees = true
+                cipher.also { storage.lock() }
+            }
+        }
+        assertEquals(StorageProblem.NEEDS_USER, late)
+        assertFalse(storage.isUnlocked)
+        runBlocking { storage.unlock(agrees) }
+        assertContentEquals(value, storage.load("session.a"))
     }
 
     @Test
@@ -113,9 +136,81 @@ class BiometricStorageTest {
         assertContentEquals(record, File(folder, "session.a").readBytes())
         runBlocking { storage.renew(agrees) }
         keyStore.userAgrees = false
-        assertEquals(StorageProblem.KEY_MISSING, problem { storage.load("session.a") })
+        assertEquals(StorageProblem.KEY_DESTROYED, problem { storage.load("session.a") })
         storage.store("session.b", value)
         assertContentEquals(value, unlocked().load("session.b"))
+        assertEquals(1, keyStore.aliases.size)
+    }
+
+    @Test
+    fun `what is destroyed is told by everything, in each way that the platform says it`() {
+        unlocked().store("session.a", value)
+        val taken = keyStore.takeAway()
+        // With the lock screen it takes the key away.
+        val storage = storage()
+        assertEquals(StorageProblem.KEY_DESTROYED, problem { storage.unlock(agrees) })
+        assertEquals(StorageProblem.KEY_DESTROYED, problem { storage.load("session.a") })
+        assertEquals(StorageProblem.KEY_DESTROYED, problem { storage.store("session.b", value) })
+        assertNull(storage.load("session.none"))
+        keyStore.giveBack(taken)
+        keyStore.at = { if (it == "find") throw java.security.UnrecoverableKeyException("Key permanently invalidated") }
+        assertEquals(StorageProblem.KEY_DESTROYED, problem { storage().unlock(agrees) })
+    }
+
+    @Test
+    fun `what a refresh still has to write is written after it was locked, and nothing else is read`() {
+        val storage = unlocked()
+        storage.store("session.a", value)
+        storage.lock()
+        assertEquals(StorageProblem.NEEDS_USER, problem { storage.load("session.a") })
+        storage.store("session.a", "rotated".encodeToByteArray())
+        assertContentEquals("rotated".encodeToByteArray(), storage.load("session.a"), "it is read back")
+        assertEquals(StorageProblem.NEEDS_USER, problem { storage.load("session.a") }, "once")
+        aMinuteLater()
+        assertEquals(StorageProblem.NEEDS_USER, problem { storage.store("session.a", value) })
+        assertContentEquals("rotated".encodeToByteArray(), unlocked().load("session.a"))
+        // Opened again before the minute was over, it stays open.
+        val other = unlocked()
+        other.lock()
+        runBlocking { other.unlock(agrees) }
+        aMinuteLater()
+        assertTrue(other.isUnlocked)
+    }
+
+    @Test
+    fun `two that unlock for the first time make one key`() {
+        val (first, second) = storage() to storage()
+        runBlocking {
+            val both = listOf(first, second).map { launch(kotlinx.coroutines.Dispatchers.Default) { it.unlock(agrees) } }
+            both.forEach { it.join() }
+        }
+        assertEquals(1, keyStore.aliases.size)
+        first.store("session.a", value)
+        assertContentEquals(value, second.load("session.a"))
+        // And one that is renewed elsewhere seals nothing more.
+        runBlocking { second.renew(agrees) }
+        assertEquals(StorageProblem.NEEDS_USER, problem { first.store("session.b", value) })
+    }
+
+    @Test
+    fun `a prompt that is given up leaves no key, and nothing open`() {
+        val storage = storage()
+        runBlocking {
+            val shown = kotlinx.coroutines.CompletableDeferred<Unit>()
+            val asking = launch(kotlinx.coroutines.Dispatchers.Default) { storage.unlock { shown.complete(Unit); kotlinx.coroutines.awaitCancellation() } }
+            shown.await()
+            asking.cancel()
+            asking.join()
+        }
+        assertEquals(emptyList(), keyStore.aliases)
+        assertFalse(storage.isUnlocked)
+    }
+
+    @Test
+    fun `without anything enrolled it needs its user`() {
+        keyStore.hasEnrolled = false
+        assertEquals(StorageProblem.NEEDS_USER, problem { storage().unlock(agrees) })
+        assertEquals(emptyList(), keyStore.aliases)
     }
 
     @Test

@@ -6,7 +6,9 @@ import android.os.Looper
 import android.os.UserManager
 import java.util.concurrent.ConcurrentHashMap
 import kotlin.test.assertEquals
+import kotlin.test.assertFailsWith
 import kotlin.test.assertIs
+import kotlin.test.assertNull
 import kotlin.test.assertTrue
 import kotlin.time.Duration.Companion.seconds
 import kotlinx.coroutines.flow.first
@@ -16,6 +18,7 @@ import org.directauth.AuthState
 import org.directauth.DPoP
 import org.directauth.DirectAuthClient
 import org.directauth.SignedIn
+import org.directauth.StorageException
 import org.directauth.StorageProblem
 import org.directauth.Trust
 import org.directauth.testing.Emulator
@@ -71,6 +74,30 @@ class DeviceTest {
         }
         assertTrue(threads.isNotEmpty())
         assertTrue(main !in threads)
+    }
+
+    @Test
+    fun `what a change of the enrolled fingers has cost is given up, and the app goes on`() = runBlocking<Unit> {
+        Emulator.start().use { emulator ->
+            val agrees = BiometricGate { cipher -> cipher.also { FakeAndroidKeyStore.userAgrees = true } }
+            fun client(storage: BiometricStorage) = DirectAuthClient(emulator.issuer, emulator.clientId) {
+                scopes = listOf("openid", "profile", "offline_access")
+                trust = Trust.Custom(emulator.caPem)
+                this.storage = storage
+            }
+            val first = BiometricStorage(application).apply { unlock(agrees) }
+            client(first).use { assertIs<SignedIn>(it.signIn("ben@example.com").password("tr0ub4dor&3")) }
+            FakeAndroidKeyStore.takeAway()
+            val second = BiometricStorage(application)
+            assertEquals(StorageProblem.KEY_DESTROYED, assertFailsWith<StorageException> { second.unlock(agrees) }.problem)
+            second.renew(agrees)
+            client(second).use { client ->
+                assertEquals(1, client.discardUnreadable())
+                assertNull(client.restore())
+                val session = assertIs<SignedIn>(client.signIn("ben@example.com").password("tr0ub4dor&3")).session
+                assertTrue(session.isPersisted)
+            }
+        }
     }
 
     @Test

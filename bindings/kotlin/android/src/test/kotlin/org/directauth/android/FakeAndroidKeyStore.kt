@@ -34,8 +34,21 @@ object FakeAndroidKeyStore {
     @Volatile
     var at: (operation: String) -> Unit = {}
 
+    /** Keys that are there and that no operation works with. */
+    val failing = java.util.concurrent.ConcurrentHashMap<String, Exception>()
+
+    /** How often it says of a key that it is not there, because it could not look. */
+    val silences = java.util.concurrent.atomic.AtomicInteger()
+
     @Volatile
     var hasStrongBox = false
+
+    /** Whether the secure element that is there fails. */
+    @Volatile
+    var strongBoxFails = false
+
+    @Volatile
+    var hasEnrolled = true
 
     /** Whether the user agrees to the use of a key that is bound to that. */
     @Volatile
@@ -48,7 +61,11 @@ object FakeAndroidKeyStore {
         keys.clear()
         at = {}
         hasStrongBox = false
+        strongBoxFails = false
+        hasEnrolled = true
         userAgrees = false
+        failing.clear()
+        silences.set(0)
         Security.removeProvider(Provided.NAME)
         Security.insertProviderAt(Provided(), 1)
     }
@@ -90,6 +107,7 @@ object FakeAndroidKeyStore {
     class Store : KeyStoreSpi() {
         override fun engineGetKey(alias: String, password: CharArray?): Key? {
             at("find")
+            if (silences.getAndDecrement() > 0) return null
             return when (val found = keys[alias]) {
                 is Guarded -> found
                 is Pair<*, *> -> (found.first as KeyPair).private
@@ -99,6 +117,7 @@ object FakeAndroidKeyStore {
 
         override fun engineGetCertificate(alias: String): Certificate? {
             at("find")
+            if (silences.getAndDecrement() > 0) return null
             return ((keys[alias] as? Pair<*, *>)?.first as? KeyPair)?.let { Certified(it.public) }
         }
 
@@ -151,6 +170,10 @@ object FakeAndroidKeyStore {
 
         override fun engineInit(parameters: AlgorithmParameterSpec, random: SecureRandom?) {
             this.parameters = parameters as KeyGenParameterSpec
+            if (this.parameters.isUserAuthenticationRequired && !hasEnrolled) {
+                val why = IllegalStateException("At least one biometric must be enrolled to create keys requiring user authentication for every use")
+                throw java.security.InvalidAlgorithmParameterException(why)
+            }
         }
 
         override fun engineInit(random: SecureRandom?) = throw UnsupportedOperationException()
@@ -188,6 +211,7 @@ object FakeAndroidKeyStore {
     }
 
     private fun inStrongBox(parameters: KeyGenParameterSpec): Boolean {
+        if (parameters.isStrongBoxBacked && strongBoxFails) throw java.security.ProviderException("secure element, -49")
         if (parameters.isStrongBoxBacked && !hasStrongBox) throw StrongBoxUnavailableException("there is none")
         return parameters.isStrongBoxBacked
     }
@@ -210,6 +234,7 @@ object FakeAndroidKeyStore {
 
         private fun begin(key: Key): SecretKey {
             at("begin")
+            keys.entries.firstOrNull { it.value === key }?.let { failing[it.key] }?.let { throw it }
             needsUser = (key as Guarded).needsUser
             return key.secret
         }

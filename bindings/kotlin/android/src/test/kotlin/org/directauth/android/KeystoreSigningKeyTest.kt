@@ -28,7 +28,7 @@ import org.robolectric.annotation.Config
 class KeystoreSigningKeyTest {
     private val context: Context get() = RuntimeEnvironment.getApplication()
     private val keyStore = FakeAndroidKeyStore
-    private val keys by lazy { KeystoreSigningKey(context, Patience {}) }
+    private val keys by lazy { KeystoreSigningKey(context, true, Patience {}) }
     private val message = "a proof".encodeToByteArray()
 
     @Before
@@ -64,11 +64,27 @@ class KeystoreSigningKeyTest {
         keyStore.hasStrongBox = false
         keys.create("k2")
         assertFalse(keyStore.strongBoxHas(keyStore.aliases.single()))
+        keyStore.takeAway()
+        keyStore.hasStrongBox = true
+        KeystoreSigningKey(context, false, Patience {}).create("k3")
+        assertFalse(keyStore.strongBoxHas(keyStore.aliases.single()), "where the app does not want it")
+        keyStore.takeAway()
+        keyStore.strongBoxFails = true
+        keys.create("k4")
+        assertFalse(keyStore.strongBoxHas(keyStore.aliases.single()), "nor where it is faulty")
     }
 
     @Test
     fun `its failures are told by their reason, and what passes is tried again`() {
-        keys.create("k1")
+        val made = keys.create("k1")
+        for (call in listOf({ keys.publicKey("k1") }, { keys.sign("k1", message) })) {
+            keyStore.silences.set(1)
+            assertTrue(call().isNotEmpty())
+            keyStore.silences.set(100)
+            assertEquals(KeyProblem.TRANSIENT, problem { call() }, "it could not be looked for")
+            keyStore.silences.set(0)
+        }
+        assertContentEquals(made, keys.publicKey("k1"))
         var left = 2
         keyStore.at = { if (it == "find" && left-- > 0) throw ProviderException("busy") }
         keys.sign("k1", message)

@@ -1,6 +1,7 @@
 package org.directauth.android
 
 import android.content.Context
+import android.os.Build
 import android.os.UserManager
 import android.provider.Settings
 import android.security.keystore.KeyPermanentlyInvalidatedException
@@ -8,6 +9,7 @@ import android.security.keystore.UserNotAuthenticatedException
 import java.io.File
 import java.security.InvalidKeyException
 import java.security.ProviderException
+import java.security.UnrecoverableKeyException
 import java.util.concurrent.atomic.AtomicInteger
 import javax.crypto.spec.SecretKeySpec
 import kotlin.concurrent.thread
@@ -30,6 +32,7 @@ import org.robolectric.RobolectricTestRunner
 import org.robolectric.RuntimeEnvironment
 import org.robolectric.Shadows
 import org.robolectric.annotation.Config
+import org.robolectric.util.ReflectionHelpers
 
 /** Each pain that users of other libraries have had with this, and what must come of it instead: nothing lost, and the reason told. */
 @RunWith(RobolectricTestRunner::class)
@@ -161,14 +164,78 @@ class KeystoreStorageTest {
     fun `a destroyed key is told, and what is stored next has another`() {
         storage().store("session.a", value)
         val destroyed = keyStore.aliases.single()
-        var uses = 0
-        keyStore.at = { if (it == "begin" && uses++ == 0) throw KeyPermanentlyInvalidatedException() }
+        var times = 0
+        keyStore.at = { if (it == "begin" && times++ == 0) throw KeyPermanentlyInvalidatedException() }
+        assertContentEquals(value, storage().load("session.a"), "it is believed when it is said twice")
+        keyStore.at = {}
+        keyStore.failing[destroyed] = KeyPermanentlyInvalidatedException()
         assertEquals(StorageProblem.KEY_DESTROYED, problem { storage().load("session.a") })
-        uses = 0
         storage().store("session.b", value)
         assertEquals(2, keyStore.aliases.size)
         assertTrue(destroyed in keyStore.aliases, "nothing is deleted")
         assertContentEquals(value, storage().load("session.b"))
+    }
+
+    @Test
+    fun `a key that never works again stops no new sign-in`() {
+        storage().store("session.a", value)
+        val old = keyStore.aliases.single()
+        for (failure in listOf(ProviderException("-33"), InvalidKeyException("Keystore operation failed"))) {
+            keyStore.failing[old] = failure
+            assertEquals(StorageProblem.TRANSIENT, problem { storage().load("session.a") })
+            storage().store("session.b", value)
+            assertContentEquals(value, storage().load("session.b"))
+        }
+        assertEquals(2, keyStore.aliases.size, "one other key, and the old one stays")
+        keyStore.failing.clear()
+        assertContentEquals(value, storage().load("session.a"))
+    }
+
+    @Test
+    fun `a key that could not be looked for is not missing`() {
+        storage().store("session.a", value)
+        keyStore.silences.set(1)
+        assertContentEquals(value, storage().load("session.a"))
+        keyStore.silences.set(1)
+        storage().store("session.b", value)
+        keyStore.silences.set(100)
+        assertEquals(StorageProblem.TRANSIENT, problem { storage().load("session.a") }, "nor if it does not find what it has made")
+        keyStore.silences.set(0)
+        assertEquals(1, keyStore.aliases.size, "no other key was made, and what was made to ask is gone")
+    }
+
+    @Test
+    fun `a key that the store says is invalid without a cause is destroyed`() {
+        storage().store("session.a", value)
+        keyStore.at = { if (it == "find") throw UnrecoverableKeyException("Key permanently invalidated") }
+        assertEquals(StorageProblem.KEY_DESTROYED, problem { storage().load("session.a") })
+        keyStore.at = { if (it == "find") throw UnrecoverableKeyException("no answer").initCause(IllegalStateException()) }
+        assertEquals(StorageProblem.TRANSIENT, problem { storage().load("session.a") })
+    }
+
+    @Test
+    fun `keys do not pile up while the disk is full`() {
+        // A folder of that name cannot be written.
+        File(folder, "_key/x").mkdirs()
+        repeat(3) { assertEquals(StorageProblem.TRANSIENT, problem { storage().store("session.a", value) }) }
+        assertEquals(emptyList(), keyStore.aliases)
+    }
+
+    @Test
+    fun `it works on every Android from 8 on`() {
+        val now = Build.VERSION.SDK_INT
+        try {
+            for (level in listOf(26, 28, 30, 31, 33)) {
+                ReflectionHelpers.setStaticField(Build.VERSION::class.java, "SDK_INT", level)
+                storage(strongBox = true).store("session.a", value)
+                assertContentEquals(value, storage().load("session.a"))
+                keyStore.at = { if (it == "begin") throw ProviderException(android.security.KeyStoreException(-48, "busy")) }
+                assertEquals(StorageProblem.TRANSIENT, problem { storage().load("session.a") }, "$level")
+                keyStore.at = {}
+            }
+        } finally {
+            ReflectionHelpers.setStaticField(Build.VERSION::class.java, "SDK_INT", now)
+        }
     }
 
     @Test
@@ -282,11 +349,17 @@ class KeystoreStorageTest {
         keyStore.hasStrongBox = false
         storage(strongBox = true).store("session.a", value)
         assertFalse(keyStore.strongBoxHas(keyStore.aliases.single()))
+        keyStore.takeAway()
+        keyStore.hasStrongBox = true
+        keyStore.strongBoxFails = true
+        storage(strongBox = true).store("session.a", value)
+        assertFalse(keyStore.strongBoxHas(keyStore.aliases.single()))
     }
 
     @Test
     fun `what a crash has left is no record, and a file that cannot be written is an error`() {
         storage().store("session.a", value)
+        File(folder, "_unfinished0.tmp").apply { writeBytes(value) }.setLastModified(1)
         File(folder, "_unfinished1.tmp").writeBytes(value)
         assertEquals(listOf("session.a"), storage().keys())
         // A folder of that name cannot be replaced.
