@@ -2,3 +2,5 @@
 // not checked by Apple's compiler.
 
 // There for `canImport(Darwin)`: the functions of C that are used come from Glibc.
+
+public func memset_s(_ destination: UnsafeMutableRawPointer!, _ size: Int, _ value: Int32, _ count: Int) -> Int32 { fatalError() }

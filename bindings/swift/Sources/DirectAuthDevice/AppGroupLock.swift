@@ -3,8 +3,8 @@ import Foundation
 
 /// A time that the system may end: on iOS nothing may hold a lock on a shared file while its process is suspended.
 protocol ExpiringActivity: Sendable {
-    /// Begins one, and gives what ends it; nil if the system allows none now. `expired` is called if the system ends it.
-    func begin(_ expired: @escaping @Sendable () -> Void) -> (@Sendable () -> Void)?
+    /// Begins one, and gives what ends it; nil if the system allows none now, or not in time. `expired` is called if the system ends it.
+    func begin(within timeout: TimeInterval, _ expired: @escaping @Sendable () -> Void) -> (@Sendable () -> Void)?
 }
 
 /// The lock that an app and its extensions share: `flock` on a file of their app group, which the system frees when a process dies.
@@ -41,28 +41,17 @@ public final class AppGroupLock: CrossProcessLock, @unchecked Sendable {
     }
 
     public func acquire(timeout: TimeInterval) throws {
+        let until = DispatchTime.now() + timeout
         let mine = state.withLock {
             last += 1
             waiting.insert(last)
             return last
         }
-        guard let end = activity.begin({ [weak self] in self?.expire(mine) }) else {
-            state.withLock { _ = waiting.remove(mine) }
-            throw LockError.failed
-        }
+        defer { state.withLock { _ = waiting.remove(mine) } }
+        guard let end = activity.begin(within: timeout, { [weak self] in self?.expire(mine) }) else { throw LockError.failed }
         do {
-            let descriptor = try taken(within: timeout) { self.state.withLock { self.waiting.contains(mine) } }
-            let isInTime = state.withLock {
-                guard waiting.remove(mine) != nil else { return false }
-                held = Held(time: mine, descriptor: descriptor, end: end)
-                return true
-            }
-            if !isInTime {
-                close(descriptor)
-                throw LockError.failed
-            }
+            try take(mine, until, end)
         } catch {
-            state.withLock { _ = waiting.remove(mine) }
             end()
             throw error
         }
@@ -73,7 +62,7 @@ public final class AppGroupLock: CrossProcessLock, @unchecked Sendable {
     }
 
     public func isStillHeld() -> Bool {
-        state.withLock { held != nil }
+        state.withLock { held.map { isStill($0.descriptor) } ?? false }
     }
 
     /// The system ends one time: that of whoever holds it, or of one that waits and does not get it any more.
@@ -89,24 +78,44 @@ public final class AppGroupLock: CrossProcessLock, @unchecked Sendable {
         return held
     }
 
-    /// A file that is open and locked.
-    private func taken(within timeout: TimeInterval, while isWanted: () -> Bool) throws -> Int32 {
+    private func take(_ mine: Int, _ until: DispatchTime, _ end: @escaping @Sendable () -> Void) throws {
         let descriptor = open(file.path, O_CREAT | O_RDWR | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw LockError.failed }
         #if os(iOS) || os(visionOS)
             // It has no content, and a refresh in the background opens it while the device is locked.
             try? FileManager.default.setAttributes([.protectionKey: FileProtectionType.none], ofItemAtPath: file.path)
         #endif
-        let until = DispatchTime.now() + timeout
         while true {
-            if flock(descriptor, LOCK_EX | LOCK_NB) == 0 { return descriptor }
-            let isHeldElsewhere = errno == EWOULDBLOCK || errno == EINTR
-            guard isHeldElsewhere, isWanted(), DispatchTime.now() < until else {
-                close(descriptor)
-                throw isHeldElsewhere && isWanted() ? LockError.timedOut : LockError.failed
+            // Taken and noted in one step: the end of its time finds either the one that waits or the one that holds.
+            let outcome: LockError?? = state.withLock {
+                guard waiting.contains(mine) else { return .some(.failed) }
+                guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+                    return errno == EWOULDBLOCK || errno == EINTR ? .none : .some(.failed)
+                }
+                guard isStill(descriptor) else { return .some(.failed) }
+                waiting.remove(mine)
+                held = Held(time: mine, descriptor: descriptor, end: end)
+                return .some(nil)
             }
-            usleep(10_000)
+            switch outcome {
+            case .some(nil): return
+            case .some(let failure?):
+                close(descriptor)
+                throw failure
+            case nil:
+                guard DispatchTime.now() < until else {
+                    close(descriptor)
+                    throw LockError.timedOut
+                }
+                usleep(10_000)
+            }
         }
+    }
+
+    /// Whether the open file is the one that others find: one that was deleted or replaced locks nobody out.
+    private func isStill(_ descriptor: Int32) -> Bool {
+        var (mine, theirs) = (stat(), stat())
+        return fstat(descriptor, &mine) == 0 && stat(file.path, &theirs) == 0 && mine.st_ino == theirs.st_ino && mine.st_dev == theirs.st_dev
     }
 }
 
@@ -133,7 +142,7 @@ extension AppGroupLock: CustomStringConvertible, CustomDebugStringConvertible, C
     }
 
     struct SystemActivity: ExpiringActivity {
-        func begin(_ expired: @escaping @Sendable () -> Void) -> (@Sendable () -> Void)? {
+        func begin(within timeout: TimeInterval, _ expired: @escaping @Sendable () -> Void) -> (@Sendable () -> Void)? {
             #if os(macOS)
                 // A Mac does not suspend.
                 return {}
@@ -152,7 +161,11 @@ extension AppGroupLock: CustomStringConvertible, CustomDebugStringConvertible, C
                         over.wait()
                     }
                 }
-                begun.wait()
+                guard begun.wait(timeout: .now() + timeout) == .success else {
+                    // If it begins later, it ends at once.
+                    over.signal()
+                    return nil
+                }
                 guard answer.isAllowed else { return nil }
                 return { over.signal() }
             #endif

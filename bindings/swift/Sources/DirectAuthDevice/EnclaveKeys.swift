@@ -47,13 +47,13 @@ public final class SecureEnclaveSigningKey: SigningKey {
         guard status == .success || status == .itemNotFound else { throw KeyError(status.keyProblem) }
     }
 
-    /// An Enclave that makes keys and does not take this one never will again: the device was erased since, and its keychain restored.
+    /// An Enclave that makes keys, and does not take this one before and after, never will: the device was erased since, and its keychain
+    /// restored.
     private func using(_ enclave: any Enclave, _ work: () throws -> Data) throws -> Data {
-        do {
-            return try work()
-        } catch {
-            throw KeyError((try? enclave.make()) != nil ? .destroyed : .transient)
-        }
+        if let done = try? work() { return done }
+        guard (try? enclave.make()) != nil else { throw KeyError(.transient) }
+        if let done = try? work() { return done }
+        throw KeyError(.destroyed)
     }
 
     private func find(_ name: String) throws -> (any Enclave, Data) {

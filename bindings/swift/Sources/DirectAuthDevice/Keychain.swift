@@ -24,6 +24,8 @@ struct KeychainStatus: RawRepresentable, Equatable, Hashable, Sendable {
     static let missingEntitlement = KeychainStatus(rawValue: -34018)
     static let noAccessForItem = KeychainStatus(rawValue: -25243)
     static let decode = KeychainStatus(rawValue: -26275)
+    /// `errSecInternalComponent`, for an answer that makes no sense.
+    static let unreadable = KeychainStatus(rawValue: -2070)
 
     /// Why it could not be done. What is not certain is ``StorageProblem/transient``: nothing is lost by that.
     var problem: StorageProblem {

@@ -84,15 +84,15 @@
         }
     }
 
-    private struct AesGcm: Sealing {
-        func seal(_ value: Data, key: Data, associated: Data) throws -> Data {
+    struct AesGcm: Sealing {
+        func seal(_ value: Data, key: SecretBytes, associated: Data) throws -> Data {
             guard let sealed = try AES.GCM.seal(value, using: SymmetricKey(data: key), authenticating: associated).combined else {
                 throw StorageError(.transient)
             }
             return sealed
         }
 
-        func open(_ sealed: Data, key: Data, associated: Data) throws -> Data {
+        func open(_ sealed: Data, key: SecretBytes, associated: Data) throws -> Data {
             try AES.GCM.open(AES.GCM.SealedBox(combined: sealed), using: SymmetricKey(data: key), authenticating: associated)
         }
     }

@@ -71,8 +71,11 @@
             query[kSecMatchLimit as String] = kSecMatchLimitAll
             var found: CFTypeRef?
             let status = SecItemCopyMatching(query as CFDictionary, &found)
-            let items = found as? [[String: Any]] ?? []
-            return (KeychainStatus(rawValue: status), items.compactMap { $0[kSecAttrAccount as String] as? String })
+            guard status == errSecSuccess else { return (KeychainStatus(rawValue: status), []) }
+            // What cannot be read as a list of names is no empty list.
+            let names = (found as? [[String: Any]])?.map { $0[kSecAttrAccount as String] as? String }
+            guard let names, !names.contains(nil) else { return (.unreadable, []) }
+            return (.success, names.compactMap { $0 })
         }
 
         func item(_ account: String?) -> [String: Any] {

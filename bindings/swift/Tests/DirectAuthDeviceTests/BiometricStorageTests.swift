@@ -22,7 +22,10 @@ private final class FakeBoundItems: BoundItems, @unchecked Sendable {
         for account in keychain.values.keys { _ = keychain.delete(account) }
     }
 
-    func add(_ account: String, _ value: Data) -> KeychainStatus { keychain.add(account, value) }
+    func add(_ account: String, _ value: Data) -> KeychainStatus {
+        // The caller's bytes are gone after the call.
+        keychain.add(account, Data(Array(value)))
+    }
 
     func load(_ account: String, asking prompt: any UserPrompt) -> (KeychainStatus, Data?) {
         guarding.withLock { questions += 1 }
@@ -54,14 +57,14 @@ private final class Unanswered: UserPrompt, @unchecked Sendable {
 
 /// In place of AES-GCM, which is not on this platform: it hides nothing, and opens only what was sealed with the same key for the same account.
 private struct Envelope: Sealing {
-    func seal(_ value: Data, key: Data, associated: Data) throws -> Data { mark(key, associated) + value }
+    func seal(_ value: Data, key: SecretBytes, associated: Data) throws -> Data { mark(key, associated) + value }
 
-    func open(_ sealed: Data, key: Data, associated: Data) throws -> Data {
+    func open(_ sealed: Data, key: SecretBytes, associated: Data) throws -> Data {
         guard sealed.starts(with: mark(key, associated)) else { throw StorageError(.transient) }
         return Data(sealed.dropFirst(mark(key, associated).count))
     }
 
-    private func mark(_ key: Data, _ associated: Data) -> Data { key.prefix(4) + associated }
+    private func mark(_ key: SecretBytes, _ associated: Data) -> Data { key.withUnsafeBytes { Data($0.prefix(4)) } + associated }
 }
 
 /// Storages that were unlocked before they are needed, because unlocking waits for a user.
@@ -85,7 +88,27 @@ final class BiometricStorageTests: XCTestCase {
     private lazy var storage = another()
     private let value = Data("a session".utf8)
 
-    private func another() -> BiometricStorage { BiometricStorage(keychain: keychain, bound: bound, sealing: Envelope()) }
+    private let waiting = Waiting()
+
+    private func another() -> BiometricStorage {
+        BiometricStorage(keychain: keychain, bound: bound, sealing: Envelope(), later: { [waiting] in waiting.add($1) })
+    }
+
+    /// What is to be done a minute later.
+    private final class Waiting: @unchecked Sendable {
+        private let guarding = NSLock()
+        private var works: [@Sendable () -> Void] = []
+
+        func add(_ work: @escaping @Sendable () -> Void) { guarding.withLock { works.append(work) } }
+
+        func pass() {
+            let now = guarding.withLock {
+                defer { works = [] }
+                return works
+            }
+            for work in now { work() }
+        }
+    }
 
     private func problem<T>(_ call: () async throws -> T) async -> StorageProblem? {
         do {
@@ -117,6 +140,9 @@ final class BiometricStorageTests: XCTestCase {
         storage.lock()
         let late = await problem { try self.storage.load(key: "session.a") }
         XCTAssertEqual(late, .needsUser)
+        waiting.pass()
+        let later = await problem { try self.storage.store(key: "session.a", value: self.value) }
+        XCTAssertEqual(later, .needsUser)
         XCTAssertEqual(try storage.keys(), ["session.a"])
 
         let nextLaunch = another()
@@ -148,6 +174,8 @@ final class BiometricStorageTests: XCTestCase {
         let destroyed = await problem { try await nextLaunch.unlock(asking: Answered()) }
         XCTAssertEqual(destroyed, .keyDestroyed)
         XCTAssertTrue(keychain.values.keys.contains("session.a"), "nothing is deleted for that")
+        let told = await problem { try nextLaunch.load(key: "session.a") }
+        XCTAssertEqual(told, .keyDestroyed, "and everything says it from then on")
 
         try await nextLaunch.renew(asking: Answered())
         let old = await problem { try nextLaunch.load(key: "session.a") }
@@ -191,7 +219,7 @@ final class BiometricStorageTests: XCTestCase {
             XCTAssertEqual(bound.values.count, 0)
         }
         // What says that there is one could not be written: then there is none.
-        keychain.next("update", KeychainStatus(rawValue: -34))
+        keychain.next("add", KeychainStatus(rawValue: -34))
         let full = await problem { try await self.storage.unlock(asking: Answered()) }
         XCTAssertEqual(full, .transient)
         XCTAssertFalse(storage.isUnlocked)
@@ -218,7 +246,7 @@ final class BiometricStorageTests: XCTestCase {
         for (name, damaged, expected) in [
             ("moved", sealed, StorageProblem.corrupt), ("cut", sealed.prefix(20), .corrupt), ("empty", Data(), .corrupt),
             ("newer", Data([2]) + sealed.dropFirst(), .newerVersion), ("older", Data([0]) + sealed.dropFirst(), .corrupt),
-            ("another key's", sealed.prefix(1) + Data(repeating: 7, count: 16) + sealed.dropFirst(17), .keyDestroyed),
+            ("another key's", sealed.prefix(1) + Data(repeating: 7, count: 16) + sealed.dropFirst(17), .keyMissing),
         ] {
             keychain.put("session.b", damaged)
             let found = await problem { try self.storage.load(key: "session.b") }
@@ -246,6 +274,86 @@ final class BiometricStorageTests: XCTestCase {
         XCTAssertEqual(try storage.load(key: "session.a"), value)
     }
 
+    func testWhatARefreshStillHasToWriteIsWrittenAfterItWasLockedAndNothingElseIsRead() async throws {
+        try await storage.unlock(asking: Answered())
+        try storage.store(key: "session.a", value: value)
+        storage.lock()
+        try storage.store(key: "session.a", value: Data("rotated".utf8))
+        XCTAssertEqual(try storage.load(key: "session.a"), Data("rotated".utf8), "it is read back")
+        let again = await problem { try self.storage.load(key: "session.a") }
+        XCTAssertEqual(again, .needsUser, "once")
+        try await storage.unlock(asking: Answered())
+        waiting.pass()
+        XCTAssertTrue(storage.isUnlocked, "opened before the minute was over, it stays open")
+        XCTAssertEqual(try storage.load(key: "session.a"), Data("rotated".utf8))
+    }
+
+    func testTwoThatUnlockForTheFirstTimeHaveOneKey() async throws {
+        let other = another()
+        // The other one is there between this one's look and its write.
+        try await storage.unlock(
+            asking: Answered(meanwhile: { [bound] in
+                guard bound.asked == 1 else { return }
+                let done = DispatchSemaphore(value: 0)
+                Task.detached {
+                    try? await other.unlock(asking: Answered())
+                    done.signal()
+                }
+                done.wait()
+            }))
+        XCTAssertTrue(storage.isUnlocked && other.isUnlocked)
+        XCTAssertEqual(bound.values.count, 1)
+        try storage.store(key: "session.a", value: value)
+        XCTAssertEqual(try other.load(key: "session.a"), value)
+    }
+
+    func testAKeyIsNotMadeAnewWhereThereAreRecords() async throws {
+        try await storage.unlock(asking: Answered())
+        try storage.store(key: "session.a", value: value)
+        _ = keychain.delete("_bound")
+        let lost = await problem { try await self.another().unlock(asking: Answered()) }
+        XCTAssertEqual(lost, .keyMissing)
+        XCTAssertEqual(bound.values.count, 1)
+    }
+
+    func testANameThatWasWrittenThoughAnErrorCameKeepsItsKey() async throws {
+        try await storage.unlock(asking: Answered())
+        // The keychain does it, and says that it has not.
+        keychain.failAfter("update", KeychainStatus(rawValue: -36))
+        try await storage.renew(asking: Answered())
+        try storage.store(key: "session.a", value: value)
+        let nextLaunch = another()
+        try await nextLaunch.unlock(asking: Answered())
+        XCTAssertEqual(try nextLaunch.load(key: "session.a"), value)
+    }
+
+    func testWhoWaitsBehindAnotherPromptCanGiveUp() async throws {
+        let prompt = Unanswered()
+        let first = Task { [storage] in try await storage.unlock(asking: prompt) }
+        await fulfillment(of: [prompt.shown], timeout: 60)
+        let second = Task { [storage] in try await storage.unlock(asking: Answered()) }
+        second.cancel()
+        do {
+            try await second.value
+            XCTFail("unlocked")
+        } catch {
+            XCTAssertTrue(error is CancellationError, "\(error)")
+        }
+        first.cancel()
+        _ = await first.result
+        XCTAssertEqual(bound.asked, 1, "nobody is asked for who has given up")
+    }
+
+    #if canImport(CryptoKit)
+        func testSealedByAesGcm() throws {
+            let key = SecretBytes(Data(repeating: 9, count: 32))
+            let sealed = try AesGcm().seal(value, key: key, associated: Data([1]))
+            XCTAssertEqual(sealed.count, 12 + value.count + 16)
+            XCTAssertEqual(try AesGcm().open(sealed, key: key, associated: Data([1])), value)
+            XCTAssertThrowsError(try AesGcm().open(sealed, key: key, associated: Data([2])))
+        }
+    #endif
+
     func testWhatIsLockedWhileTheUserIsAskedStaysLocked() async throws {
         try await storage.unlock(asking: Answered())
         try storage.store(key: "session.a", value: value)
@@ -269,6 +377,8 @@ final class BiometricStorageTests: XCTestCase {
             XCTAssertTrue(error is CancellationError, "\(error)")
         }
         XCTAssertFalse(storage.isUnlocked)
-        XCTAssertEqual(bound.values.count, 0)
+        // What it had made is gone when the next one has its turn.
+        try await storage.unlock(asking: Answered())
+        XCTAssertEqual(bound.values.count, 1)
     }
 }

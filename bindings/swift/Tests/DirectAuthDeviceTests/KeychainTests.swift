@@ -10,6 +10,7 @@ final class FakeKeychain: Keychain, @unchecked Sendable {
     private var items: [String: Data] = [:]
     private var planned: [String: [KeychainStatus]] = [:]
     private var asked: [String] = []
+    private var lies: [String: KeychainStatus] = [:]
 
     var calls: [String] { lock.withLock { asked } }
     var values: [String: Data] { lock.withLock { items } }
@@ -17,6 +18,11 @@ final class FakeKeychain: Keychain, @unchecked Sendable {
     /// What the next calls of a kind say instead of being done.
     func next(_ call: String, _ statuses: KeychainStatus...) {
         lock.withLock { planned[call, default: []] += statuses }
+    }
+
+    /// The next call of a kind is done, and says that it was not.
+    func failAfter(_ call: String, _ status: KeychainStatus) {
+        lock.withLock { lies[call] = status }
     }
 
     func put(_ account: String, _ value: Data) {
@@ -31,7 +37,8 @@ final class FakeKeychain: Keychain, @unchecked Sendable {
                 planned[call] = statuses
                 return failed(status)
             }
-            return work()
+            let done = work()
+            return lies.removeValue(forKey: call).map(failed) ?? done
         }
     }
 
@@ -157,6 +164,8 @@ final class SecureEnclaveSigningKeyTests: XCTestCase {
         struct Failure: Error {}
         var makes = true
         var takes = true
+        /// How often it fails before it takes a key.
+        var failures = 0
 
         func make() throws -> Data {
             guard makes else { throw Failure() }
@@ -164,11 +173,20 @@ final class SecureEnclaveSigningKeyTests: XCTestCase {
         }
 
         func publicKey(_ key: Data) throws -> Data {
+            try fail()
             guard takes else { throw Failure() }
             return Data([4]) + key
         }
 
+        private func fail() throws {
+            guard failures == 0 else {
+                failures -= 1
+                throw Failure()
+            }
+        }
+
         func sign(_ key: Data, _ message: Data) throws -> Data {
+            try fail()
             guard takes else { throw Failure() }
             return key + message
         }
@@ -215,6 +233,8 @@ final class SecureEnclaveSigningKeyTests: XCTestCase {
 
     func testAKeyThatTheEnclaveDoesNotTakeIsDestroyedOnlyIfItMakesOthers() throws {
         _ = try keys.create(name: "k1")
+        enclave.failures = 1
+        XCTAssertNoThrow(try keys.sign(name: "k1", message: Data()), "what passes is no loss")
         enclave.takes = false
         for makes in [true, false] {
             enclave.makes = makes

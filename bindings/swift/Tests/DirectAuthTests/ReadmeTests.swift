@@ -16,8 +16,13 @@ final class ReadmeTests: XCTestCase {
 
     func testItSignsInAndOut() throws {
         let process = Process()
-        process.executableURL = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
-            .appendingPathComponent("ReadmeProgram")
+        #if canImport(Darwin)
+            // The tests are a bundle there, which a program of Xcode runs.
+            let built = Bundle(for: Self.self).bundleURL.deletingLastPathComponent()
+        #else
+            let built = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
+        #endif
+        process.executableURL = built.appendingPathComponent("ReadmeProgram")
         let output = Pipe()
         process.standardOutput = output
         try process.run()

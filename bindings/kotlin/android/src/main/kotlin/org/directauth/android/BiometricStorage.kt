@@ -302,11 +302,11 @@ public class BiometricStorage internal constructor(
     }
 
     private companion object {
-        const val BOUND = "_bound"
-        const val DATA_KEY = 32
+        private const val BOUND = "_bound"
+        private const val DATA_KEY = 32
 
         /** Longer than a request may take. */
-        const val WRITING_MILLIS = 60_000L
+        private const val WRITING_MILLIS = 60_000L
 
         /** A user is asked one thing at a time. */
         val ASKING = Mutex()

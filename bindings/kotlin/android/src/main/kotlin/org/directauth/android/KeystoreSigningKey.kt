@@ -70,6 +70,6 @@ public class KeystoreSigningKey internal constructor(context: Context, private v
         }
 
     private companion object {
-        const val PREFIX = "directauth.signing."
+        private const val PREFIX = "directauth.signing."
     }
 }

@@ -74,7 +74,7 @@ public class KeystoreStorage internal constructor(
     }
 
     private companion object {
-        const val CURRENT = "_key"
+        private const val CURRENT = "_key"
     }
 }
 

@@ -10,6 +10,7 @@ import org.directauth.AuthException
 import org.directauth.ErrorDetails
 import org.directauth.LogSink
 import org.directauth.Remedy
+import org.directauth.ffi.uniffiEnsureInitialized
 import org.directauth.ffi.InternalException
 import org.directauth.ffi.setLogSink
 import org.directauth.ffi.AuthException as CoreException
@@ -50,10 +51,12 @@ internal inline fun <T> translated(work: () -> T): T =
 
 /**
  * The same while a client is built, where a library that cannot be loaded is noticed: it is not there for this platform (a [LinkageError]),
- * or the app was shrunk without the rules for JNA (an [IllegalArgumentException] of it).
+ * is another version's, or the app was shrunk without the rules for JNA (an [IllegalArgumentException] of it).
  */
 internal inline fun <T> built(work: () -> T): T =
     try {
+        // That the library is the one that this code was made for: another one would read memory wrongly.
+        uniffiEnsureInitialized()
         translated(work)
     } catch (e: IllegalArgumentException) {
         throw unusable(e)
