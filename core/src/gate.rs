@@ -51,7 +51,7 @@ impl Gate {
             if !self.lock.still_held() {
                 // Before it is ours again: whoever has it from before must not take it for whole.
                 hold.lost.fetch_add(1, Ordering::SeqCst);
-                self.blocking(left(), |lock| async move { lock.release().await }).await?;
+                self.blocking(left(), |lock| async move { lock.release().await }, |()| false).await?;
                 self.take(left()).await?;
             }
             return Ok(hold);
@@ -83,19 +83,21 @@ impl Gate {
     }
 
     async fn take(&self, timeout: Duration) -> Result<(), LockProblem> {
-        self.blocking(timeout, move |lock| async move { lock.acquire(timeout).await }).await?
+        self.blocking(timeout, move |lock| async move { lock.acquire(timeout).await }, Result::is_ok).await?
     }
 
-    /// Runs a call where it may block. One that is late is not waited for; a lock that it takes all the same is given back.
+    /// Runs a call where it may block. One that is late is not waited for; a lock that it takes all the same is given back, and only
+    /// that: another attempt may hold it by then.
     async fn blocking<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
         &self,
         timeout: Duration,
         call: impl FnOnce(Arc<dyn CrossProcessLock>) -> F,
+        has_taken: fn(&T) -> bool,
     ) -> Result<T, LockProblem> {
         let (done, result) = oneshot::channel();
         let (call, lock) = (call(Arc::clone(&self.lock)), Arc::clone(&self.lock));
         self.spawner.spawn_blocking(Box::pin(async move {
-            if done.send(call.await).is_err() {
+            if done.send(call.await).is_err_and(|late| has_taken(&late)) {
                 lock.release().await;
             }
         }));

@@ -418,6 +418,50 @@ fn a_release_that_hangs_holds_up_nobody_without_end() {
     assert!(took <= 50, "{took} s");
 }
 
+/// A lock whose attempts end when they are told to, and without it; it counts what is given back.
+#[derive(Clone, Default)]
+struct Late(Arc<std::sync::Mutex<(Vec<futures_channel::oneshot::Sender<()>>, usize)>>);
+
+impl CrossProcessLock for Late {
+    fn acquire(&self, _: Duration) -> BoxFuture<'_, Result<(), LockProblem>> {
+        let (end, ended) = futures_channel::oneshot::channel();
+        self.0.lock().expect("whole").0.push(end);
+        Box::pin(async move {
+            let _ = ended.await;
+            Err(LockProblem::TimedOut)
+        })
+    }
+
+    fn release(&self) -> BoxFuture<'_, ()> {
+        self.0.lock().expect("whole").1 += 1;
+        Box::pin(async {})
+    }
+
+    fn still_held(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn an_attempt_that_fails_late_gives_nothing_back() {
+    let device = Device::new();
+    let lock = Late::default();
+    let client = device.builder(&device.process()).cross_process_lock(lock.clone()).build().expect("valid");
+    let session = device.signs_in(&client, BEN);
+    device.world.advance(EXPIRED);
+    let (_, token) = seconds(&device, session.access_token());
+    assert_eq!(unavailable(token), StoreProblem::Transient);
+    let ends = std::mem::take(&mut lock.0.lock().expect("whole").0);
+    assert!(!ends.is_empty());
+    for end in ends {
+        let _ = end.send(());
+    }
+    // Another attempt of this process, or another process, may have it by now.
+    let (_, token) = seconds(&device, session.access_token());
+    assert_eq!(unavailable(token), StoreProblem::Transient);
+    assert_eq!(lock.0.lock().expect("whole").1, 0);
+}
+
 #[test]
 fn the_lock_is_not_held_while_the_server_s_documents_are_fetched() {
     let device = Device::new();
