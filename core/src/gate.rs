@@ -103,7 +103,11 @@ impl Gate {
         }));
         match select(result, self.clock.sleep(timeout.saturating_add(GRACE))).await {
             Either::Left((result, _)) => result.map_err(|_| LockProblem::Failed),
-            Either::Right(_) => Err(LockProblem::TimedOut),
+            // One that came in the same moment counts: nobody else would give it back.
+            Either::Right((_, mut result)) => {
+                result.close();
+                result.try_recv().ok().flatten().ok_or(LockProblem::TimedOut)
+            }
         }
     }
 }

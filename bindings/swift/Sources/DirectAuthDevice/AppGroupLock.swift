@@ -161,7 +161,8 @@ extension AppGroupLock: CustomStringConvertible, CustomDebugStringConvertible, C
                         over.wait()
                     }
                 }
-                guard begun.wait(timeout: .now() + timeout) == .success else {
+                // Its answer comes from another thread, also for whoever does not want to wait for the lock.
+                guard begun.wait(timeout: .now() + max(timeout, 1)) == .success else {
                     // If it begins later, it ends at once.
                     over.signal()
                     return nil

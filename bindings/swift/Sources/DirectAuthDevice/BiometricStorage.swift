@@ -37,16 +37,19 @@ public final class BiometricStorage: SecureStorage {
     /// One prompt after the other.
     private let queue = DispatchQueue(label: "org.directauth.biometric", qos: .userInitiated)
 
-    /// - Parameter later: does something after so many seconds.
+    /// - Parameters:
+    ///   - elapsed: seconds of a clock that counts sleep.
+    ///   - later: does something after so many seconds.
     init(
         keychain: any Keychain, bound: any BoundItems, sealing: any Sealing,
+        elapsed: @escaping @Sendable () -> TimeInterval = BiometricStorage.elapsed,
         later: @escaping @Sendable (TimeInterval, @escaping @Sendable () -> Void) -> Void = BiometricStorage.later
     ) {
         self.keychain = keychain
         items = KeychainStorage(keychain: keychain)
         self.bound = bound
         self.sealing = sealing
-        held = HeldKey(later: later)
+        held = HeldKey(elapsed: elapsed, later: later)
     }
 
     @Sendable
@@ -54,33 +57,40 @@ public final class BiometricStorage: SecureStorage {
         DispatchQueue.global(qos: .utility).asyncAfter(deadline: .now() + seconds, execute: work)
     }
 
+    @Sendable
+    private static func elapsed() -> TimeInterval {
+        var now = timespec()
+        #if canImport(Darwin)
+            clock_gettime(CLOCK_MONOTONIC, &now)
+        #else
+            clock_gettime(CLOCK_BOOTTIME, &now)
+        #endif
+        return TimeInterval(now.tv_sec) + TimeInterval(now.tv_nsec) / 1e9
+    }
+
     /// Whether it can be read and written.
     public var isUnlocked: Bool { held.isOpen }
 
     /// Forgets the key. An ``unlock(reason:)`` that has begun before does not undo it.
     ///
-    /// From now on nothing can be read. What a refresh that was sent before still has to write is taken for a minute, and sealed, since
-    /// the session would be lost with it; then the key is wiped.
+    /// A refresh that was sent before has a minute more to write what has come of it, and for that a session can be read that this object
+    /// has read or written before, as long as nobody else has changed it: the session would be lost otherwise. Nothing else can be read or
+    /// written from now on. Then the key is wiped; in a process that the system has stopped, when it goes on.
     public func lock() { held.close() }
 
     func unlock(asking prompt: any UserPrompt) async throws {
-        try await oneAfterTheOther(prompt) { storage in
-            guard let keys = try storage.keyNames() else { return try storage.makeTheFirst(prompt) }
-            if !storage.held.isOpen(with: keys.current) { try storage.open(keys.current, prompt) }
+        try await oneAfterTheOther(prompt) { storage, before in
+            guard let keys = try storage.keyNames() else { return try storage.makeTheFirst(prompt, before) }
+            if !storage.held.isOpen(with: keys.current) { try storage.open(keys.current, prompt, before) }
         }
     }
 
     func renew(asking prompt: any UserPrompt) async throws {
-        try await oneAfterTheOther(prompt) { storage in
+        try await oneAfterTheOther(prompt) { storage, before in
+            let former = try storage.formerNames()
             storage.held.forget()
-            let former = try? storage.keyNames()
-            try storage.make(prompt) { name in
-                do {
-                    try storage.items.store(key: KeyNames.account, value: KeyNames(current: name, after: former).encoded)
-                } catch {
-                    // It may have been written all the same.
-                    guard (try? storage.keyNames())?.current == name else { throw error }
-                }
+            try storage.make(prompt, before) { name in
+                try storage.items.store(key: KeyNames.account, value: KeyNames(current: name, after: former).encoded)
             }
             // Of no use any more; if it stays it harms nobody.
             if let former { _ = storage.bound.delete(former.current.account) }
@@ -90,26 +100,32 @@ public final class BiometricStorage: SecureStorage {
     public func load(key: String) throws -> Data? {
         guard let stored = try items.load(key: key) else { return nil }
         let blob = try SealedItem(stored)
-        let (name, secret) = try held.forReading(key)
+        let (name, secret) = try held.forReading(key, stored, sealedBy: blob.key)
         guard blob.key == name else { throw StorageError(try whyAnotherKey(blob.key)) }
         do {
-            return try sealing.open(blob.sealed, key: secret, associated: SealedItem.associated(name, key))
+            let value = try sealing.open(blob.sealed, key: secret, associated: SealedItem.associated(name, key))
+            held.known(key, stored)
+            return value
         } catch {
             throw StorageError(.corrupt)
         }
     }
 
     public func store(key: String, value: Data) throws {
-        let (name, secret) = try held.forWriting(key)
+        let current = try keyNames()?.current
+        let (name, secret) = try held.forWriting(key, current)
         // What a renewed key's predecessor seals could not be read again.
-        guard try keyNames()?.current == name else { throw StorageError(.needsUser) }
+        guard current == name else { throw StorageError(.needsUser) }
         let sealed: Data
         do {
             sealed = try sealing.seal(value, key: secret, associated: SealedItem.associated(name, key))
         } catch {
             throw StorageError(.transient)
         }
-        try items.store(key: key, value: SealedItem(key: name, sealed: sealed).encoded)
+        let stored = SealedItem(key: name, sealed: sealed).encoded
+        // From here on it may be there, whatever is heard of that.
+        held.known(key, stored)
+        try items.store(key: key, value: stored)
         guard try keyNames()?.current == name else { throw StorageError(.needsUser) }
     }
 
@@ -125,68 +141,93 @@ public final class BiometricStorage: SecureStorage {
     private func whyAnotherKey(_ name: KeyName) throws -> StorageProblem {
         guard let keys = try keyNames() else { return .keyMissing }
         if keys.current == name { return .needsUser }
-        return keys.former.contains(name) ? .keyDestroyed : .keyMissing
+        return keys.wasGivenUp(name) ? .keyDestroyed : .keyMissing
     }
 
-    private func makeTheFirst(_ prompt: any UserPrompt) throws {
+    /// Nil if nobody knows them any more: then every key but the next one was given up.
+    private func formerNames() throws -> KeyNames? {
+        do {
+            return try keyNames()
+        } catch let error as StorageError where error.problem == .corrupt {
+            return nil
+        }
+    }
+
+    private func makeTheFirst(_ prompt: any UserPrompt, _ before: Int) throws {
         // A key that cannot be found is not made anew.
         guard try keys().isEmpty else { throw StorageError(.keyMissing) }
         var isSecond = false
         do {
-            try make(prompt) { name in
-                let status = keychain.add(KeyNames.account, KeyNames(current: name, after: nil).encoded)
+            try make(prompt, before) { name in
+                let status = keychain.add(KeyNames.account, KeyNames(current: name).encoded)
                 isSecond = status == .duplicateItem
                 guard status == .success else { throw StorageError(isSecond ? .needsUser : status.problem) }
             }
         } catch where isSecond {
             // Another process was faster: its key is the one.
             guard let keys = try keyNames() else { throw StorageError(.transient) }
-            try open(keys.current, prompt)
+            try open(keys.current, prompt, before)
         }
     }
 
     /// - Parameter naming: makes it the one that is looked for.
-    private func make(_ prompt: any UserPrompt, naming: (KeyName) throws -> Void) throws {
+    private func make(_ prompt: any UserPrompt, _ before: Int, naming: (KeyName) throws -> Void) throws {
         let name = KeyName.random()
         let secret = SecretBytes.random(count: KeyName.secret)
         let status = secret.asData { bound.add(name.account, $0) }
         guard status == .success else { throw StorageError(status.problem) }
         do {
             // Read back before anything counts on it, which asks the user as every later time.
-            try open(name, prompt)
+            guard try found(name, prompt).count == KeyName.secret else { throw StorageError(.transient) }
             try naming(name)
         } catch {
-            held.forget()
-            _ = bound.delete(name.account)
+            switch Result(catching: { try keyNames()?.current }) {
+            case .success(name): break  // It was written all the same.
+            case .success:
+                _ = bound.delete(name.account)
+                throw error
+            // Nobody knows, so it stays.
+            case .failure: throw error
+            }
+        }
+        guard held.hold(name, secret, unlessLockedSince: before) else { throw StorageError(.needsUser) }
+    }
+
+    private func open(_ name: KeyName, _ prompt: any UserPrompt, _ before: Int) throws {
+        do {
+            let secret = SecretBytes(try found(name, prompt))
+            guard held.hold(name, secret, unlessLockedSince: before) else { throw StorageError(.needsUser) }
+        } catch let error as StorageError {
+            if error.problem == .keyDestroyed { held.destroyed(name) }
             throw error
         }
     }
 
-    private func open(_ name: KeyName, _ prompt: any UserPrompt) throws {
-        let before = held.locks
+    private func found(_ name: KeyName, _ prompt: any UserPrompt) throws -> Data {
         let (status, found) = bound.load(name.account, asking: prompt)
         switch status {
         case .success:
             guard let found, found.count == KeyName.secret else { throw StorageError(.transient) }
-            guard held.hold(name, SecretBytes(found), unlessLockedSince: before) else { throw StorageError(.needsUser) }
-        case .itemNotFound:
-            held.destroyed()
-            throw StorageError(.keyDestroyed)
+            return found
+        case .itemNotFound: throw StorageError(.keyDestroyed)
         default: throw StorageError(status.problem)
         }
     }
 
     /// The keychain waits for the user, so it waits on a thread that nobody else needs.
-    private func oneAfterTheOther(_ prompt: any UserPrompt, _ work: @escaping @Sendable (BiometricStorage) throws -> Void) async throws {
-        let once = Once()
+    private func oneAfterTheOther(
+        _ prompt: any UserPrompt, _ work: @escaping @Sendable (BiometricStorage, _ locksBefore: Int) throws -> Void
+    ) async throws {
+        let (once, before) = (Once(), held.locks)
         try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { (done: CheckedContinuation<Void, any Error>) in
                 once.wait(done)
                 queue.async {
                     guard once.isWaiting else { return }
-                    let result = Result { try work(self) }
-                    // What nobody waits for any more opens nothing.
-                    if !once.finish(result) { self.held.forget() }
+                    let openings = self.held.openings
+                    let result = Result { try work(self, before) }
+                    // What was opened for nobody is closed; what was open before stays.
+                    if !once.finish(result), self.held.openings != openings { self.held.forget() }
                 }
             }
         } onCancel: {
@@ -224,23 +265,36 @@ struct KeyNames: Sendable {
     private static let most = 16
 
     let current: KeyName
-    let former: [KeyName]
+    private let former: [KeyName]
+    /// Every other key was given up, known or not.
+    private let isOnly: Bool
 
-    init(current: KeyName, after previous: KeyNames?) {
-        self.current = current
-        former = Array((previous.map { [$0.current] + $0.former } ?? []).prefix(Self.most))
+    /// The first.
+    init(current: KeyName) {
+        (self.current, former, isOnly) = (current, [], false)
     }
 
-    /// The version, and the names, the newest first.
-    var encoded: Data { ([current] + former).reduce(into: Data([Self.version])) { $0 += $1.bytes } }
+    /// - Parameter previous: nil if nobody knows them any more.
+    init(current: KeyName, after previous: KeyNames?) {
+        self.current = current
+        let all = previous.map { [$0.current] + $0.former } ?? []
+        former = Array(all.prefix(Self.most))
+        isOnly = previous?.isOnly ?? true || all.count > Self.most
+    }
+
+    func wasGivenUp(_ name: KeyName) -> Bool { name != current && (isOnly || former.contains(name)) }
+
+    /// The version, the names, the newest first, and a byte more if the current one is the only one.
+    var encoded: Data { ([current] + former).reduce(into: Data([Self.version])) { $0 += $1.bytes } + (isOnly ? [1] : []) }
 
     init(_ stored: Data) throws {
         guard let version = stored.first else { throw StorageError(.corrupt) }
         guard version <= Self.version else { throw StorageError(.newerVersion) }
         let rest = Data(stored.dropFirst())
-        guard version == Self.version, !rest.isEmpty, rest.count % KeyName.size == 0 else { throw StorageError(.corrupt) }
-        let names = stride(from: 0, to: rest.count, by: KeyName.size).map { KeyName(bytes: rest.subdata(in: $0..<$0 + KeyName.size)) }
-        (current, former) = (names[0], Array(names.dropFirst()))
+        let (count, more) = rest.count.quotientAndRemainder(dividingBy: KeyName.size)
+        guard version == Self.version, count > 0, more == 0 || (more == 1 && rest.last == 1) else { throw StorageError(.corrupt) }
+        let names = (0..<count).map { KeyName(bytes: rest.subdata(in: $0 * KeyName.size..<($0 + 1) * KeyName.size)) }
+        (current, former, isOnly) = (names[0], Array(names.dropFirst()), more == 1)
     }
 }
 
@@ -270,87 +324,112 @@ struct SealedItem {
     static func associated(_ key: KeyName, _ account: String) -> Data { [version] + key.bytes + Data(account.utf8) }
 }
 
-/// The key: while it is open for everything, and for a minute more for what is being written.
+/// The key: while it is open for everything, and for a minute more for a refresh that was sent before.
 private final class HeldKey: @unchecked Sendable {
     /// Longer than a request may take.
     private static let writing: TimeInterval = 60
+    /// How the library's names of sessions begin.
+    private static let sessions = "session."
 
+    private let elapsed: @Sendable () -> TimeInterval
     private let later: @Sendable (TimeInterval, @escaping @Sendable () -> Void) -> Void
     private let guarding = NSLock()
     private var key: (name: KeyName, secret: SecretBytes)?
     private var open = false
-    private var isDestroyed = false
-    /// What was written since it was closed, and may be read back once.
-    private var written: Set<String> = []
+    private var wipedAt: TimeInterval = 0
+    private var holds = 0
     private var closings = 0
+    private var destroyedKey: KeyName?
+    /// Sessions as this object has last read or written them, sealed.
+    private var known: [String: Data] = [:]
 
-    init(later: @escaping @Sendable (TimeInterval, @escaping @Sendable () -> Void) -> Void) {
-        self.later = later
+    init(
+        elapsed: @escaping @Sendable () -> TimeInterval,
+        later: @escaping @Sendable (TimeInterval, @escaping @Sendable () -> Void) -> Void
+    ) {
+        (self.elapsed, self.later) = (elapsed, later)
     }
 
     var isOpen: Bool { guarding.withLock { open } }
 
-    /// How often it was closed.
+    /// How often it was locked.
     var locks: Int { guarding.withLock { closings } }
+
+    /// How often it was opened.
+    var openings: Int { guarding.withLock { holds } }
 
     func isOpen(with name: KeyName) -> Bool { guarding.withLock { open && key?.name == name } }
 
-    func forReading(_ account: String) throws -> (KeyName, SecretBytes) {
+    func forReading(_ account: String, _ stored: Data, sealedBy name: KeyName) throws -> (KeyName, SecretBytes) {
         try guarding.withLock {
-            guard open || written.remove(account) != nil, let key else { throw closed }
+            wipeIfOver()
+            guard let key, open || known[account] == stored else { throw closed(name) }
             return key
         }
     }
 
-    func forWriting(_ account: String) throws -> (KeyName, SecretBytes) {
-        try guarding.withLock {
-            guard let key else { throw closed }
-            if !open { written.insert(account) }
-            return key
+    func forWriting(_ account: String, _ current: KeyName?) throws -> (KeyName, SecretBytes) {
+        let (found, number): ((KeyName, SecretBytes), Int?) = try guarding.withLock {
+            wipeIfOver()
+            guard let key, open || known[account] != nil else { throw closed(current) }
+            return (key, open ? nil : closing())
         }
+        if let number { wipeLater(number) }
+        return found
+    }
+
+    func known(_ account: String, _ stored: Data) {
+        if account.hasPrefix(Self.sessions) { guarding.withLock { known[account] = stored } }
     }
 
     func hold(_ name: KeyName, _ secret: SecretBytes, unlessLockedSince before: Int) -> Bool {
         guarding.withLock {
             guard closings == before else { return false }
-            forgetKey()
-            (key, open, isDestroyed) = ((name, secret), true, false)
+            wipe()
+            (key, open) = ((name, secret), true)
+            holds += 1
             return true
         }
     }
 
     func close() {
-        let now: Int? = guarding.withLock {
+        let number: Int? = guarding.withLock {
             closings += 1
             guard open else { return nil }
             open = false
-            return closings
+            return closing()
         }
-        guard let now else { return }
+        if let number { wipeLater(number) }
+    }
+
+    func forget() { guarding.withLock { wipe() } }
+
+    func destroyed(_ name: KeyName) { guarding.withLock { destroyedKey = name } }
+
+    private func closing() -> Int {
+        wipedAt = elapsed() + Self.writing
+        return holds
+    }
+
+    private func wipeLater(_ number: Int) {
         later(Self.writing) { [weak self] in
-            self?.guarding.withLock {
-                if let self, self.closings == now, !self.open { self.forgetKey() }
-            }
+            guard let self else { return }
+            self.guarding.withLock { if self.holds == number { self.wipeIfOver() } }
         }
     }
 
-    func forget() {
-        guarding.withLock {
-            closings += 1
-            forgetKey()
-        }
+    private func wipeIfOver() {
+        if !open, elapsed() >= wipedAt { wipe() }
     }
 
-    func destroyed() {
-        guarding.withLock { isDestroyed = true }
+    private func closed(_ name: KeyName?) -> StorageError {
+        StorageError(name != nil && name == destroyedKey ? .keyDestroyed : .needsUser)
     }
-
-    private var closed: StorageError { StorageError(isDestroyed ? .keyDestroyed : .needsUser) }
 
     /// Its bytes are wiped with the last call that still uses them.
-    private func forgetKey() {
+    private func wipe() {
         (key, open) = (nil, false)
-        written.removeAll()
+        known.removeAll()
     }
 }
 

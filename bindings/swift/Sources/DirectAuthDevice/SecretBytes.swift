@@ -38,7 +38,7 @@ final class SecretBytes: ContiguousBytes, @unchecked Sendable {
     }
 
     func withUnsafeBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
-        try body(UnsafeRawBufferPointer(buffer))
+        try withExtendedLifetime(self) { try body(UnsafeRawBufferPointer(buffer)) }
     }
 
     /// The same bytes as what the keychain takes, without a copy; valid during the call.

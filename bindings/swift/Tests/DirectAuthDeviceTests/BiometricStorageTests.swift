@@ -91,22 +91,30 @@ final class BiometricStorageTests: XCTestCase {
     private let waiting = Waiting()
 
     private func another() -> BiometricStorage {
-        BiometricStorage(keychain: keychain, bound: bound, sealing: Envelope(), later: { [waiting] in waiting.add($1) })
+        BiometricStorage(
+            keychain: keychain, bound: bound, sealing: Envelope(), elapsed: { [waiting] in waiting.elapsed },
+            later: { [waiting] in waiting.add($1) })
     }
 
     /// What is to be done a minute later.
     private final class Waiting: @unchecked Sendable {
         private let guarding = NSLock()
         private var works: [@Sendable () -> Void] = []
+        private var now: TimeInterval = 0
+        var elapsed: TimeInterval { guarding.withLock { now } }
+
+        /// As in a process that the system has stopped.
+        func sleep() { guarding.withLock { now += 60 } }
 
         func add(_ work: @escaping @Sendable () -> Void) { guarding.withLock { works.append(work) } }
 
         func pass() {
-            let now = guarding.withLock {
+            let due = guarding.withLock {
+                now += 60
                 defer { works = [] }
                 return works
             }
-            for work in now { work() }
+            for work in due { work() }
         }
     }
 
@@ -138,9 +146,10 @@ final class BiometricStorageTests: XCTestCase {
         XCTAssertEqual(try storage.load(key: "session.a"), value)
 
         storage.lock()
+        storage.lock()
+        waiting.pass()
         let late = await problem { try self.storage.load(key: "session.a") }
         XCTAssertEqual(late, .needsUser)
-        waiting.pass()
         let later = await problem { try self.storage.store(key: "session.a", value: self.value) }
         XCTAssertEqual(later, .needsUser)
         XCTAssertEqual(try storage.keys(), ["session.a"])
@@ -274,18 +283,80 @@ final class BiometricStorageTests: XCTestCase {
         XCTAssertEqual(try storage.load(key: "session.a"), value)
     }
 
-    func testWhatARefreshStillHasToWriteIsWrittenAfterItWasLockedAndNothingElseIsRead() async throws {
+    func testWhatARefreshStillHasToWriteIsWrittenAfterItWasLockedAndNothingElse() async throws {
         try await storage.unlock(asking: Answered())
-        try storage.store(key: "session.a", value: value)
+        for account in ["session.a", "session.b", "counter"] { try storage.store(key: account, value: value) }
+        let other = another()
+        try await other.unlock(asking: Answered())
+        XCTAssertEqual(try other.load(key: "session.a"), value)
+        XCTAssertEqual(try other.load(key: "counter"), value)
+        other.lock()
+        for account in ["session.b", "counter"] {
+            let refused = await problem { try other.load(key: account) }
+            XCTAssertEqual(refused, .needsUser, "what it has not had before, or what is no session")
+        }
+        for account in ["session.new", "counter"] {
+            let refused = await problem { try other.store(key: account, value: self.value) }
+            XCTAssertEqual(refused, .needsUser)
+        }
+        // As a refresh does: a look, the write, and its reading back.
+        XCTAssertEqual(try other.load(key: "session.a"), value)
+        try other.store(key: "session.a", value: Data("rotated".utf8))
+        XCTAssertEqual(try other.load(key: "session.a"), Data("rotated".utf8))
+        try storage.store(key: "session.a", value: Data("another one's".utf8))
+        let changed = await problem { try other.load(key: "session.a") }
+        XCTAssertEqual(changed, .needsUser, "what another has changed")
+        waiting.sleep()
+        let over = await problem { try other.store(key: "session.a", value: self.value) }
+        XCTAssertEqual(over, .needsUser, "also if nothing woke this process in time")
+
         storage.lock()
-        try storage.store(key: "session.a", value: Data("rotated".utf8))
-        XCTAssertEqual(try storage.load(key: "session.a"), Data("rotated".utf8), "it is read back")
-        let again = await problem { try self.storage.load(key: "session.a") }
-        XCTAssertEqual(again, .needsUser, "once")
         try await storage.unlock(asking: Answered())
         waiting.pass()
         XCTAssertTrue(storage.isUnlocked, "opened before the minute was over, it stays open")
-        XCTAssertEqual(try storage.load(key: "session.a"), Data("rotated".utf8))
+    }
+
+    func testAKeyThatWasDestroyedSaysNothingOfTheNextOne() async throws {
+        try await storage.unlock(asking: Answered())
+        try storage.store(key: "session.a", value: value)
+        bound.invalidate()
+        let (first, second) = (another(), another())
+        let destroyed = await problem { try await first.unlock(asking: Answered()) }
+        XCTAssertEqual(destroyed, .keyDestroyed)
+        try await second.renew(asking: Answered())
+        try second.store(key: "session.b", value: value)
+        let old = await problem { try first.load(key: "session.a") }
+        let new = await problem { try first.load(key: "session.b") }
+        XCTAssertEqual([old, new], [.keyDestroyed, .needsUser])
+    }
+
+    func testWhatNobodyKnowsAnyMoreWasGivenUpByARenewal() async throws {
+        try await storage.unlock(asking: Answered())
+        try storage.store(key: "session.a", value: value)
+        keychain.put("_bound", Data([1, 2, 3]))
+        for status in [KeychainStatus.interactionNotAllowed, KeychainStatus(rawValue: -50)] {
+            keychain.next("load", status)
+            let unsure = await problem { try await self.storage.renew(asking: Answered()) }
+            XCTAssertEqual(unsure, status.problem)
+        }
+        try await storage.renew(asking: Answered())
+        let old = await problem { try self.storage.load(key: "session.a") }
+        XCTAssertEqual(old, .keyDestroyed)
+        // Also after more renewals than names are kept.
+        try storage.store(key: "session.b", value: value)
+        for _ in 0..<20 { try await storage.renew(asking: Answered()) }
+        let older = await problem { try self.storage.load(key: "session.b") }
+        XCTAssertEqual(older, .keyDestroyed)
+    }
+
+    func testACancelledUnlockClosesNothingThatWasOpenBefore() async throws {
+        try await storage.unlock(asking: Answered())
+        let task = Task { [storage] in
+            withUnsafeCurrentTask { $0?.cancel() }
+            try await storage.unlock(asking: Answered())
+        }
+        _ = await task.result
+        XCTAssertTrue(storage.isUnlocked)
     }
 
     func testTwoThatUnlockForTheFirstTimeHaveOneKey() async throws {

@@ -2,6 +2,7 @@ package org.directauth.android
 
 import android.content.Context
 import android.os.Build
+import android.os.SystemClock
 import android.security.keystore.KeyGenParameterSpec
 import android.security.keystore.KeyProperties
 import java.security.InvalidAlgorithmParameterException
@@ -39,14 +40,15 @@ public class BiometricStorage internal constructor(
     private val name: String,
     private val strongBox: Boolean,
     patience: Patience,
+    elapsed: () -> Long,
     later: (millis: Long, work: () -> Unit) -> Unit,
 ) : SecureStorage {
     private val files = SealedFiles(context, name, Keys(), patience)
-    private val held = Held(later)
+    private val held = Held(elapsed, later)
 
     /** Touches neither files nor keys. */
     public constructor(context: Context, name: String = "biometric", strongBox: Boolean = false) :
-        this(context, name, strongBox, Patience(), ::later)
+        this(context, name, strongBox, Patience(), SystemClock::elapsedRealtime, ::later)
 
     /** Whether it can be read and written. */
     public val isUnlocked: Boolean get() = held.isOpen
@@ -58,19 +60,20 @@ public class BiometricStorage internal constructor(
      *   [StorageProblem.KEY_DESTROYED] after a change of what is enrolled, [StorageProblem.FOREIGN] or [StorageProblem.KEY_MISSING] if the
      *   device has not made it, [StorageProblem.LOCKED], [StorageProblem.TRANSIENT]
      */
-    public suspend fun unlock(gate: BiometricGate): Unit = oneAfterTheOther {
+    public suspend fun unlock(gate: BiometricGate): Unit = oneAfterTheOther { attempt ->
         val stored = withContext(Dispatchers.IO) { files.working { bound() } }
         when {
-            stored == null -> make(gate)
-            !held.isOpenWith(stored.key) -> open(stored, gate)
+            stored == null -> make(gate, attempt)
+            !held.isOpenWith(stored.key) -> open(stored, gate, attempt)
         }
     }
 
     /**
      * Forgets the data key. An [unlock] that has begun before does not undo it.
      *
-     * From now on nothing can be read. What a refresh that was sent before still has to write is taken for a minute, and sealed, since the
-     * session would be lost with it; then the key is wiped.
+     * A refresh that was sent before has a minute more to write what has come of it, and for that a session can be read that this object
+     * has read or written before, as long as nobody else has changed it: the session would be lost otherwise. Nothing else can be read or
+     * written from now on. Then the key is wiped; in a process that the system has stopped, when it goes on.
      */
     public fun lock() {
         held.close()
@@ -80,10 +83,10 @@ public class BiometricStorage internal constructor(
      * Begins anew with other keys, such as after [StorageProblem.KEY_DESTROYED]: what was stored can never be read again, and
      * [org.directauth.DirectAuthClient.discardUnreadable] deletes it.
      */
-    public suspend fun renew(gate: BiometricGate): Unit = oneAfterTheOther {
+    public suspend fun renew(gate: BiometricGate): Unit = oneAfterTheOther { attempt ->
         held.forget()
         val former = withContext(Dispatchers.IO) { runCatching { files.working { bound() } }.getOrNull() }
-        make(gate)
+        make(gate, attempt)
         // What it wraps was written over.
         if (former != null) withContext(Dispatchers.IO) { runCatching { files.working { PlatformKeys.delete(alias(former.key)) } } }
     }
@@ -98,47 +101,47 @@ public class BiometricStorage internal constructor(
 
     override fun toString(): String = "BiometricStorage"
 
-    /** One prompt at a time, and none that a cancelled caller has left open. */
-    private suspend fun oneAfterTheOther(work: suspend () -> Unit) {
+    /** One call of [unlock] or [renew]: when it began, and what it has opened. */
+    private class Attempt(val locksBefore: Int) {
+        var opened: Int? = null
+    }
+
+    /** One prompt at a time, and nothing open that a cancelled caller has opened. */
+    private suspend fun oneAfterTheOther(work: suspend (Attempt) -> Unit) {
         if (Build.VERSION.SDK_INT < Build.VERSION_CODES.P) throw StorageException(StorageProblem.NEEDS_USER)
+        val attempt = Attempt(held.locks)
         ASKING.withLock {
             try {
-                work()
+                work(attempt)
             } catch (e: CancellationException) {
-                held.forget()
-                throw e
-            } catch (e: StorageException) {
-                if (e.problem == StorageProblem.KEY_DESTROYED) held.destroyed()
+                attempt.opened?.let(held::forgetIfStill)
                 throw e
             }
         }
     }
 
-    private suspend fun make(gate: BiometricGate) {
-        val before = held.locks
+    private suspend fun make(gate: BiometricGate, attempt: Attempt) {
         val id = Id(random(Id.KEY))
-        var isKept = false
+        val data = random(DATA_KEY)
         try {
             val cipher = withContext(Dispatchers.IO) { files.working { cipherOfNew(id) } }
             val allowed = asked(gate, cipher)
             withContext(Dispatchers.IO) {
-                files.working {
-                    val data = random(DATA_KEY)
-                    try {
-                        val here = files.here()
-                        allowed.updateAAD(SealedBlob.associated(here, id, BOUND))
-                        val wrapped = SealedBlob(here, id, allowed.iv, allowed.doFinal(data)).encode()
-                        // From here on it may be what is there.
-                        isKept = true
-                        files.folder.write(BOUND, wrapped)
-                        held.hold(id, data, before)
-                    } finally {
-                        data.fill(0)
-                    }
+                val wrapped = files.once {
+                    val here = files.here()
+                    allowed.updateAAD(SealedBlob.associated(here, id, BOUND))
+                    SealedBlob(here, id, allowed.iv, allowed.doFinal(data))
                 }
+                files.working { files.folder.write(BOUND, wrapped.encode()) }
+                attempt.opened = held.hold(id, data, attempt.locksBefore)
             }
         } finally {
-            if (!isKept) withContext(NonCancellable + Dispatchers.IO) { runCatching { PlatformKeys.delete(alias(id)) } }
+            data.fill(0)
+            withContext(NonCancellable + Dispatchers.IO) {
+                // Only what certainly nothing names.
+                val isNamed = runCatching { files.working { bound()?.key == id } }.getOrDefault(true)
+                if (!isNamed) runCatching { PlatformKeys.delete(alias(id)) }
+            }
         }
     }
 
@@ -155,30 +158,40 @@ public class BiometricStorage internal constructor(
 
     private fun bound(): SealedBlob? = files.folder.read(BOUND)?.let(SealedBlob::decode)
 
-    private suspend fun open(stored: SealedBlob, gate: BiometricGate) {
-        val before = held.locks
-        val cipher = withContext(Dispatchers.IO) {
-            files.working {
-                // The platform takes it away with the lock screen, too.
-                val bound = PlatformKeys.find(alias(stored.key)) ?: throw StorageException(files.whyMissing(stored))
-                Cipher.getInstance(PlatformKeys.CIPHER).apply {
-                    init(Cipher.DECRYPT_MODE, bound, GCMParameterSpec(8 * SealedBlob.TAG, stored.nonce))
+    private suspend fun open(stored: SealedBlob, gate: BiometricGate, attempt: Attempt) {
+        val cipher = toldIfDestroyed(stored) {
+            withContext(Dispatchers.IO) {
+                files.working {
+                    // The platform takes it away with the lock screen, too.
+                    val bound = PlatformKeys.find(alias(stored.key)) ?: throw StorageException(files.whyMissing(stored))
+                    Cipher.getInstance(PlatformKeys.CIPHER).apply {
+                        init(Cipher.DECRYPT_MODE, bound, GCMParameterSpec(8 * SealedBlob.TAG, stored.nonce))
+                    }
                 }
             }
         }
         val allowed = asked(gate, cipher)
         withContext(Dispatchers.IO) {
-            files.working {
+            val data = files.once {
                 allowed.updateAAD(SealedBlob.associated(stored.installation, stored.key, BOUND))
-                val data = allowed.doFinal(stored.sealed)
-                try {
-                    held.hold(stored.key, data, before)
-                } finally {
-                    data.fill(0)
-                }
+                allowed.doFinal(stored.sealed)
+            }
+            try {
+                attempt.opened = held.hold(stored.key, data, attempt.locksBefore)
+            } finally {
+                data.fill(0)
             }
         }
     }
+
+    /** What is told once of a key is true of all that it has sealed. */
+    private suspend fun <T> toldIfDestroyed(stored: SealedBlob, work: suspend () -> T): T =
+        try {
+            work()
+        } catch (e: StorageException) {
+            if (e.problem == StorageProblem.KEY_DESTROYED) held.destroyed(stored.key)
+            throw e
+        }
 
     private suspend fun asked(gate: BiometricGate, cipher: Cipher): Cipher =
         try {
@@ -201,17 +214,19 @@ public class BiometricStorage internal constructor(
 
     private fun alias(id: Id) = "directauth.biometric.$name.$id"
 
-    /** The data key: while it is open for everything, and for a minute more for what is being written. */
-    private class Held(private val later: (Long, () -> Unit) -> Unit) {
+    /** The data key: while it is open for everything, and for a minute more for a refresh that was sent before. */
+    private class Held(private val elapsed: () -> Long, private val later: (Long, () -> Unit) -> Unit) {
         private var bytes: ByteArray? = null
         private var id: Id? = null
         private var open = false
-        private var isDestroyed = false
+        private var wipedAt = 0L
+        private var holds = 0
+        private var destroyedKey: Id? = null
 
-        /** What was written since it was closed, and may be read back once. */
-        private val written = HashSet<String>()
+        /** Sessions as this object has last read or written them. */
+        private val known = HashMap<String, SealedBlob>()
 
-        /** How often it was closed. */
+        /** How often it was locked. */
         @get:Synchronized
         var locks = 0
             private set
@@ -222,53 +237,82 @@ public class BiometricStorage internal constructor(
         @Synchronized
         fun isOpenWith(id: Id): Boolean = open && this.id == id
 
+        /** Null if another key has sealed it. */
         @Synchronized
-        fun forReading(name: String): Pair<Id, SecretKey> = if (open || written.remove(name)) key() else throw closed()
-
-        @Synchronized
-        fun forWriting(name: String): Pair<Id, SecretKey> {
-            val key = key()
-            if (!open) written += name
-            return key
+        fun forReading(name: String, blob: SealedBlob): SecretKey? {
+            if (!isThere()) throw closed(blob.key)
+            if (!open && !known[name].isSame(blob)) throw closed(blob.key)
+            return if (id == blob.key) key() else null
         }
 
-        private fun key(): Pair<Id, SecretKey> = (id ?: throw closed()) to SecretKeySpec(bytes ?: throw closed(), "AES")
-
-        private fun closed() = StorageException(if (isDestroyed) StorageProblem.KEY_DESTROYED else StorageProblem.NEEDS_USER)
-
-        /** Unless it was closed while the user was asked. */
         @Synchronized
-        fun hold(id: Id, data: ByteArray, locksBefore: Int) {
+        fun forWriting(name: String): Id {
+            if (!isThere() || (!open && name !in known)) throw StorageException(StorageProblem.NEEDS_USER)
+            if (!open) closeIn(WRITING_MILLIS)
+            return id ?: throw StorageException(StorageProblem.NEEDS_USER)
+        }
+
+        @Synchronized
+        fun forSealing(id: Id): SecretKey? = if (isThere() && this.id == id) key() else null
+
+        @Synchronized
+        fun known(name: String, blob: SealedBlob) {
+            if (name.startsWith(SESSIONS)) known[name] = blob
+        }
+
+        private fun key() = SecretKeySpec(bytes ?: throw StorageException(StorageProblem.NEEDS_USER), "AES")
+
+        private fun isThere(): Boolean {
+            if (!open && elapsed() >= wipedAt) wipe()
+            return bytes != null
+        }
+
+        @Synchronized
+        fun isDestroyed(id: Id?): Boolean = id != null && destroyedKey == id
+
+        private fun closed(id: Id) = StorageException(if (isDestroyed(id)) StorageProblem.KEY_DESTROYED else StorageProblem.NEEDS_USER)
+
+        /** Unless it was locked since; the number of this opening. */
+        @Synchronized
+        fun hold(id: Id, data: ByteArray, locksBefore: Int): Int {
             if (locks != locksBefore) throw StorageException(StorageProblem.NEEDS_USER)
             wipe()
             bytes = data.copyOf()
             this.id = id
             open = true
-            isDestroyed = false
+            return ++holds
         }
 
         @Synchronized
         fun close() {
-            val now = ++locks
+            locks++
             if (!open) return
             open = false
-            later(WRITING_MILLIS) { wipeIfStill(now) }
+            closeIn(WRITING_MILLIS)
+        }
+
+        private fun closeIn(millis: Long) {
+            wipedAt = elapsed() + millis
+            val mine = holds
+            later(millis) { wipeIfOver(mine) }
         }
 
         @Synchronized
-        private fun wipeIfStill(closed: Int) {
-            if (locks == closed && !open) wipe()
+        private fun wipeIfOver(hold: Int) {
+            if (holds == hold && !open && elapsed() >= wipedAt) wipe()
         }
 
         @Synchronized
-        fun forget() {
-            locks++
-            wipe()
+        fun forget() = wipe()
+
+        @Synchronized
+        fun forgetIfStill(hold: Int) {
+            if (holds == hold) wipe()
         }
 
         @Synchronized
-        fun destroyed() {
-            isDestroyed = true
+        fun destroyed(id: Id) {
+            destroyedKey = id
         }
 
         private fun wipe() {
@@ -276,29 +320,36 @@ public class BiometricStorage internal constructor(
             bytes = null
             id = null
             open = false
-            written.clear()
+            known.clear()
         }
+
+        private fun SealedBlob?.isSame(other: SealedBlob) =
+            this != null && key == other.key && nonce.contentEquals(other.nonce) && sealed.contentEquals(other.sealed)
     }
 
     private inner class Keys : SealingKeys {
         /** Another data key has sealed it, before [renew]. */
         override val whenMissing: StorageProblem get() = StorageProblem.KEY_DESTROYED
 
-        override fun newest(folder: BlobFolder, name: String): Pair<Id, SecretKey> {
-            val key = held.forWriting(name)
+        override fun newest(folder: BlobFolder, name: String): Id {
+            val current = bound()?.key
+            if (held.isDestroyed(current)) throw StorageException(StorageProblem.KEY_DESTROYED)
             // What a renewed key's predecessor seals could not be read again.
-            if (bound()?.key != key.first) throw StorageException(StorageProblem.NEEDS_USER)
-            return key
+            return held.forWriting(name).takeIf { it == current } ?: throw StorageException(StorageProblem.NEEDS_USER)
         }
 
-        override fun sealByAnother(folder: BlobFolder, seal: (Pair<Id, SecretKey>) -> SealedBlob): SealedBlob? = null
+        override fun forSealing(folder: BlobFolder, id: Id, name: String): SecretKey =
+            held.forSealing(id) ?: throw StorageException(StorageProblem.NEEDS_USER)
 
-        override fun find(folder: BlobFolder, id: Id, name: String): SecretKey? {
-            val key = held.forReading(name)
-            if (key.first == id) return key.second
-            if (bound()?.key == id) throw StorageException(StorageProblem.NEEDS_USER)
+        override fun sealByAnother(folder: BlobFolder, name: String, seal: (Id, SecretKey) -> SealedBlob): SealedBlob? = null
+
+        override fun forOpening(folder: BlobFolder, blob: SealedBlob, name: String): SecretKey? {
+            held.forReading(name, blob)?.let { return it }
+            if (bound()?.key == blob.key) throw StorageException(StorageProblem.NEEDS_USER)
             return null
         }
+
+        override fun known(name: String, blob: SealedBlob) = held.known(name, blob)
     }
 
     private companion object {
@@ -307,6 +358,9 @@ public class BiometricStorage internal constructor(
 
         /** Longer than a request may take. */
         private const val WRITING_MILLIS = 60_000L
+
+        /** How the library's names of sessions begin. */
+        private const val SESSIONS = "session."
 
         /** A user is asked one thing at a time. */
         val ASKING = Mutex()

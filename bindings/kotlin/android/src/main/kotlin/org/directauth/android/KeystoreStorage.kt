@@ -52,25 +52,25 @@ public class KeystoreStorage internal constructor(
     private inner class Keys : SealingKeys {
         private val prefix = "directauth.storage.$name."
 
-        override fun newest(folder: BlobFolder, name: String): Pair<Id, SecretKey>? {
-            val id = folder.read(CURRENT)?.decodeToString()?.let { Id.parse(it, Id.KEY) } ?: return null
-            return PlatformKeys.find(prefix + id)?.let { id to it }
-        }
+        override fun newest(folder: BlobFolder, name: String): Id? = folder.read(CURRENT)?.decodeToString()?.let { Id.parse(it, Id.KEY) }
 
-        override fun sealByAnother(folder: BlobFolder, seal: (Pair<Id, SecretKey>) -> SealedBlob): SealedBlob {
+        override fun forSealing(folder: BlobFolder, id: Id, name: String): SecretKey? = PlatformKeys.find(prefix + id)
+
+        override fun sealByAnother(folder: BlobFolder, name: String, seal: (Id, SecretKey) -> SealedBlob): SealedBlob {
             val id = Id(random(Id.KEY))
             try {
                 PlatformKeys.make(prefix + id, strongBox)
                 val key = PlatformKeys.find(prefix + id) ?: throw ProviderException("the key store does not find what it has made")
-                return seal(id to key).also { folder.write(CURRENT, id.toString().encodeToByteArray()) }
+                return seal(id, key).also { folder.write(CURRENT, id.toString().encodeToByteArray()) }
             } catch (e: Exception) {
-                // Nothing that was sealed with it is kept.
+                // Nothing that was sealed with it is kept, unless another thread has found its name already.
+                if (runCatching { newest(folder, name) == id }.getOrDefault(true)) throw e
                 runCatching { PlatformKeys.delete(prefix + id) }
                 throw e
             }
         }
 
-        override fun find(folder: BlobFolder, id: Id, name: String): SecretKey? = PlatformKeys.find(prefix + id)
+        override fun forOpening(folder: BlobFolder, blob: SealedBlob, name: String): SecretKey? = PlatformKeys.find(prefix + blob.key)
     }
 
     private companion object {
@@ -83,14 +83,20 @@ internal interface SealingKeys {
     /** What it means that the key of one of this installation's records is not there. */
     val whenMissing: StorageProblem get() = StorageProblem.KEY_MISSING
 
-    /** The one that seals now; null if there is none. */
-    fun newest(folder: BlobFolder, name: String): Pair<Id, SecretKey>?
-
-    /** With a new one, which is the newest then; null if none can be made without the user. */
-    fun sealByAnother(folder: BlobFolder, seal: (Pair<Id, SecretKey>) -> SealedBlob): SealedBlob?
+    /** The name of the one that seals now; null if there is none. */
+    fun newest(folder: BlobFolder, name: String): Id?
 
     /** Null if there is none. */
-    fun find(folder: BlobFolder, id: Id, name: String): SecretKey?
+    fun forSealing(folder: BlobFolder, id: Id, name: String): SecretKey?
+
+    /** With a new one, which is the newest then; null if none can be made without the user. */
+    fun sealByAnother(folder: BlobFolder, name: String, seal: (Id, SecretKey) -> SealedBlob): SealedBlob?
+
+    /** Null if there is none. */
+    fun forOpening(folder: BlobFolder, blob: SealedBlob, name: String): SecretKey?
+
+    /** A file is as this, as far as is known here. */
+    fun known(name: String, blob: SealedBlob) = Unit
 }
 
 /** Files that are sealed by such keys. */
@@ -107,42 +113,68 @@ internal class SealedFiles(context: Context, name: String, private val keys: Sea
     fun load(key: String): ByteArray? = working(key) {
         val bytes = folder.read(key) ?: return@working null
         val blob = SealedBlob.decode(bytes)
-        val secret = keys.find(folder, blob.key, key) ?: throw StorageException(whyMissing(blob))
+        val secret = keys.forOpening(folder, blob, key) ?: throw StorageException(whyMissing(blob))
         val cipher = Cipher.getInstance(PlatformKeys.CIPHER)
         cipher.init(Cipher.DECRYPT_MODE, secret, GCMParameterSpec(8 * SealedBlob.TAG, blob.nonce))
         cipher.updateAAD(SealedBlob.associated(blob.installation, blob.key, key))
-        cipher.doFinal(blob.sealed)
+        cipher.doFinal(blob.sealed).also { keys.known(key, blob) }
     }
 
     fun store(key: String, value: ByteArray) {
+        val attempt = Attempt()
         val sealed =
             try {
-                working(key) { sealed(key, value) }
+                working(key) { sealed(key, value, attempt) }
             } catch (e: StorageException) {
-                if (e.problem !in OF_A_KEY) throw e
+                val failed = attempt.failed ?: throw e
                 // A key that works no more stops no new sign-in, and what it has sealed stays as it is. If no other works either, the
                 // first reason is told.
-                val byAnother = runCatching { working(key) { synchronized(MAKING) { keys.sealByAnother(folder) { seal(key, value, it) } } } }
-                byAnother.getOrNull() ?: throw e
+                runCatching { working(key) { sealedWithout(failed, key, value) } }.getOrNull() ?: throw e
             }
-        working(key) { folder.write(key, sealed.encode()) }
+        working(key) {
+            // From here on it may be there, whatever is heard of that.
+            keys.known(key, sealed)
+            folder.write(key, sealed.encode())
+        }
     }
 
-    private fun sealed(key: String, value: ByteArray): SealedBlob {
-        keys.newest(folder, key)?.let { return seal(key, value, it) }
+    /** Which key did not work. */
+    private class Attempt {
+        var failed: Id? = null
+    }
+
+    private fun sealed(key: String, value: ByteArray, attempt: Attempt): SealedBlob {
+        attempt.failed = null
+        val here = installation.id()
+        sealedByNewest(here, key, value, attempt)?.let { return it }
         // Looked for once more by whoever was not the first to come.
+        return synchronized(MAKING) { sealedByNewest(here, key, value, attempt) ?: keys.sealByAnother(folder, key) { id, secret -> seal(here, key, value, id, secret) } }
+            ?: throw StorageException(keys.whenMissing)
+    }
+
+    /** Null if there is none. */
+    private fun sealedByNewest(here: Id, key: String, value: ByteArray, attempt: Attempt): SealedBlob? {
+        val id = keys.newest(folder, key) ?: return null
+        attempt.failed = id
+        val sealed = keys.forSealing(folder, id, key)?.let { seal(here, key, value, id, it) }
+        attempt.failed = null
+        return sealed
+    }
+
+    private fun sealedWithout(failed: Id, key: String, value: ByteArray): SealedBlob? {
+        val here = installation.id()
         return synchronized(MAKING) {
-            keys.newest(folder, key)?.let { seal(key, value, it) } ?: keys.sealByAnother(folder) { seal(key, value, it) }
-        } ?: throw StorageException(keys.whenMissing)
+            val made = keys.newest(folder, key).takeIf { it != failed }
+            // Another thread has made one meanwhile.
+            if (made != null) sealedByNewest(here, key, value, Attempt()) else keys.sealByAnother(folder, key) { id, secret -> seal(here, key, value, id, secret) }
+        }
     }
 
     fun delete(key: String): Unit = working(key) { folder.delete(key) }
 
     fun keys(): List<String> = working { folder.names().filter(NAMES::matches) }
 
-    private fun seal(name: String, value: ByteArray, by: Pair<Id, SecretKey>): SealedBlob {
-        val (id, secret) = by
-        val here = installation.id()
+    private fun seal(here: Id, name: String, value: ByteArray, id: Id, secret: SecretKey): SealedBlob {
         val cipher = Cipher.getInstance(PlatformKeys.CIPHER)
         // The key store makes the nonce.
         cipher.init(Cipher.ENCRYPT_MODE, secret)
@@ -161,6 +193,15 @@ internal class SealedFiles(context: Context, name: String, private val keys: Sea
         work()
     }
 
+    /** What cannot be done twice, such as the one use of a key that a user has agreed to. */
+    fun <T> once(work: () -> T): T =
+        try {
+            if (context.getSystemService(UserManager::class.java)?.isUserUnlocked == false) throw StorageException(StorageProblem.LOCKED)
+            work()
+        } catch (e: Exception) {
+            throw StorageException(problemOf(e))
+        }
+
     private fun <T> working(key: String, work: () -> T): T {
         require(NAMES.matches(key)) { "a storage key is of a-z, 0-9, . and -, at most 64" }
         return working(work)
@@ -168,8 +209,6 @@ internal class SealedFiles(context: Context, name: String, private val keys: Sea
 
     private companion object {
         val NAMES = Regex("[a-z0-9-][a-z0-9.-]{0,63}")
-        val OF_A_KEY = setOf(StorageProblem.TRANSIENT, StorageProblem.KEY_DESTROYED, StorageProblem.KEY_MISSING)
-
         /** One key at a time is made in a process. */
         val MAKING = Any()
     }

@@ -36,7 +36,8 @@ internal class Patience(private val sleep: (Long) -> Unit = Thread::sleep) {
             try {
                 return work()
             } catch (e: Exception) {
-                throw StorageException(problemOf(e))
+                val problem = problemOf(e)
+                throw StorageException(if (problem == StorageProblem.KEY_DESTROYED && problem != before) StorageProblem.TRANSIENT else problem)
             }
         } finally {
             if (wasInterrupted) Thread.currentThread().interrupt()

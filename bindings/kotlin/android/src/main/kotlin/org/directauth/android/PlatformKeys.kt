@@ -22,15 +22,18 @@ internal object PlatformKeys {
      */
     fun <T> certainly(ask: () -> T?): T? {
         ask()?.let { return it }
-        val probe = "directauth.probe.${Id(random(Id.KEY))}"
-        try {
-            make(probe, strongBox = false)
-            if (store().getKey(probe, null) == null) throw ProviderException("the key store does not find what it has made")
-        } finally {
-            runCatching { delete(probe) }
+        synchronized(this) {
+            try {
+                make(PROBE, strongBox = false)
+                if (store().getKey(PROBE, null) == null) throw ProviderException("the key store does not find what it has made")
+            } finally {
+                runCatching { delete(PROBE) }
+            }
         }
         return ask()
     }
+
+    private const val PROBE = "directauth.probe"
 
     /** Makes one under a name that is new, in StrongBox if that is wanted and there. */
     fun make(alias: String, strongBox: Boolean, bind: KeyGenParameterSpec.Builder.() -> Unit = {}): SecretKey {

@@ -42,10 +42,14 @@ class BiometricStorageTest {
     }
 
     private val waiting = mutableListOf<() -> Unit>()
+    private var elapsed = 0L
 
-    private fun storage() = BiometricStorage(context, "biometric", false, Patience {}) { _, work -> waiting += work }
+    private fun storage() = BiometricStorage(context, "biometric", false, Patience {}, { elapsed }) { _, work -> waiting += work }
 
-    private fun aMinuteLater() = waiting.toList().also { waiting.clear() }.forEach { it() }
+    private fun aMinuteLater() {
+        elapsed += 60_000
+        waiting.toList().also { waiting.clear() }.forEach { it() }
+    }
 
     @Before
     fun begin() {
@@ -76,8 +80,8 @@ class BiometricStorageTest {
         runBlocking { storage.unlock(agrees) }
         assertEquals(1, asked, "it is asked once")
         storage.lock()
+        storage.lock()
         assertFalse(storage.isUnlocked)
-        assertEquals(StorageProblem.NEEDS_USER, problem { storage.load("session.a") })
         aMinuteLater()
         assertEquals(StorageProblem.NEEDS_USER, problem { storage.load("session.a") })
         assertEquals(StorageProblem.NEEDS_USER, problem { storage.store("session.a", value) })
@@ -158,23 +162,62 @@ class BiometricStorageTest {
     }
 
     @Test
-    fun `what a refresh still has to write is written after it was locked, and nothing else is read`() {
+    fun `what a refresh still has to write is written after it was locked, and nothing else`() {
+        unlocked().apply {
+            store("session.a", value)
+            store("session.b", value)
+            store("counter", value)
+        }
         val storage = unlocked()
-        storage.store("session.a", value)
+        assertContentEquals(value, storage.load("session.a"))
+        assertContentEquals(value, storage.load("counter"))
         storage.lock()
-        assertEquals(StorageProblem.NEEDS_USER, problem { storage.load("session.a") })
+        assertEquals(StorageProblem.NEEDS_USER, problem { storage.load("session.b") }, "what it has not had before")
+        assertEquals(StorageProblem.NEEDS_USER, problem { storage.load("counter") }, "what is no session")
+        assertEquals(StorageProblem.NEEDS_USER, problem { storage.store("counter", value) })
+        assertEquals(StorageProblem.NEEDS_USER, problem { storage.store("session.new", value) })
+        // As a refresh does: a look, the write, and its reading back.
+        assertContentEquals(value, storage.load("session.a"))
         storage.store("session.a", "rotated".encodeToByteArray())
-        assertContentEquals("rotated".encodeToByteArray(), storage.load("session.a"), "it is read back")
-        assertEquals(StorageProblem.NEEDS_USER, problem { storage.load("session.a") }, "once")
-        aMinuteLater()
+        assertContentEquals("rotated".encodeToByteArray(), storage.load("session.a"))
+        unlocked().store("session.a", "another one's".encodeToByteArray())
+        assertEquals(StorageProblem.NEEDS_USER, problem { storage.load("session.a") }, "what another has changed")
+        // Also if nothing woke this process in time.
+        elapsed += 60_000
         assertEquals(StorageProblem.NEEDS_USER, problem { storage.store("session.a", value) })
-        assertContentEquals("rotated".encodeToByteArray(), unlocked().load("session.a"))
         // Opened again before the minute was over, it stays open.
         val other = unlocked()
         other.lock()
         runBlocking { other.unlock(agrees) }
         aMinuteLater()
         assertTrue(other.isUnlocked)
+    }
+
+    @Test
+    fun `a cancelled unlock closes nothing that another has opened`() {
+        val storage = unlocked()
+        runBlocking {
+            val late = launch(start = kotlinx.coroutines.CoroutineStart.UNDISPATCHED) {
+                coroutineContext[kotlinx.coroutines.Job]?.cancel()
+                storage.unlock(agrees)
+            }
+            late.join()
+        }
+        assertTrue(storage.isUnlocked)
+    }
+
+    @Test
+    fun `a key that was destroyed says nothing of the next one`() {
+        unlocked().store("session.a", value)
+        keyStore.takeAway()
+        val first = storage()
+        assertEquals(StorageProblem.KEY_DESTROYED, problem { first.unlock(agrees) })
+        val second = storage()
+        runBlocking { second.renew(agrees) }
+        second.store("session.b", value)
+        assertEquals(StorageProblem.KEY_DESTROYED, problem { first.load("session.a") })
+        assertEquals(StorageProblem.NEEDS_USER, problem { first.load("session.b") })
+        assertEquals(StorageProblem.NEEDS_USER, problem { first.store("session.b", value) })
     }
 
     @Test

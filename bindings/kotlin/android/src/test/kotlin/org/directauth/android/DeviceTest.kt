@@ -7,7 +7,9 @@ import android.os.UserManager
 import java.util.concurrent.ConcurrentHashMap
 import kotlin.test.assertEquals
 import kotlin.test.assertFailsWith
+import kotlin.test.assertFalse
 import kotlin.test.assertIs
+import kotlin.test.assertNotNull
 import kotlin.test.assertNull
 import kotlin.test.assertTrue
 import kotlin.time.Duration.Companion.seconds
@@ -17,6 +19,7 @@ import kotlinx.coroutines.withTimeout
 import org.directauth.AuthState
 import org.directauth.DPoP
 import org.directauth.DirectAuthClient
+import org.directauth.HeaderProvider
 import org.directauth.SignedIn
 import org.directauth.StorageException
 import org.directauth.StorageProblem
@@ -96,6 +99,36 @@ class DeviceTest {
                 assertNull(client.restore())
                 val session = assertIs<SignedIn>(client.signIn("ben@example.com").password("tr0ub4dor&3")).session
                 assertTrue(session.isPersisted)
+            }
+        }
+    }
+
+    @Test
+    fun `a refresh that was sent before the storage is locked is there in the next process`() = runBlocking<Unit> {
+        Emulator.start().use { emulator ->
+            val agrees = BiometricGate { cipher -> cipher.also { FakeAndroidKeyStore.userAgrees = true } }
+            fun client(storage: BiometricStorage, headers: HeaderProvider? = null) = DirectAuthClient(emulator.issuer, emulator.clientId) {
+                scopes = listOf("openid", "profile", "offline_access")
+                trust = Trust.Custom(emulator.caPem)
+                this.storage = storage
+                headerProvider = headers
+            }
+            val first = BiometricStorage(application).apply { unlock(agrees) }
+            var isLeaving = false
+            // Asked when the request is about to leave: the app goes to the background then.
+            val headers = HeaderProvider { _, path ->
+                if (isLeaving && path.endsWith("/token")) first.lock()
+                emptyMap()
+            }
+            client(first, headers).use { client ->
+                val session = assertIs<SignedIn>(client.signIn("ben@example.com").password("tr0ub4dor&3")).session
+                isLeaving = true
+                session.refresh()
+                assertFalse(first.isUnlocked)
+                assertTrue(session.isPersisted)
+            }
+            client(BiometricStorage(application).apply { unlock(agrees) }).use { client ->
+                assertNotNull(client.restore()).refresh()
             }
         }
     }
