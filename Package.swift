@@ -3,7 +3,8 @@
 // The Swift package. Its generated part is made by `scripts/generate-bindings`, which also builds the native library.
 //
 // Where the native library is, in this order: the XCFramework of a release, by its address and checksum; one that
-// `scripts/build-xcframework` has made beside this file (SwiftPM keeps what it has read: `swift package purge-cache`); on Linux, and for tests on a Mac, what cargo has built.
+// `scripts/build-xcframework` has made beside this file (SwiftPM keeps what it has read: `swift package purge-cache`); on Linux, and
+// for tests on a Mac, what cargo has built.
 //
 // With DIRECTAUTH_TEST_BUILD=1 in the environment the native library is the test build (bindings/test-build), and the tests that
 // need it are there: `scripts/generate-bindings --tests` makes what they use. A process holds one of the two libraries, never both.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use directauth::env::{Blob, BoxFuture, Clock, Environment, HttpTransport, NetworkOptions, StorageKey};
 use directauth::error::StoreProblem;
-use directauth::{Client, ClientBuilder, Error, Kind, MemoryStore, Session, State, Step, TokenStore};
+use directauth::{Accounts, Client, ClientBuilder, Error, Kind, MemoryStore, Session, State, Step, TokenStore};
 use directauth_emulator::{Assurance, Config, Tenant};
 
 use super::support::line::Line;
@@ -149,6 +149,11 @@ pub(crate) fn word(state: &State) -> String {
         State::Unavailable(problem) => format!("{problem:?}"),
         other => format!("{other:?}"),
     }
+}
+
+/// A client in a process of its own, for several accounts.
+pub(crate) fn many(device: &Device) -> Client {
+    device.builder(&device.process()).accounts(Accounts::Many).build().expect("a valid configuration")
 }
 
 /// Why the store cannot be used, as the error says it.

@@ -5,6 +5,7 @@
 
 mod at_once;
 mod device;
+mod locks;
 mod network;
 mod processes;
 mod storage;

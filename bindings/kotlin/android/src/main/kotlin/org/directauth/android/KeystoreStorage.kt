@@ -148,7 +148,7 @@ internal class SealedFiles(context: Context, name: String, private val keys: Sea
         val here = installation.id()
         sealedByNewest(here, key, value, attempt)?.let { return it }
         // Looked for once more by whoever was not the first to come.
-        return synchronized(MAKING) { sealedByNewest(here, key, value, attempt) ?: keys.sealByAnother(folder, key) { id, secret -> seal(here, key, value, id, secret) } }
+        return synchronized(MAKING) { sealedByNewest(here, key, value, attempt) ?: sealedByAnother(here, key, value) }
             ?: throw StorageException(keys.whenMissing)
     }
 
@@ -164,11 +164,14 @@ internal class SealedFiles(context: Context, name: String, private val keys: Sea
     private fun sealedWithout(failed: Id, key: String, value: ByteArray): SealedBlob? {
         val here = installation.id()
         return synchronized(MAKING) {
-            val made = keys.newest(folder, key).takeIf { it != failed }
-            // Another thread has made one meanwhile.
-            if (made != null) sealedByNewest(here, key, value, Attempt()) else keys.sealByAnother(folder, key) { id, secret -> seal(here, key, value, id, secret) }
+            // Another thread may have made one meanwhile.
+            val isNew = keys.newest(folder, key).let { it != null && it != failed }
+            if (isNew) sealedByNewest(here, key, value, Attempt()) else sealedByAnother(here, key, value)
         }
     }
+
+    private fun sealedByAnother(here: Id, key: String, value: ByteArray): SealedBlob? =
+        keys.sealByAnother(folder, key) { id, secret -> seal(here, key, value, id, secret) }
 
     fun delete(key: String): Unit = working(key) { folder.delete(key) }
 
@@ -188,19 +191,20 @@ internal class SealedFiles(context: Context, name: String, private val keys: Sea
 
     fun here(): Id = installation.id()
 
-    fun <T> working(work: () -> T): T = patience.patiently {
-        if (context.getSystemService(UserManager::class.java)?.isUserUnlocked == false) throw StorageException(StorageProblem.LOCKED)
-        work()
-    }
+    fun <T> working(work: () -> T): T = patience.patiently { unlocked(work) }
 
     /** What cannot be done twice, such as the one use of a key that a user has agreed to. */
     fun <T> once(work: () -> T): T =
         try {
-            if (context.getSystemService(UserManager::class.java)?.isUserUnlocked == false) throw StorageException(StorageProblem.LOCKED)
-            work()
+            unlocked(work)
         } catch (e: Exception) {
             throw StorageException(problemOf(e))
         }
+
+    private fun <T> unlocked(work: () -> T): T {
+        if (context.getSystemService(UserManager::class.java)?.isUserUnlocked == false) throw StorageException(StorageProblem.LOCKED)
+        return work()
+    }
 
     private fun <T> working(key: String, work: () -> T): T {
         require(NAMES.matches(key)) { "a storage key is of a-z, 0-9, . and -, at most 64" }
