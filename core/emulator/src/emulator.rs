@@ -10,11 +10,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::control::{self, Guard};
 use crate::net::listener::{Listener, Role};
+use crate::net::names::Names;
 use crate::net::tls::{Authority, BadTlsKind, Chained, Server};
 use crate::server::{self, Plan, Request};
 use crate::tenant::Tenant;
@@ -30,7 +32,7 @@ pub struct Emulator {
     leaf_der: Vec<u8>,
     leaf_spki: Vec<u8>,
     port: u16,
-    control_port: Option<u16>,
+    control: Option<SocketAddr>,
     runtime: Handle,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -50,7 +52,9 @@ impl Emulator {
             port: 0,
             rtt: Duration::ZERO,
             clock: Arc::new(SystemClock),
-            control: false,
+            control: None,
+            control_token: None,
+            names: Vec::new(),
             ca_dir: None,
         }
     }
@@ -92,7 +96,19 @@ impl Emulator {
 
     /// The control API, if it was asked for.
     pub fn control_url(&self) -> Option<String> {
-        self.control_port.map(|port| format!("https://127.0.0.1:{port}"))
+        let at = self.control?;
+        Some(format!("https://{}", if at.ip().is_unspecified() { (Ipv4Addr::LOCALHOST, at.port()).into() } else { at }))
+    }
+
+    /// The address to open in a browser, with the token if there is one.
+    pub fn control_page(&self) -> Option<String> {
+        let query = self.control_token().map(|token| format!("?token={token}")).unwrap_or_default();
+        self.control_url().map(|url| format!("{url}/{query}"))
+    }
+
+    /// What the control API asks for in `Authorization: Bearer`, if it is not on loopback.
+    pub fn control_token(&self) -> Option<String> {
+        self.shared.guard.token().map(str::to_owned)
     }
 
     /// The default tenant.
@@ -168,7 +184,9 @@ pub struct EmulatorBuilder {
     port: u16,
     rtt: Duration,
     clock: Arc<dyn Clock>,
-    control: bool,
+    control: Option<SocketAddr>,
+    control_token: Option<String>,
+    names: Vec<String>,
     ca_dir: Option<PathBuf>,
 }
 
@@ -203,9 +221,27 @@ impl EmulatorBuilder {
         self
     }
 
-    /// Whether to offer the control API, on a loopback port of its own.
+    /// Whether to offer the control API and its page, on a loopback port of its own.
     pub fn control(mut self, control: bool) -> Self {
-        self.control = control;
+        self.control = control.then(|| (Ipv4Addr::LOCALHOST, 0).into());
+        self
+    }
+
+    /// Offers the control API and its page there. Beyond loopback it asks for a token.
+    pub fn control_at(mut self, address: SocketAddr) -> Self {
+        self.control = Some(address);
+        self
+    }
+
+    /// The token that the control API asks for, on loopback too; beyond loopback by default one that nobody can guess.
+    pub fn control_token(mut self, token: &str) -> Self {
+        self.control_token = Some(token.to_owned());
+        self
+    }
+
+    /// Another host name or address that clients use; the certificate is for it too, and the authority may sign for it.
+    pub fn name(mut self, name: &str) -> Self {
+        self.names.push(name.to_owned());
         self
     }
 
@@ -220,23 +256,48 @@ impl EmulatorBuilder {
         if !server::keys_are_usable() {
             return Err(StartError::Keys);
         }
-        let beyond = Some(self.host).filter(|host| !host.is_loopback() && !host.is_unspecified());
+        let is_beyond = |host: &IpAddr| !host.is_loopback() && !host.is_unspecified();
+        let beyond = Some(self.host).filter(is_beyond);
+        let mut names = Names::default();
+        for name in &self.names {
+            if !names.add(name) {
+                return Err(StartError::Name { name: name.clone() });
+            }
+        }
+        names.addresses.extend(beyond.into_iter().chain(self.control.map(|at| at.ip()).filter(is_beyond)));
+        let guard = Guard::new(self.token()?);
         let authority = match &self.ca_dir {
-            Some(folder) => Authority::kept_in(folder, beyond)?,
-            None => Authority::create(beyond)?,
+            Some(folder) => Authority::kept_in(folder, names)?,
+            None => Authority::create(names)?,
         };
         let server = authority.server()?;
         let (sockets, port) = listen(self.host, self.port)?;
         let (evil_sockets, evil_port) = listen(Ipv4Addr::LOCALHOST.into(), 0)?;
-        let (control_sockets, control_port) = match self.control {
-            true => listen(Ipv4Addr::LOCALHOST.into(), 0).map(|(sockets, port)| (sockets, Some(port)))?,
-            false => (Vec::new(), None),
+        let (control_sockets, control) = match self.control {
+            Some(at) => {
+                let (sockets, port) = listen(at.ip(), at.port())?;
+                (sockets, Some(SocketAddr::new(at.ip(), port)))
+            }
+            None => (Vec::new(), None),
         };
         let origin = match beyond {
             Some(host) => format!("https://{}", SocketAddr::new(host, port)),
             None => format!("https://localhost:{port}"),
         };
-        let shared = Arc::new(Shared::new(origin, authority.pem.clone(), evil_port, self.config, self.clock));
+        let shared = Arc::new(Shared {
+            connections: AtomicU64::new(0),
+            guard,
+            pages: control::places(),
+            evil_count: Arc::default(),
+            root: Tenant::new(String::new(), &origin, self.config.clone(), Arc::clone(&self.clock)),
+            origin,
+            ca_pem: authority.pem.clone(),
+            evil_port,
+            config: self.config,
+            clock: self.clock,
+            tenants: Mutex::default(),
+            tenants_made: AtomicUsize::new(0),
+        });
 
         let mut listeners = Vec::new();
         let roles = [
@@ -272,11 +333,30 @@ impl EmulatorBuilder {
             leaf_der: server.certificate,
             leaf_spki: server.spki,
             port,
-            control_port,
+            control,
             runtime: handle,
             stop: Some(stop),
             thread: Some(thread),
         })
+    }
+}
+
+impl EmulatorBuilder {
+    /// The token that the control port asks for.
+    fn token(&self) -> Result<Option<String>, StartError> {
+        match &self.control_token {
+            Some(token)
+                if token.is_empty()
+                    || !token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte)) =>
+            {
+                Err(StartError::Token)
+            }
+            Some(token) => Ok(Some(token.clone())),
+            None if self.control.is_some_and(|at| !at.ip().is_loopback()) => {
+                server::unguessable().map(Some).ok_or(StartError::Keys)
+            }
+            None => Ok(None),
+        }
     }
 }
 
@@ -375,6 +455,15 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// A name is neither a host name nor an address.
+    #[error("{name:?} is neither a host name nor an address")]
+    Name {
+        /// What was given.
+        name: String,
+    },
+    /// The token for the control API is none.
+    #[error("the token for the control API is not made of letters, digits and -_.~")]
+    Token,
     /// A certificate could not be made.
     #[error("cannot make a certificate: {0}")]
     Certificate(#[from] rcgen::Error),
@@ -392,6 +481,10 @@ pub enum StartError {
 /// What the listeners share.
 pub(crate) struct Shared {
     pub(crate) connections: AtomicU64,
+    /// Of the control port.
+    pub(crate) guard: Guard,
+    /// How many pages of the control port may still be opened.
+    pub(crate) pages: Arc<Semaphore>,
     evil_count: Arc<AtomicUsize>,
     origin: String,
     ca_pem: String,
@@ -404,19 +497,9 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    fn new(origin: String, ca_pem: String, evil_port: u16, config: Config, clock: Arc<dyn Clock>) -> Self {
-        Self {
-            connections: AtomicU64::new(0),
-            evil_count: Arc::default(),
-            root: Tenant::new(String::new(), &origin, config.clone(), Arc::clone(&clock)),
-            origin,
-            ca_pem,
-            evil_port,
-            config,
-            clock,
-            tenants: Mutex::default(),
-            tenants_made: AtomicUsize::new(0),
-        }
+    /// Whether the emulator is to look as if it were not there.
+    pub(crate) fn is_offline(&self) -> bool {
+        self.root.current_troubles().offline
     }
 
     pub(crate) fn ca_pem(&self) -> &str {

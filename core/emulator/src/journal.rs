@@ -13,8 +13,9 @@ pub(crate) const CAPACITY_BYTES: usize = 16 * 1024 * 1024;
 /// What an entry and a pair take beside their text.
 const OVERHEAD: usize = 64;
 
-const SECRET_PARAMETERS: [&str; 14] = [
+const SECRET_PARAMETERS: [&str; 15] = [
     "password",
+    "newPassword",
     "otp",
     "binding_code",
     "mfa_token",
@@ -35,6 +36,8 @@ const MASK: &str = "***";
 /// One request and how it was answered.
 #[derive(Clone)]
 pub struct Entry {
+    /// Counts the tenant's requests, from 1; those that were dropped and cleared count too.
+    pub number: u64,
     /// When it arrived, on the tenant's clock, since the Unix epoch.
     pub at: Duration,
     /// The connection it came on; numbered over the whole emulator.
@@ -54,8 +57,11 @@ pub struct Entry {
     pub form: Vec<(String, String)>,
     /// The status of the answer; none when the request was left without one.
     pub status: Option<u16>,
-    /// `ok`, an error's internal code from the catalogue, `scripted`, or `fault: …`.
+    /// `ok`, an error's internal code from the catalogue, `scripted`, `fault: …`, or the trouble that it met: `offline`,
+    /// `rate_limit_next`.
     pub outcome: String,
+    /// The body of the answer, or all of the answer if it was prescribed as bytes; empty if there was none.
+    pub answer: Vec<u8>,
 }
 
 impl Entry {
@@ -74,20 +80,44 @@ impl Entry {
         self.param("grant_type")
     }
 
+    /// The last part of `grant_type`, by which people know it.
+    pub(crate) fn short_grant(&self) -> Option<&str> {
+        self.grant().map(|grant| grant.rsplit([':', '/']).next().unwrap_or(grant))
+    }
+
     /// About how much memory it takes.
     fn bytes(&self) -> usize {
         let pairs = self.headers.iter().chain(&self.query).chain(&self.form);
         let texts = [&self.method, &self.path, &self.operation, &self.outcome];
         let text: usize = texts.iter().map(|text| text.len()).sum();
-        pairs.map(|(name, value)| name.len() + value.len() + OVERHEAD).sum::<usize>() + text + OVERHEAD
+        let pairs: usize = pairs.map(|(name, value)| name.len() + value.len() + OVERHEAD).sum();
+        pairs + text + self.answer.len() + OVERHEAD
     }
 
-    /// The entry as JSON, secrets masked.
+    /// The headers, secrets masked.
+    pub(crate) fn shown_headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        shown(&self.headers, &SECRET_HEADERS)
+    }
+
+    /// The query and the form, secrets masked.
+    pub(crate) fn shown_params(&self) -> impl Iterator<Item = (&str, &str)> {
+        shown(&self.query, &SECRET_PARAMETERS).chain(shown(&self.form, &SECRET_PARAMETERS))
+    }
+
+    /// The answer if it is JSON, secrets masked.
+    pub(crate) fn shown_answer(&self) -> Option<Value> {
+        let mut answer = serde_json::from_slice(&self.answer).ok()?;
+        mask(&mut answer);
+        Some(answer)
+    }
+
+    /// The entry as JSON without its answer, secrets masked.
     pub(crate) fn to_json(&self) -> Value {
-        let object = |pairs: &[(String, String)], secret: &[&str]| -> Value {
-            pairs.iter().map(|(name, value)| json!([name, masked(name, value, secret)])).collect()
+        let object = |pairs: &[(String, String)], secret: &[&'static str]| -> Value {
+            shown(pairs, secret).map(|(name, value)| json!([name, value])).collect()
         };
         json!({
+            "number": self.number,
             "at_ms": u64::try_from(self.at.as_millis()).unwrap_or(u64::MAX),
             "connection": self.connection,
             "method": self.method,
@@ -170,10 +200,14 @@ pub(crate) struct Recorder {
     entries: VecDeque<Entry>,
     bytes: usize,
     dropped: u64,
+    added: u64,
+    cleared: u64,
 }
 
 impl Recorder {
-    pub(crate) fn add(&mut self, entry: Entry) {
+    pub(crate) fn add(&mut self, mut entry: Entry) {
+        self.added += 1;
+        entry.number = self.added;
         self.bytes += entry.bytes();
         self.entries.push_back(entry);
         while self.entries.len() > CAPACITY || self.bytes > CAPACITY_BYTES {
@@ -192,12 +226,44 @@ impl Recorder {
     }
 
     pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self { added: self.added, cleared: self.cleared + 1, ..Self::default() };
+    }
+
+    /// How often it was cleared.
+    pub(crate) fn cleared(&self) -> u64 {
+        self.cleared
+    }
+
+    /// The newest entries, at most so many and only those after `number`, newest first.
+    pub(crate) fn newest(&self, most: usize, number: u64) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().rev().take_while(move |entry| entry.number > number).take(most)
+    }
+
+    pub(crate) fn find(&self, number: u64) -> Option<&Entry> {
+        self.entries.binary_search_by_key(&number, |entry| entry.number).ok().and_then(|at| self.entries.get(at))
     }
 }
 
 fn first<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
     pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+}
+
+fn shown<'a>(pairs: &'a [(String, String)], secret: &[&'static str]) -> impl Iterator<Item = (&'a str, &'a str)> {
+    pairs.iter().map(move |(name, value)| (name.as_str(), masked(name, value, secret)))
+}
+
+/// Masks the secret members of some JSON, however deep.
+fn mask(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            for (name, value) in members {
+                let is_secret = SECRET_PARAMETERS.iter().any(|secret| name.eq_ignore_ascii_case(secret));
+                if is_secret { *value = json!(MASK) } else { mask(value) }
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(mask),
+        _ => {}
+    }
 }
 
 fn masked<'a>(name: &str, value: &'a str, secret: &[&str]) -> &'a str {
@@ -210,6 +276,7 @@ mod tests {
 
     fn entry(name: &str, value: &str) -> Entry {
         Entry {
+            number: 0,
             at: Duration::ZERO,
             connection: 1,
             method: "POST".into(),
@@ -220,6 +287,7 @@ mod tests {
             form: vec![(name.into(), value.into())],
             status: None,
             outcome: String::new(),
+            answer: json!({"deep": [{ name: value }]}).to_string().into_bytes(),
         }
     }
 
@@ -227,7 +295,11 @@ mod tests {
     fn no_secret_is_printed() {
         for name in SECRET_PARAMETERS {
             let entry = entry(name, "s3cret");
-            assert!(!format!("{entry:?}{:?}{}", Journal(vec![entry.clone()]), entry.to_json()).contains("s3cret"));
+            let shown = format!("{entry:?}{:?}{}", Journal(vec![entry.clone()]), entry.to_json());
+            let pairs: Vec<_> = entry.shown_headers().chain(entry.shown_params()).collect();
+            let answer = entry.shown_answer().unwrap();
+            assert!(!format!("{shown}{pairs:?}{answer}").contains("s3cret"));
+            assert_eq!(answer["deep"][0][name], json!(MASK));
         }
     }
 
@@ -250,10 +322,16 @@ mod tests {
             recorder.add(entry(&n.to_string(), &long));
         }
         let journal = recorder.snapshot();
-        assert_eq!((journal.len(), recorder.dropped()), (63, 37));
-        assert!(journal.0[62].param("99").is_some(), "the newest are there");
+        assert_eq!((journal.len(), recorder.dropped()), (31, 69));
+        assert!(journal.0[30].param("99").is_some(), "the newest are there");
         assert_eq!(recorder.bytes, journal.0.iter().map(Entry::bytes).sum::<usize>());
+        assert_eq!(recorder.find(70).map(|entry| entry.number), Some(70));
+        assert!(recorder.find(69).is_none() && recorder.find(101).is_none());
+        assert_eq!(recorder.newest(2, 0).map(|entry| entry.number).collect::<Vec<_>>(), [100, 99]);
+        assert_eq!(recorder.newest(9, 99).map(|entry| entry.number).collect::<Vec<_>>(), [100]);
         recorder.clear();
-        assert_eq!(recorder.bytes, 0);
+        assert_eq!((recorder.bytes, recorder.cleared()), (0, 1));
+        recorder.add(entry("a", "b"));
+        assert!(recorder.find(101).is_some(), "numbers are not given twice");
     }
 }

@@ -33,16 +33,17 @@ mod journal;
 mod net;
 mod script;
 mod server;
+mod settings;
 mod tenant;
 
 pub use clock::{Clock, SystemClock, VirtualClock};
-pub use config::{
-    Assurance, Config, ConfigError, Descriptions, DpopPolicy, Envelope, Factor, Passkey, PushKind, RecoveryRequest,
-    Rotation, SecondFactorAt, Settings, Status, User, UserVerification,
-};
+pub use config::{Assurance, Config, ConfigError, Factor, Passkey, PushKind, Status, User};
 pub use emulator::{BadTls, Emulator, EmulatorBuilder, OtherAuthority, StartError};
 pub use journal::{Entry, Journal};
 pub use net::tls::BadTlsKind;
 pub use script::{Answer, Edit, Fault, JwtMutation, Rule, Signature, TokenMutation};
-pub use server::{Message, PendingPush, PushReaction};
+pub use server::{Message, PendingPush, PushReaction, Troubles};
+pub use settings::{
+    Descriptions, DpopPolicy, Envelope, RecoveryRequest, Rotation, SecondFactorAt, Settings, UserVerification,
+};
 pub use tenant::Tenant;

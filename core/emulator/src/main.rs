@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,22 +15,37 @@ An authorization server for direct authentication, to develop and test against.
 
 Usage: directauth-emulator [options]
 
-  --config FILE    users, factors and rules (TOML); see --print-config
-  --host ADDRESS   listen there instead of on loopback
-  --port PORT      listen there instead of on a free port
-  --rtt TIME       make every round trip take this long, for example 100ms
-  --ca-dir DIR     keep the certificate authority there (by default in your data folder)
-  --ca-out FILE    also write the authority's certificate (PEM) there
-  --print-config   print the built-in configuration and end
-  --help           print this and end
-  --version        print the version and end
+  --config FILE         users, factors and rules (TOML); see --print-config
+  --variant NAME=VALUE  one setting otherwise than the configuration has it, for example
+                        mfa_required_status=400; NAME alone means NAME=true; may be repeated
+  --host ADDRESS        listen there instead of on loopback
+  --port PORT           listen there instead of on a free port
+  --name NAME           another name or address that clients use; the certificate is for it
+                        too, and the authority may sign for it; may be repeated
+  --control-bind WHERE  ADDRESS, ADDRESS:PORT or PORT for the control API and its page
+                        (by default loopback on a free port); beyond loopback they need a
+                        token, which is printed, or taken from DIRECTAUTH_EMULATOR_TOKEN
+  --rtt TIME            make every round trip take this long, for example 100ms
+  --ca-dir DIR          keep the certificate authority there (by default in your data folder)
+  --ca-out FILE         also write the authority's certificate (PEM) there
+  --stop-with-stdin     stop when the standard input ends, as it does with the parent process
+  --print-config        print the built-in configuration and end
+  --help                print this and end
+  --version             print the version and end
+
+The issuer follows the name that a client uses. SIGINT and SIGTERM stop it; nothing but the
+authority is kept.
 
 Exit codes: 0 stopped when told to, 1 could not start, 2 wrong usage.
 ";
 
 struct Options {
     config: Option<PathBuf>,
+    variants: Vec<String>,
     host: Option<IpAddr>,
+    names: Vec<String>,
+    control: SocketAddr,
+    stops_with_stdin: bool,
     port: u16,
     rtt: Duration,
     ca_dir: Option<PathBuf>,
@@ -65,11 +80,26 @@ fn main() -> ExitCode {
 
 fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, lexopt::Error> {
     use lexopt::prelude::*;
-    let mut options = Options { config: None, host: None, port: 0, rtt: Duration::ZERO, ca_dir: None, ca_out: None };
+    let mut options = Options {
+        config: None,
+        variants: Vec::new(),
+        host: None,
+        names: Vec::new(),
+        control: (Ipv4Addr::LOCALHOST, 0).into(),
+        stops_with_stdin: false,
+        port: 0,
+        rtt: Duration::ZERO,
+        ca_dir: None,
+        ca_out: None,
+    };
     let mut parser = lexopt::Parser::from_args(arguments);
     while let Some(argument) = parser.next()? {
         match argument {
             Long("config") => options.config = Some(parser.value()?.into()),
+            Long("variant") => options.variants.push(parser.value()?.string()?),
+            Long("name") => options.names.push(parser.value()?.string()?),
+            Long("control-bind") => options.control = parser.value()?.parse_with(place)?,
+            Long("stop-with-stdin") => options.stops_with_stdin = true,
             Long("host") => options.host = Some(parser.value()?.parse()?),
             Long("port") => options.port = parser.value()?.parse()?,
             Long("rtt") => options.rtt = parser.value()?.parse_with(duration)?,
@@ -87,15 +117,26 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, lexopt::E
 }
 
 fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
-    let config = match &options.config {
+    let mut config = match &options.config {
         None => Config::demo(),
         Some(file) => {
             let text = fs::read_to_string(file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
             Config::from_toml(&text).map_err(|error| format!("{}: {error}", file.display()))?
         }
     };
+    for variant in &options.variants {
+        let (name, value) = variant.split_once('=').unwrap_or((variant, "true"));
+        config.set(name, value).map_err(|error| format!("--variant {variant}: {error}"))?;
+    }
     let ca_dir = options.ca_dir.clone().or_else(data_folder);
-    let mut builder = Emulator::builder().config(config.clone()).port(options.port).rtt(options.rtt).control(true);
+    let mut builder =
+        Emulator::builder().config(config.clone()).port(options.port).rtt(options.rtt).control_at(options.control);
+    if let Some(token) = std::env::var("DIRECTAUTH_EMULATOR_TOKEN").ok().filter(|token| !token.is_empty()) {
+        builder = builder.control_token(&token);
+    }
+    for name in &options.names {
+        builder = builder.name(name);
+    }
     if let Some(host) = options.host {
         builder = builder.host(host);
     }
@@ -107,9 +148,26 @@ fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
         fs::write(file, emulator.ca_pem()).map_err(|error| format!("cannot write {}: {error}", file.display()))?;
     }
     let ca = options.ca_out.clone().or(ca_dir.map(|folder| folder.join("ca.pem")));
+    warn(options);
     introduce(&emulator, &config, ca.as_deref())?;
-    wait_for_the_end()?;
+    wait_for_the_end(options.stops_with_stdin)?;
     Ok(())
+}
+
+/// Says what is open to others than this machine.
+fn warn(options: &Options) {
+    if let Some(host) = options.host.filter(|host| !host.is_loopback()) {
+        say_error(&format!("warning: it listens on {host}; who reaches it there can sign in as anybody of the list"));
+        if host.is_unspecified() && options.names.is_empty() {
+            say_error("warning: the certificate is for localhost and 10.0.2.2 only; say by --name how others reach it");
+        }
+    }
+    if !options.control.ip().is_loopback() {
+        say_error(&format!(
+            "warning: the control page is open to {}; its token is part of the address",
+            options.control.ip()
+        ));
+    }
 }
 
 fn introduce(emulator: &Emulator, config: &Config, ca: Option<&Path>) -> io::Result<()> {
@@ -124,6 +182,10 @@ fn introduce(emulator: &Emulator, config: &Config, ca: Option<&Path>) -> io::Res
         None => writeln!(out, "trust        (no folder to keep the certificate in; use --ca-out FILE)")?,
     }
     writeln!(out, "control      {}", emulator.control_url().unwrap_or_default())?;
+    if let Some(token) = emulator.control_token() {
+        writeln!(out, "token        {token}")?;
+    }
+    writeln!(out, "page         {}", emulator.control_page().unwrap_or_default())?;
     writeln!(out, "\nusers")?;
     for user in &config.users {
         let factors: Vec<String> = user.factors.iter().map(|factor| format!("{factor:?}").to_lowercase()).collect();
@@ -140,21 +202,39 @@ fn introduce(emulator: &Emulator, config: &Config, ca: Option<&Path>) -> io::Res
 }
 
 /// Returns when the process is asked to stop.
-fn wait_for_the_end() -> io::Result<()> {
+fn wait_for_the_end(stops_with_stdin: bool) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        #[cfg(unix)]
-        {
-            use tokio::signal::unix::{SignalKind, signal};
-            let mut terminate = signal(SignalKind::terminate())?;
-            tokio::select! {
-                interrupted = tokio::signal::ctrl_c() => interrupted,
-                _ = terminate.recv() => Ok(()),
-            }
+        tokio::select! {
+            signalled = signal() => signalled,
+            () = end_of_stdin(), if stops_with_stdin => Ok(()),
         }
-        #[cfg(not(unix))]
-        tokio::signal::ctrl_c().await
     })
+}
+
+#[cfg(unix)]
+async fn signal() -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+async fn signal() -> io::Result<()> {
+    tokio::signal::ctrl_c().await
+}
+
+async fn end_of_stdin() {
+    let (alive, ended) = tokio::sync::oneshot::channel::<()>();
+    // A thread of its own: a read of the standard input cannot be given up, and must not hold the runtime.
+    std::thread::spawn(move || {
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        drop(alive);
+    });
+    let _ = ended.await;
 }
 
 /// Where this user's programs keep data.
@@ -168,6 +248,14 @@ fn data_folder() -> Option<PathBuf> {
         from("XDG_DATA_HOME").or_else(|| from("HOME").map(|home| home.join(".local/share")))
     };
     folder.map(|folder| folder.join("directauth-emulator"))
+}
+
+/// `192.0.2.7:9000`, `192.0.2.7`, or `9000`.
+fn place(text: &str) -> Result<SocketAddr, String> {
+    let address = text.parse::<SocketAddr>().ok();
+    let address = address.or_else(|| text.parse::<IpAddr>().ok().map(|host| (host, 0).into()));
+    let address = address.or_else(|| text.parse::<u16>().ok().map(|port| (Ipv4Addr::LOCALHOST, port).into()));
+    address.ok_or_else(|| format!("{text} is not an address, an address with a port, or a port"))
 }
 
 /// `100ms`, `2s`, or a bare number of milliseconds.

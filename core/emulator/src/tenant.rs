@@ -1,16 +1,21 @@
 //! The handle by which a test or a demo holds one authorization server: plays its users, sets its rules, reads its journal.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use crate::clock::Clock;
-use crate::config::{Config, Factor, Passkey, Settings, Status, User};
-use crate::journal::Journal;
+use crate::config::{Config, Factor, Passkey, Status, User};
+use crate::journal::{Entry, Journal};
 use crate::script::Rule;
-use crate::server::{Call, Message, PendingPush, Place, Plan, PushReaction, Request, Server, State, Tap, Totp};
+use crate::server::{
+    Call, Message, PendingPush, Place, Plan, PushReaction, Request, Server, State, Tap, Totp, Troubles,
+};
+use crate::settings::Settings;
 
 /// One isolated authorization server: its own users, tokens, clock, script and journal. Cheap to clone; all clones are
 /// the same tenant.
@@ -23,13 +28,45 @@ struct Inner {
     base: String,
     config: Config,
     state: Mutex<State>,
+    /// Counts the changes of the state.
+    changes: watch::Sender<u64>,
+}
+
+/// The state, held; those who watch are told if it was changed.
+struct Held<'a> {
+    state: MutexGuard<'a, State>,
+    changes: &'a watch::Sender<u64>,
+    is_changed: bool,
+}
+
+impl Deref for Held<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
+impl DerefMut for Held<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        self.is_changed = true;
+        &mut self.state
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if self.is_changed {
+            self.changes.send_modify(|count| *count = count.wrapping_add(1));
+        }
+    }
 }
 
 impl Tenant {
     pub(crate) fn new(name: String, origin: &str, config: Config, clock: Arc<dyn Clock>) -> Self {
         let base = format!("{origin}{}", prefix(&name));
         let state = Mutex::new(State::new(config.clone(), clock));
-        Self(Arc::new(Inner { name, base, config, state }))
+        Self(Arc::new(Inner { name, base, config, state, changes: watch::Sender::new(0) }))
     }
 
     /// The issuer of the custom authorization server `default`.
@@ -199,6 +236,16 @@ impl Tenant {
         change(&mut self.state().settings);
     }
 
+    /// Turns troubles on or off, for what happens from here on.
+    pub fn troubles(&self, change: impl FnOnce(&mut Troubles)) {
+        change(&mut self.state().troubles);
+    }
+
+    /// The troubles that are on.
+    pub fn current_troubles(&self) -> Troubles {
+        self.state().troubles.clone()
+    }
+
     /// The time on the tenant's clock.
     pub fn now(&self) -> Duration {
         self.state().now()
@@ -211,8 +258,7 @@ impl Tenant {
 
     /// Forgets everything but the configuration and the clock.
     pub(crate) fn reset(&self) {
-        let mut state = self.state();
-        *state = State::new(self.0.config.clone(), Arc::clone(&state.clock));
+        self.state().reset(self.0.config.clone());
     }
 
     /// Time goes on at once, on top of the tenant's clock.
@@ -235,6 +281,10 @@ impl Tenant {
     /// The prescribed answers that were not given as often as they say.
     pub fn unused_rules(&self) -> Vec<String> {
         self.state().script.unused()
+    }
+
+    pub(crate) fn entry(&self, number: u64) -> Option<Entry> {
+        self.state().journal.find(number).cloned()
     }
 
     pub(crate) fn current_settings(&self) -> Settings {
@@ -285,8 +335,19 @@ impl Tenant {
         read(&state, account, &key, state.now().as_secs())
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Reads the state as one.
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&State) -> T) -> T {
+        read(&self.state())
+    }
+
+    /// Tells of changes from now on.
+    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
+        self.0.changes.subscribe()
+    }
+
+    fn state(&self) -> Held<'_> {
+        let state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        Held { state, changes: &self.0.changes, is_changed: false }
     }
 }
 

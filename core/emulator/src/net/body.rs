@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 /// A body.
@@ -20,6 +21,8 @@ pub(crate) enum Body {
     Repeat { chunk: Bytes, left: usize },
     /// A blank at a time.
     Drip { every: Duration, next: Pin<Box<Sleep>>, until: Instant },
+    /// What comes, as it comes.
+    Live(mpsc::Receiver<Bytes>),
 }
 
 impl Body {
@@ -61,6 +64,7 @@ impl hyper::body::Body for Body {
                 *left -= piece.len();
                 Poll::Ready(Some(Ok(Frame::data(piece))))
             }
+            Self::Live(pieces) => pieces.poll_recv(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece)))),
             Self::Drip { every, next, until } => {
                 ready!(next.as_mut().poll(cx));
                 if Instant::now() >= *until {

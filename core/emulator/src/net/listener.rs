@@ -61,6 +61,10 @@ impl Listener {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             };
+            if matches!(self.role, Role::Tenants) && shared.is_offline() {
+                let _ = socket2::SockRef::from(&connection).set_linger(Some(Duration::ZERO));
+                continue;
+            }
             let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
             let (shared, tls, role, rtt) = (Arc::clone(&shared), self.tls.clone(), self.role.clone(), self.rtt);
             tokio::spawn(async move {

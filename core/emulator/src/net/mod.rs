@@ -4,5 +4,6 @@ pub(crate) mod body;
 pub(crate) mod delay;
 pub(crate) mod line;
 pub(crate) mod listener;
+pub(crate) mod names;
 pub(crate) mod serve;
 pub(crate) mod tls;

@@ -59,7 +59,10 @@ pub(crate) async fn serve(
         Err(refused) => return Ok(response(refused)),
     };
     match role {
-        Role::Control => Ok(response(control::answer(&shared, &request))),
+        Role::Control => Ok(match control::answer(&shared, &request) {
+            control::Answer::Once(reply) => response(reply),
+            control::Answer::Live(head, pieces) => with_body(&head, None, Body::Live(pieces)),
+        }),
         Role::Evil(count) => {
             count.fetch_add(1, Ordering::SeqCst);
             Ok(response(Reply::json(

@@ -20,6 +20,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 
+use super::names::Names;
 use crate::emulator::StartError;
 
 const LIFETIME: Duration = Duration::days(30);
@@ -33,7 +34,7 @@ pub(crate) struct Authority {
     pub(crate) pem: String,
     pub(crate) der: Vec<u8>,
     issuer: Issuer<'static, KeyPair>,
-    host: Option<IpAddr>,
+    names: Names,
 }
 
 /// A server's TLS set-up, and what a client can pin of it.
@@ -70,29 +71,29 @@ pub enum BadTlsKind {
 #[derive(Serialize, Deserialize)]
 struct Stored {
     not_after: i64,
-    host: Option<IpAddr>,
+    /// What else than this machine and its neighbours it may sign for.
+    names: Names,
     key: String,
     certificate: String,
 }
 
 impl Authority {
-    /// A new authority; `host` is what else than this machine it may sign for.
-    pub(crate) fn create(host: Option<IpAddr>) -> Result<Self, StartError> {
-        let now = OffsetDateTime::now_utc();
-        Self::with_key(KeyPair::generate()?, host, now)
+    /// A new authority; `names` is what else than this machine it signs for.
+    pub(crate) fn create(names: Names) -> Result<Self, StartError> {
+        Self::with_key(KeyPair::generate()?, names, OffsetDateTime::now_utc())
     }
 
     /// The authority kept in `folder`, or a new one kept there from now on.
-    pub(crate) fn kept_in(folder: &Path, host: Option<IpAddr>) -> Result<Self, StartError> {
+    pub(crate) fn kept_in(folder: &Path, names: Names) -> Result<Self, StartError> {
         let failed = |source| StartError::CaFolder { folder: folder.to_owned(), source };
         fs::create_dir_all(folder).map_err(failed)?;
         let file = folder.join("authority.json");
-        let authority = match Self::read(&file, host) {
+        let authority = match Self::read(&file, &names) {
             Some(kept) => kept,
             None => {
-                let made = Self::make(folder, &file, host).map_err(failed)??;
+                let made = Self::make(folder, &file, &names).map_err(failed)??;
                 // Another process may have been first: then its authority is the one.
-                Self::read(&file, host).unwrap_or(made)
+                Self::read(&file, &names).unwrap_or(made)
             }
         };
         fs::write(folder.join("ca.pem"), &authority.pem).map_err(failed)?;
@@ -100,21 +101,22 @@ impl Authority {
     }
 
     /// Makes an authority and puts it in its file, whole, unless a good one has appeared there.
-    fn make(folder: &Path, file: &Path, host: Option<IpAddr>) -> io::Result<Result<Self, StartError>> {
+    fn make(folder: &Path, file: &Path, names: &Names) -> io::Result<Result<Self, StartError>> {
         let now = OffsetDateTime::now_utc();
         let made = KeyPair::generate().map_err(StartError::from).and_then(|pair| {
             let key = pair.serialize_pem();
-            Ok((key, Self::with_key(pair, host, now)?))
+            Ok((key, Self::with_key(pair, names.clone(), now)?))
         });
         let (key, authority) = match made {
             Ok(made) => made,
             Err(error) => return Ok(Err(error)),
         };
         let not_after = (now + LIFETIME).unix_timestamp();
-        let stored = Stored { not_after, host, key, certificate: authority.pem.clone() };
+        let names_beyond = names.beyond_the_neighbourhood();
+        let stored = Stored { not_after, names: names_beyond, key, certificate: authority.pem.clone() };
         let draft = folder.join(format!("authority-{}.new", std::process::id()));
         write_for_owner(&draft, &serde_json::to_vec(&stored)?)?;
-        if Self::read(file, host).is_none() {
+        if Self::read(file, names).is_none() {
             let _ = fs::remove_file(file);
         }
         // A link, unlike a rename, never replaces what another process has put there meanwhile.
@@ -126,24 +128,26 @@ impl Authority {
         }
     }
 
-    fn read(file: &Path, host: Option<IpAddr>) -> Option<Self> {
+    /// The authority in a file, if it lives long enough and may sign for `names`.
+    fn read(file: &Path, names: &Names) -> Option<Self> {
         let stored: Stored = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
         let ends = OffsetDateTime::from_unix_timestamp(stored.not_after).ok()?;
-        if ends - RENEW_BEFORE < OffsetDateTime::now_utc() || stored.host != host {
+        let is_ending = ends - RENEW_BEFORE < OffsetDateTime::now_utc();
+        if is_ending || !stored.names.includes(&names.beyond_the_neighbourhood()) {
             return None;
         }
         let (pem, der) = (stored.certificate.clone(), der_of_pem(&stored.certificate)?);
         let pair = KeyPair::from_pem(&stored.key).ok()?;
         // Name, key and key identifier are what a signature needs of its issuer; they follow from the key.
-        let issuer = Issuer::new(authority_params(&pair, host, ends - LIFETIME), pair);
-        Some(Self { pem, der, issuer, host })
+        let issuer = Issuer::new(authority_params(&pair, &stored.names, ends - LIFETIME), pair);
+        Some(Self { pem, der, issuer, names: names.clone() })
     }
 
-    fn with_key(pair: KeyPair, host: Option<IpAddr>, now: OffsetDateTime) -> Result<Self, StartError> {
-        let params = authority_params(&pair, host, now);
+    fn with_key(pair: KeyPair, names: Names, now: OffsetDateTime) -> Result<Self, StartError> {
+        let params = authority_params(&pair, &names, now);
         let certificate = params.self_signed(&pair)?;
         let (pem, der) = (certificate.pem(), certificate.der().to_vec());
-        Ok(Self { pem, der, issuer: Issuer::new(params, pair), host })
+        Ok(Self { pem, der, issuer: Issuer::new(params, pair), names })
     }
 
     /// A server's TLS set-up with a good certificate for this machine.
@@ -160,11 +164,11 @@ impl Authority {
         let (root_pair, middle_pair, pair) = (KeyPair::generate()?, KeyPair::generate()?, KeyPair::generate()?);
         let (root_spki, intermediate_spki) =
             (root_pair.subject_public_key_info(), middle_pair.subject_public_key_info());
-        let mut root_params = authority_params(&root_pair, self.host, now);
+        let mut root_params = authority_params(&root_pair, &self.names, now);
         root_params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
         let root = root_params.self_signed(&root_pair)?.der().to_vec();
         let root_issuer = Issuer::new(root_params, root_pair);
-        let middle_params = authority_params(&middle_pair, self.host, now);
+        let middle_params = authority_params(&middle_pair, &self.names, now);
         let middle = middle_params.signed_by(&middle_pair, &root_issuer)?.der().clone();
         let middle_issuer = Issuer::new(middle_params, middle_pair);
         let certificate = self.leaf_params(&["localhost"])?.signed_by(&pair, &middle_issuer)?;
@@ -189,7 +193,7 @@ impl Authority {
                 params.signed_by(&pair, &self.issuer)?
             }
             BadTlsKind::SelfSigned => params.self_signed(&pair)?,
-            BadTlsKind::UnknownCa => params.signed_by(&pair, &Self::create(self.host)?.issuer)?,
+            BadTlsKind::UnknownCa => params.signed_by(&pair, &Self::create(self.names.clone())?.issuer)?,
         };
         Server::new(certificate.der().clone(), Vec::new(), &pair)
     }
@@ -200,11 +204,12 @@ impl Authority {
     }
 
     fn leaf_params(&self, names: &[&str]) -> Result<CertificateParams, StartError> {
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let names: Vec<String> =
+            names.iter().map(|name| (*name).to_owned()).chain(self.names.hosts.iter().cloned()).collect();
         let mut params = CertificateParams::new(names)?;
         params.distinguished_name.push(DnType::CommonName, "DirectAuth emulator");
         let addresses = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into(), IpAddr::from(FROM_ANDROID)];
-        for address in addresses.into_iter().chain(self.host) {
+        for address in addresses.into_iter().chain(self.names.addresses.iter().copied()) {
             let name = SanType::IpAddress(address);
             if !params.subject_alt_names.contains(&name) {
                 params.subject_alt_names.push(name);
@@ -222,7 +227,7 @@ impl Authority {
 }
 
 /// The same key always gives the same name, and another key another one.
-fn authority_params(pair: &KeyPair, host: Option<IpAddr>, now: OffsetDateTime) -> CertificateParams {
+fn authority_params(pair: &KeyPair, names: &Names, now: OffsetDateTime) -> CertificateParams {
     let mut params = CertificateParams::default();
     let digest = digest(&SHA256, pair.public_key_raw());
     let short = HEXLOWER.encode(digest.as_ref().get(..4).unwrap_or_default());
@@ -237,9 +242,11 @@ fn authority_params(pair: &KeyPair, host: Option<IpAddr>, now: OffsetDateTime) -
         let prefix = if address.is_ipv4() { 32 } else { 128 };
         GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(address, prefix))
     };
-    let names = ["localhost", "local"].map(|name| GeneralSubtree::DnsName(name.to_owned()));
+    let beyond = names.beyond_the_neighbourhood();
+    let hosts = ["localhost", "local"].map(str::to_owned).into_iter().chain(beyond.hosts);
+    let addresses = addresses.into_iter().chain(beyond.addresses);
     params.name_constraints = Some(NameConstraints {
-        permitted_subtrees: names.into_iter().chain(addresses.into_iter().chain(host).map(subtree)).collect(),
+        permitted_subtrees: hosts.map(GeneralSubtree::DnsName).chain(addresses.map(subtree)).collect(),
         excluded_subtrees: Vec::new(),
     });
     params

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::catalogue::{self, ApiRow, Row};
 use super::{Bucket, Operation};
-use crate::config::{Descriptions, Envelope, Settings};
+use crate::settings::{Descriptions, Envelope, Settings};
 
 /// An answer, ready to be sent.
 #[derive(Clone, Debug)]

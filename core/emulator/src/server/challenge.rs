@@ -7,7 +7,8 @@ use super::answer::{Refusal, Reply};
 use super::policy::{Bound, Leg, Method};
 use super::request::Form;
 use super::{Answered, Call, GrantType, Operation, State, catalogue};
-use crate::config::{Factor, SecondFactorAt, Status};
+use crate::config::{Factor, Status};
+use crate::settings::SecondFactorAt;
 
 impl State {
     /// Starts an out-of-band prompt as the first factor.

@@ -11,7 +11,7 @@ use super::catalogue;
 use super::remembered::Remembered;
 use super::state::Random;
 use super::{Call, State};
-use crate::config::DpopPolicy;
+use crate::settings::DpopPolicy;
 
 /// How old a proof may be, or how far in the future.
 const PROOF_LIFE: u64 = 300;

@@ -13,8 +13,9 @@ use super::remembered::Remembered;
 use super::request::Form;
 use super::state::Random;
 use super::{Answered, Call, Server, State, catalogue};
-use crate::config::{Rotation, Status};
+use crate::config::Status;
 use crate::script::TokenMutation;
+use crate::settings::Rotation;
 
 /// On the wire like any refresh token that does not work; the journal tells them apart.
 const REUSED: &Row = &Row { code: "refresh_token_reuse", ..*catalogue::INVALID_REFRESH_TOKEN };

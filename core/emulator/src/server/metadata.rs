@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::answer::{Refusal, Reply};
 use super::{Answered, Call, Server, State};
-use crate::config::DpopPolicy;
+use crate::settings::DpopPolicy;
 
 impl State {
     pub(crate) fn metadata(&self, call: &Call<'_>) -> Answered {

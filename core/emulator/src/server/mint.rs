@@ -113,7 +113,7 @@ impl State {
         for (name, value) in profile_claims(account, scopes) {
             claims.insert(name.to_owned(), value);
         }
-        self.sign(claims, mutation.unwrap_or(&JwtMutation::default()), now)
+        self.sign(claims, mutation.unwrap_or(&self.signing()), now)
     }
 
     fn sign(&self, mut claims: Map<String, Value>, mutation: &JwtMutation, now: u64) -> Result<String, Refusal> {

@@ -21,6 +21,7 @@ mod resource;
 mod state;
 mod token;
 mod totp;
+mod troubles;
 
 use std::time::Duration;
 
@@ -37,6 +38,7 @@ use self::request::Form;
 pub(crate) use self::request::{GrantType, Operation, Place, Request, Server};
 pub(crate) use self::state::{Account, Random, State};
 pub(crate) use self::totp::Totp;
+pub use self::troubles::Troubles;
 use crate::journal::Entry;
 use crate::script::{Answer, Body, Edit, Fault, Kind};
 
@@ -53,6 +55,11 @@ pub(crate) fn is_operation(name: &str) -> bool {
 /// Whether the catalogue has an error with this internal code or E-code.
 pub(crate) fn is_error_code(code: &str) -> bool {
     catalogue::find(code).is_some()
+}
+
+/// A text that nobody can guess; none if the system has no randomness.
+pub(crate) fn unguessable() -> Option<String> {
+    Random::token(16).ok()
 }
 
 /// What is to be done on the connection.
@@ -102,6 +109,10 @@ impl State {
         let form = Form::of(call.request);
         let grant = form.first("grant_type").map(str::to_owned);
         self.account_in(&form);
+        if let Some((plan, trouble)) = self.trouble(call) {
+            self.record(call, form, &plan, Some(trouble));
+            return self.slowed(plan);
+        }
         let plan = match self.script.answer_for(call.place.operation.name(), grant.as_deref()) {
             None => Plan::Send(self.work(call, &form), None),
             Some(Answer { kind: Kind::Fault(fault), delay, .. }) => {
@@ -110,8 +121,8 @@ impl State {
             }
             Some(answer) => self.prescribed(call, &form, answer),
         };
-        self.record(call, form, &plan);
-        plan
+        self.record(call, form, &plan, None);
+        self.slowed(plan)
     }
 
     /// A prescribed answer, faults excepted. Unless it is the real one it carries the date and a request id, and no
@@ -237,13 +248,17 @@ impl State {
         Filler::new(call.seconds(), values)
     }
 
-    fn record(&mut self, call: &Call<'_>, form: Form, plan: &Plan) {
-        let (status, outcome) = match plan {
-            Plan::Send(reply, _) => (Some(reply.status), reply.outcome.clone()),
-            Plan::Raw { status, outcome, .. } => (*status, outcome.clone()),
-            Plan::Break(fault, reply, _) => (fault_status(*fault, reply.as_ref()), format!("fault: {}", fault.name())),
+    fn record(&mut self, call: &Call<'_>, form: Form, plan: &Plan, trouble: Option<&str>) {
+        let (status, outcome, answer) = match plan {
+            Plan::Send(reply, _) => (Some(reply.status), reply.outcome.clone(), reply.body.clone()),
+            Plan::Raw { status, outcome, bytes, .. } => (*status, outcome.clone(), bytes.clone()),
+            Plan::Break(fault, reply, _) => {
+                let answer = reply.as_ref().map(|reply| reply.body.clone()).unwrap_or_default();
+                (fault_status(*fault, reply.as_ref()), format!("fault: {}", fault.name()), answer)
+            }
         };
         self.journal.add(Entry {
+            number: 0,
             at: call.now,
             connection: call.request.connection,
             method: call.request.method.clone(),
@@ -253,7 +268,8 @@ impl State {
             query: call.request.query.clone(),
             form: form.into_pairs(),
             status,
-            outcome,
+            outcome: trouble.map_or(outcome, str::to_owned),
+            answer,
         });
     }
 }

@@ -63,6 +63,8 @@ pub struct PendingPush {
     pub choices: Vec<String>,
     /// When it was sent, since the Unix epoch.
     pub created: Duration,
+    /// When it ends unanswered, since the Unix epoch.
+    pub ends: Duration,
 }
 
 /// What the user does with a push that is yet to come, without anybody touching it.
@@ -288,6 +290,7 @@ impl State {
                     number: number.clone(),
                     choices: choices.clone(),
                     created: prompt.created,
+                    ends: prompt.ends,
                 })
             })
             .collect()

@@ -13,7 +13,8 @@ use super::policy::{Bound, Leg, Method};
 use super::request::Form;
 use super::state::Random;
 use super::{Call, GrantType, State, catalogue};
-use crate::config::{Factor, Passkey, UserVerification};
+use crate::config::{Factor, Passkey};
+use crate::settings::UserVerification;
 
 /// A challenge that waits for its assertion.
 pub(crate) struct PasskeyChallenge {

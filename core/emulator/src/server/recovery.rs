@@ -5,7 +5,8 @@ use serde_json::Value;
 use super::answer::{Refusal, Reply};
 use super::policy::{Leg, RECOVERY};
 use super::{Answered, Call, Server, State, catalogue};
-use crate::config::{Factor, RecoveryRequest, Status};
+use crate::config::{Factor, Status};
+use crate::settings::RecoveryRequest;
 
 /// The scope that a new password takes; the org's own server alone knows it.
 pub(crate) const MANAGE_PASSWORD: &str = "okta.myAccount.password.manage";

@@ -19,10 +19,12 @@ use super::passkey::PasskeyChallenge;
 use super::policy::Transaction;
 use super::remembered::Remembered;
 use super::totp::Totp;
+use super::troubles::Troubles;
 use crate::clock::Clock;
-use crate::config::{Config, Factor, Settings, Status, User};
+use crate::config::{Config, Factor, Status, User};
 use crate::journal::Recorder;
 use crate::script::Script;
+use crate::settings::Settings;
 
 /// How many sign-ins may wait for their second factor; the oldest are forgotten first, like everything below.
 const TRANSACTIONS: usize = 10_000;
@@ -40,6 +42,7 @@ pub(crate) struct State {
     pub(crate) scopes: Vec<String>,
     pub(crate) audience: String,
     pub(crate) settings: Settings,
+    pub(crate) troubles: Troubles,
     pub(crate) accounts: Vec<Account>,
     pub(crate) clock: Arc<dyn Clock>,
     /// How far the tenant is ahead of its clock.
@@ -54,6 +57,8 @@ pub(crate) struct State {
     pub(crate) grants: Grants,
     pub(crate) previous: Previous,
     pub(crate) outbox: VecDeque<Message>,
+    /// How many codes were sent so far.
+    pub(crate) sent: u64,
     /// When something was last sent to an address by a channel.
     pub(crate) sends: HashMap<(Factor, String), Duration>,
     pub(crate) script: Script,
@@ -78,6 +83,7 @@ impl State {
             scopes: config.scopes,
             audience: config.audience,
             settings: config.settings,
+            troubles: Troubles::default(),
             accounts,
             clock,
             ahead: Duration::ZERO,
@@ -90,6 +96,7 @@ impl State {
             grants: Grants::default(),
             previous: Previous::default(),
             outbox: VecDeque::new(),
+            sent: 0,
             sends: HashMap::new(),
             script: Script::default(),
             journal: Recorder::default(),
@@ -97,6 +104,14 @@ impl State {
             counted: Counted::default(),
             proofs: Proofs::default(),
         }
+    }
+
+    /// Forgets everything but the clock; what is counted goes on, so that no number means two things.
+    pub(crate) fn reset(&mut self, config: Config) {
+        self.journal.clear();
+        let fresh = Self::new(config, Arc::clone(&self.clock));
+        let old = core::mem::replace(self, fresh);
+        (self.journal, self.next_prompt) = (old.journal, old.next_prompt);
     }
 
     pub(crate) fn knows_client(&self, client: &str) -> bool {
@@ -122,6 +137,7 @@ impl State {
             self.outbox.pop_front();
         }
         self.outbox.push_back(message);
+        self.sent += 1;
     }
 
     pub(crate) fn add_prompt(&mut self, prompt: Prompt) {

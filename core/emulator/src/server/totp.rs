@@ -4,8 +4,6 @@ use std::collections::BTreeSet;
 
 use ring::hmac;
 
-const STEP: u64 = 30;
-
 /// One user's authenticator app as the server sees it.
 #[derive(Debug, Default)]
 pub(crate) struct Totp {
@@ -13,16 +11,19 @@ pub(crate) struct Totp {
 }
 
 impl Totp {
+    /// How long a code is shown, in seconds.
+    pub(crate) const STEP: u64 = 30;
+
     /// Whether `code` is right now; if so it is used up.
     pub(crate) fn accept(&mut self, key: &[u8], code: &str, now: u64, skew: u64) -> bool {
-        self.used.retain(|step| step + skew >= now / STEP);
+        self.used.retain(|step| step + skew >= now / Totp::STEP);
         let step = window(now, skew).find(|step| !self.used.contains(step) && code_at(key, *step) == code);
         step.is_some_and(|step| self.used.insert(step))
     }
 
     /// A code that [`Totp::accept`] takes: this step's or, when that is used, one beside it.
     pub(crate) fn current(&self, key: &[u8], now: u64, skew: u64) -> String {
-        let this = now / STEP;
+        let this = now / Totp::STEP;
         let mut steps: Vec<u64> = window(now, skew).collect();
         steps.sort_by_key(|step| (step.abs_diff(this), *step < this));
         code_at(key, steps.into_iter().find(|step| !self.used.contains(step)).unwrap_or(this))
@@ -36,7 +37,7 @@ impl Totp {
 }
 
 fn window(now: u64, skew: u64) -> impl Iterator<Item = u64> {
-    let step = now / STEP;
+    let step = now / Totp::STEP;
     step.saturating_sub(skew)..=step.saturating_add(skew)
 }
 
@@ -58,7 +59,7 @@ mod tests {
         for (time, code) in
             [(59, "287082"), (1_111_111_109, "081804"), (1_234_567_890, "005924"), (20_000_000_000, "353130")]
         {
-            assert_eq!(code_at(key, time / STEP), code);
+            assert_eq!(code_at(key, time / Totp::STEP), code);
         }
     }
 

@@ -1,44 +1,24 @@
-//! The control API: what a person or a test in another language does with a running emulator, as JSON over TLS on a
-//! loopback port.
-//!
-//! A path may start with `/t/NAME` to mean that tenant; otherwise it means the default one.
+//! The control API, in JSON: looking with GET, acting with POST.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::config::{Assurance, Factor, Passkey, Settings, Status};
+use super::{millis, problem};
+use crate::config::{Assurance, Factor, Passkey, Status};
 use crate::emulator::Shared;
 use crate::script::Rule;
-use crate::server::{PushReaction, Reply, Request, Tap};
+use crate::server::{PushReaction, Reply, Tap, Troubles};
+use crate::settings::Settings;
 use crate::tenant::Tenant;
 
 const MOST_TENANTS: usize = 1_000;
 const MOST_RULES: usize = 1_000;
 
-/// Answers a request to the control port.
-pub(crate) fn answer(shared: &Shared, request: &Request) -> Reply {
-    // A web page that resolves its own name to loopback, or posts from elsewhere, must not get here.
-    if !is_loopback(&request.host) || request.header("origin").is_some_and(|origin| !is_own(origin, &request.host)) {
-        return problem(403, "the control API answers loopback only");
-    }
-    let (name, path) = match request.path.strip_prefix("/t/").and_then(|rest| rest.split_once('/')) {
-        Some((name, path)) => (name, path),
-        None => ("", request.path.trim_start_matches('/')),
-    };
-    let Some(tenant) = shared.find_tenant(name) else { return problem(404, "no such tenant") };
-    let segments: Vec<String> = path.split('/').map(decoded).collect();
-    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-    match request.method.as_str() {
-        "GET" => look(shared, &tenant, &segments),
-        "POST" => act(shared, &tenant, &segments, &request.body),
-        _ => problem(405, "GET to look, POST to act").header("Allow", "GET, POST"),
-    }
-}
-
-fn look(shared: &Shared, tenant: &Tenant, path: &[&str]) -> Reply {
+pub(super) fn look(shared: &Shared, tenant: &Tenant, path: &[&str]) -> Reply {
     let found = match path {
         [""] => about(shared, tenant),
         ["users"] => tenant.users(),
@@ -56,7 +36,15 @@ fn look(shared: &Shared, tenant: &Tenant, path: &[&str]) -> Reply {
             let entries: Vec<Value> = tenant.journal().0.iter().map(crate::Entry::to_json).collect();
             json!({ "entries": entries, "dropped": tenant.dropped_entries() })
         }
+        ["journal", number] => match number.parse().ok().and_then(|number| tenant.entry(number)) {
+            Some(entry) => {
+                json!({ "entry": entry.to_json(), "answer": entry.shown_answer(), "answer_note": super::page::note(&entry) })
+            }
+            None => return problem(404, "no such request, or it is forgotten"),
+        },
+        ["ca.pem"] => return certificate(shared),
         ["settings"] => json!(tenant.current_settings()),
+        ["troubles"] => json!(tenant.current_troubles()),
         ["script"] => json!({ "unused": tenant.unused_rules() }),
         ["totp", user] => match (tenant.totp(user), tenant.wrong_totp(user)) {
             (Some(code), wrong) => json!({ "code": code, "wrong": wrong }),
@@ -67,8 +55,9 @@ fn look(shared: &Shared, tenant: &Tenant, path: &[&str]) -> Reply {
     Reply::json(200, &found)
 }
 
-fn act(shared: &Shared, tenant: &Tenant, path: &[&str], body: &[u8]) -> Reply {
-    let done = |is_done: bool| if is_done { Reply::empty(204) } else { problem(409, "there is nothing to do that to") };
+pub(super) fn act(shared: &Shared, tenant: &Tenant, path: &[&str], body: &[u8]) -> Reply {
+    let done =
+        |is_done: bool| if is_done { Reply::empty(204) } else { problem(409, "that is not there, or it is over") };
     match path {
         ["tenants"] => match shared.add_default_tenant(MOST_TENANTS) {
             Some(tenant) => Reply::json(201, &about(shared, &tenant)),
@@ -129,7 +118,24 @@ fn act(shared: &Shared, tenant: &Tenant, path: &[&str], body: &[u8]) -> Reply {
             tenant.revoke_everything();
             done(true)
         }
-        ["settings"] => reading(body, |change: serde_json::Map<String, Value>| change_settings(tenant, change)),
+        ["settings"] => reading(body, |change| match merged(&tenant.current_settings(), change, checked) {
+            Ok(settings) => {
+                tenant.settings(|current| *current = settings);
+                done(true)
+            }
+            Err(reason) => problem(400, &reason),
+        }),
+        ["troubles"] => reading(body, |change| match merged(&tenant.current_troubles(), change, Troubles::check) {
+            Ok(troubles) => {
+                tenant.troubles(|current| *current = troubles);
+                done(true)
+            }
+            Err(reason) => problem(400, &reason),
+        }),
+        ["journal", "clear"] => {
+            tenant.clear_journal();
+            done(true)
+        }
         ["clock"] => reading(body, |shift: Shift| {
             tenant.advance(Duration::from_secs(shift.advance_s));
             done(true)
@@ -156,18 +162,29 @@ fn pushes(tenant: &Tenant) -> Value {
     tenant.pending_pushes().into_iter().map(push).collect()
 }
 
-/// Settings that are not named stay as they are.
-fn change_settings(tenant: &Tenant, change: serde_json::Map<String, Value>) -> Reply {
-    let Value::Object(mut merged) = json!(tenant.current_settings()) else { return problem(500, "no settings") };
-    merged.extend(change);
-    let parsed = serde_json::from_value::<Settings>(Value::Object(merged)).map_err(|error| error.to_string());
-    match parsed.and_then(|settings| settings.check().map(|()| settings)) {
-        Ok(settings) => {
-            tenant.settings(|current| *current = settings);
-            Reply::empty(204)
-        }
-        Err(reason) => problem(400, &reason),
+fn checked(settings: &Settings) -> Result<(), String> {
+    settings.check().map_err(|wrong| wrong.reason)
+}
+
+/// The current value with some members changed; those that are not named stay as they are.
+fn merged<T: Serialize + DeserializeOwned>(
+    current: &T,
+    change: Map<String, Value>,
+    check: impl FnOnce(&T) -> Result<(), String>,
+) -> Result<T, String> {
+    let mut members = serde_json::to_value(current).map_err(|error| error.to_string())?;
+    if let Value::Object(members) = &mut members {
+        members.extend(change);
     }
+    let changed = serde_json::from_value(members).map_err(|error| error.to_string())?;
+    check(&changed).map(|()| changed)
+}
+
+/// The certificate as a file that systems know how to install.
+fn certificate(shared: &Shared) -> Reply {
+    Reply { body: shared.ca_pem().as_bytes().to_vec(), ..Reply::empty(200) }
+        .header("Content-Type", "application/x-x509-ca-cert")
+        .header("Content-Disposition", "attachment; filename=\"directauth-emulator-ca.pem\"")
 }
 
 /// What is otherwise of a user from now on.
@@ -201,30 +218,4 @@ fn reading<T: DeserializeOwned>(body: &[u8], act: impl FnOnce(T) -> Reply) -> Re
         Ok(value) => act(value),
         Err(error) => problem(400, &error.to_string()),
     }
-}
-
-fn problem(status: u16, reason: &str) -> Reply {
-    Reply::json(status, &json!({ "problem": reason }))
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn is_own(origin: &str, host: &str) -> bool {
-    origin.strip_prefix("https://") == Some(host)
-}
-
-fn is_loopback(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.is_empty() => name,
-        _ => host,
-    };
-    matches!(name, "localhost" | "127.0.0.1" | "[::1]")
-}
-
-/// Percent-decoding; a form's decoder that leaves the plus sign alone.
-fn decoded(segment: &str) -> String {
-    let text = segment.replace('+', "%2B").replace('&', "%26").replace('=', "%3D");
-    form_urlencoded::parse(text.as_bytes()).next().map(|(name, _)| name.into_owned()).unwrap_or_default()
 }

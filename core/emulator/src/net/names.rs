@@ -1,0 +1,72 @@
+//! What else than this machine's own names the certificates are for.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// Addresses and host names, in the order of sorting.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Names {
+    pub(crate) addresses: BTreeSet<IpAddr>,
+    pub(crate) hosts: BTreeSet<String>,
+}
+
+impl Names {
+    /// Adds an address or a host name; false if it is neither.
+    pub(crate) fn add(&mut self, name: &str) -> bool {
+        if let Ok(address) = name.parse() {
+            self.addresses.insert(address);
+            return true;
+        }
+        let name = name.to_ascii_lowercase();
+        let is_host = is_host(&name);
+        if is_host {
+            self.hosts.insert(name);
+        }
+        is_host
+    }
+
+    /// Those of them that an authority for this machine and its neighbours may not sign for anyway.
+    pub(crate) fn beyond_the_neighbourhood(&self) -> Self {
+        let is_neighbour = |host: &String| host == "localhost" || host.ends_with(".local");
+        Self {
+            addresses: self.addresses.clone(),
+            hosts: self.hosts.iter().filter(|host| !is_neighbour(host)).cloned().collect(),
+        }
+    }
+
+    pub(crate) fn includes(&self, others: &Self) -> bool {
+        self.addresses.is_superset(&others.addresses) && self.hosts.is_superset(&others.hosts)
+    }
+}
+
+/// Labels of letters, digits and hyphens (RFC 1123 §2.1), the last of them not all digits.
+fn is_host(name: &str) -> bool {
+    let is_label = |label: &str| {
+        let inside = label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        inside && (1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-')
+    };
+    let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
+    name.len() <= 253 && name.split('.').all(is_label) && !name.rsplit('.').next().is_some_and(is_number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_and_host_names_are_told_from_other_texts() {
+        let mut names = Names::default();
+        for good in ["192.0.2.7", "::1", "emulator", "My-Mac.local", "a.example.com"] {
+            assert!(names.add(good), "{good}");
+        }
+        for bad in ["", "*.local", "a_b", "-a", "a-", "a..b", "1.2.3", "a b", "https://a", "a:1", &"a".repeat(64)] {
+            assert!(!names.add(bad), "{bad}");
+        }
+        assert_eq!((names.addresses.len(), names.hosts.len()), (2, 3));
+        let beyond = names.beyond_the_neighbourhood();
+        assert_eq!(beyond.hosts.iter().map(String::as_str).collect::<Vec<_>>(), ["a.example.com", "emulator"]);
+        assert!(names.includes(&beyond) && !beyond.includes(&names));
+    }
+}
