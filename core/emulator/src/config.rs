@@ -6,7 +6,7 @@ use data_encoding::{BASE32_NOPAD, BASE64URL_NOPAD};
 use serde::{Deserialize, Serialize};
 use toml::de::{DeTable, DeValue};
 
-use crate::settings::Settings;
+use crate::settings::{Settings, with_changes};
 
 const DEMO: &str = include_str!("../demo.toml");
 
@@ -47,16 +47,13 @@ impl Config {
             Err(_) => Some(value.into()),
         };
         let value = value.ok_or_else(|| wrong(format!("{name} has a value that cannot be read")))?;
-        let mut members = serde_json::to_value(&self.settings).map_err(|error| wrong(error.to_string()))?;
-        if let Some(members) = members.as_object_mut() {
-            if !members.contains_key(name) {
-                return Err(wrong(format!("there is no setting {name}; see --print-config and the README")));
-            }
-            members.insert(name.to_owned(), value);
+        let is_known = serde_json::to_value(&self.settings).is_ok_and(|members| members.get(name).is_some());
+        if !is_known {
+            return Err(wrong(format!("there is no setting {name}; see --print-config and the README")));
         }
-        let settings: Settings = serde_json::from_value(members).map_err(|error| wrong(format!("{name}: {error}")))?;
-        settings.check().map_err(|error| wrong(error.reason))?;
-        self.settings = settings;
+        let changes = [(name.to_owned(), value)].into_iter().collect();
+        let changed = with_changes(&self.settings, changes, Settings::checked);
+        self.settings = changed.map_err(|reason| wrong(format!("{name}: {reason}")))?;
         Ok(())
     }
 
@@ -316,7 +313,7 @@ impl Factor {
     }
 
     /// Its name in a configuration.
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Totp => "totp",
             Self::Passkey => "passkey",

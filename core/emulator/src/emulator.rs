@@ -353,7 +353,7 @@ impl EmulatorBuilder {
             }
             Some(token) => Ok(Some(token.clone())),
             None if self.control.is_some_and(|at| !at.ip().is_loopback()) => {
-                server::unguessable().map(Some).ok_or(StartError::Keys)
+                server::unguessable().map(Some).ok_or(StartError::Random)
             }
             None => Ok(None),
         }
@@ -464,6 +464,9 @@ pub enum StartError {
     /// The token for the control API is none.
     #[error("the token for the control API is not made of letters, digits and -_.~")]
     Token,
+    /// The system gives no random numbers.
+    #[error("the system gives no random numbers for a token")]
+    Random,
     /// A certificate could not be made.
     #[error("cannot make a certificate: {0}")]
     Certificate(#[from] rcgen::Error),

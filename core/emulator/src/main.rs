@@ -188,7 +188,7 @@ fn introduce(emulator: &Emulator, config: &Config, ca: Option<&Path>) -> io::Res
     writeln!(out, "page         {}", emulator.control_page().unwrap_or_default())?;
     writeln!(out, "\nusers")?;
     for user in &config.users {
-        let factors: Vec<String> = user.factors.iter().map(|factor| format!("{factor:?}").to_lowercase()).collect();
+        let factors: Vec<&str> = user.factors.iter().map(|factor| factor.name()).collect();
         let status = match user.status {
             Status::Active => "",
             Status::Locked => "  (locked)",

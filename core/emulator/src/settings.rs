@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::config::Factor;
 
@@ -217,14 +219,33 @@ impl Settings {
         Ok(())
     }
 
+    /// The same, with only the reason.
+    pub(crate) fn checked(&self) -> Result<(), String> {
+        self.check().map_err(|wrong| wrong.reason)
+    }
+
     /// The member `expires_in`.
-    pub(crate) fn expires_in(&self, seconds: u64) -> serde_json::Value {
+    pub(crate) fn expires_in(&self, seconds: u64) -> Value {
         if self.expires_in_as_text { seconds.to_string().into() } else { seconds.into() }
     }
 
     pub(crate) fn leeway(&self) -> Duration {
         Duration::from_secs(self.leeway)
     }
+}
+
+/// The current switches with some changed; those that are not named stay as they are.
+pub(crate) fn with_changes<T: Serialize + DeserializeOwned>(
+    current: &T,
+    changes: Map<String, Value>,
+    check: impl FnOnce(&T) -> Result<(), String>,
+) -> Result<T, String> {
+    let mut members = serde_json::to_value(current).map_err(|error| error.to_string())?;
+    if let Value::Object(members) = &mut members {
+        members.extend(changes);
+    }
+    let changed = serde_json::from_value(members).map_err(|error| error.to_string())?;
+    check(&changed).map(|()| changed)
 }
 
 /// A setting with a value that it cannot have.

@@ -3,16 +3,15 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{millis, problem};
 use crate::config::{Assurance, Factor, Passkey, Status};
 use crate::emulator::Shared;
 use crate::script::Rule;
 use crate::server::{PushReaction, Reply, Tap, Troubles};
-use crate::settings::Settings;
+use crate::settings::{Settings, with_changes};
 use crate::tenant::Tenant;
 
 const MOST_TENANTS: usize = 1_000;
@@ -118,20 +117,24 @@ pub(super) fn act(shared: &Shared, tenant: &Tenant, path: &[&str], body: &[u8]) 
             tenant.revoke_everything();
             done(true)
         }
-        ["settings"] => reading(body, |change| match merged(&tenant.current_settings(), change, checked) {
-            Ok(settings) => {
-                tenant.settings(|current| *current = settings);
-                done(true)
-            }
-            Err(reason) => problem(400, &reason),
-        }),
-        ["troubles"] => reading(body, |change| match merged(&tenant.current_troubles(), change, Troubles::check) {
-            Ok(troubles) => {
-                tenant.troubles(|current| *current = troubles);
-                done(true)
-            }
-            Err(reason) => problem(400, &reason),
-        }),
+        ["settings"] => {
+            reading(body, |change| match with_changes(&tenant.current_settings(), change, Settings::checked) {
+                Ok(settings) => {
+                    tenant.settings(|current| *current = settings);
+                    done(true)
+                }
+                Err(reason) => problem(400, &reason),
+            })
+        }
+        ["troubles"] => {
+            reading(body, |change| match with_changes(&tenant.current_troubles(), change, Troubles::check) {
+                Ok(troubles) => {
+                    tenant.troubles(|current| *current = troubles);
+                    done(true)
+                }
+                Err(reason) => problem(400, &reason),
+            })
+        }
         ["journal", "clear"] => {
             tenant.clear_journal();
             done(true)
@@ -160,24 +163,6 @@ fn pushes(tenant: &Tenant) -> Value {
         })
     };
     tenant.pending_pushes().into_iter().map(push).collect()
-}
-
-fn checked(settings: &Settings) -> Result<(), String> {
-    settings.check().map_err(|wrong| wrong.reason)
-}
-
-/// The current value with some members changed; those that are not named stay as they are.
-fn merged<T: Serialize + DeserializeOwned>(
-    current: &T,
-    change: Map<String, Value>,
-    check: impl FnOnce(&T) -> Result<(), String>,
-) -> Result<T, String> {
-    let mut members = serde_json::to_value(current).map_err(|error| error.to_string())?;
-    if let Value::Object(members) = &mut members {
-        members.extend(change);
-    }
-    let changed = serde_json::from_value(members).map_err(|error| error.to_string())?;
-    check(&changed).map(|()| changed)
 }
 
 /// The certificate as a file that systems know how to install.
