@@ -222,7 +222,9 @@ public final class Emulator: Sendable {
     private static func ask(
         _ server: LocalServer, _ control: String, _ method: String, _ path: String, _ body: JSON?
     ) async throws -> JSON {
-        let headers = body == nil ? [:] : ["Content-Type": "application/json"]
+        // The same address is a page for who takes HTML.
+        var headers = ["Accept": "application/json"]
+        if body != nil { headers["Content-Type"] = "application/json" }
         let answer = try await server.send(method, control + path, headers: headers, body: body?.encoded)
         let text = String(decoding: answer.body, as: UTF8.self)
         guard answer.status < 400 else { throw EmulatorError("the emulator refuses \(method) \(path): \(answer.status) \(text)") }
@@ -321,13 +323,16 @@ private final class Kept: Running {
         private let command: String
         private let process = Process()
         private let output = Pipe()
+        /// Nothing is written there; it ends with this process, however that ends.
+        private let input = Pipe()
 
         init(_ command: String, _ arguments: [String]) throws {
             self.command = command
             folder = FileManager.default.temporaryDirectory.appendingPathComponent("directauth-emulator-\(UUID().uuidString)")
             try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
             process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-            process.arguments = [command, "--ca-dir", folder.path] + arguments
+            process.arguments = [command, "--stop-with-stdin", "--ca-dir", folder.path] + arguments
+            process.standardInput = input
             process.standardOutput = output
             process.standardError = output
             do {

@@ -265,7 +265,8 @@ public class Emulator private constructor(
             val folder = kotlin.io.path.createTempDirectory("directauth-emulator").toFile()
             val process =
                 try {
-                    ProcessBuilder(listOf(command, "--ca-dir", folder.path) + arguments)
+                    // Its standard input ends with this process, however that ends.
+                    ProcessBuilder(listOf(command, "--stop-with-stdin", "--ca-dir", folder.path) + arguments)
                         // Not inherited: who waits for the end of this process's output would wait for the emulator's.
                         .redirectErrorStream(true)
                         .start()
@@ -337,6 +338,8 @@ public class Emulator private constructor(
             connection.requestMethod = method
             connection.connectTimeout = 10_000
             connection.readTimeout = 30_000
+            // Unasked, a JVM takes HTML first, as a browser does, and would get the page.
+            connection.setRequestProperty("Accept", "application/json")
             if (body != null) {
                 connection.doOutput = true
                 connection.setRequestProperty("Content-Type", "application/json")
