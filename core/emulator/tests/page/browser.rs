@@ -32,6 +32,9 @@ pub(crate) struct Screen {
     pub(crate) is_dark: bool,
 }
 
+pub(crate) const DESK: Screen = Screen { width: 1280, height: 1000, is_touched: false, is_dark: false };
+pub(crate) const PHONE: Screen = Screen { width: 390, height: 844, is_touched: true, is_dark: false };
+
 /// One window, closed when dropped.
 pub(crate) struct Browser {
     driver: Child,
@@ -54,7 +57,10 @@ impl Browser {
         let port = std::iter::repeat_with(|| {
             let mut line = String::new();
             assert!(said.read_line(&mut line).unwrap() > 0, "chromedriver ended before it was ready");
-            line.trim().trim_end_matches('.').rsplit_once("on port ").and_then(|(_, port)| port.parse().ok())
+            line.trim()
+                .trim_end_matches('.')
+                .rsplit_once("successfully on port ")
+                .and_then(|(_, port)| port.parse().ok())
         })
         .find_map(|port| port)
         .unwrap();
@@ -109,12 +115,20 @@ impl Browser {
     pub(crate) fn until(&self, expression: &str) -> Value {
         let script = format!(
             "const done = arguments[0];
+             const over = new AbortController();
              const look = () => {{ try {{ return ({expression}) }} catch {{ return null }} }};
-             const check = () => {{ const found = look(); if (found) {{ observer.disconnect(); done(found) }} }};
+             const check = () => {{
+               const found = !over.signal.aborted && look();
+               if (!found) return;
+               over.abort();
+               observer.disconnect();
+               done(found);
+             }};
              const observer = new MutationObserver(check);
-             const whole = {{ subtree: true, childList: true, attributes: true, characterData: true }};
-             observer.observe(document, whole);
-             for (const event of ['focusin', 'focusout', 'toggle']) addEventListener(event, () => setTimeout(check), true);
+             observer.observe(document, {{ subtree: true, childList: true, attributes: true, characterData: true }});
+             for (const event of ['focusin', 'focusout', 'toggle', 'scroll', 'animationend']) {{
+               addEventListener(event, () => setTimeout(check), {{ capture: true, signal: over.signal }});
+             }}
              check();"
         );
         self.command("execute/async", &json!({ "script": script, "args": [] })).unwrap_or_else(|error| {
@@ -126,7 +140,9 @@ impl Browser {
     #[track_caller]
     pub(crate) fn click(&self, selector: &str) {
         loop {
-            self.until(&format!("document.querySelector({})", json!(selector)));
+            // Like a person, who scrolls until it is in sight.
+            let sight = "scrollIntoView({ block: 'nearest' }) ?? true";
+            self.until(&format!("document.querySelector({}).{sight}", json!(selector)));
             let element = self.command("element", &json!({ "using": "css selector", "value": selector }));
             let clicked = element.and_then(|element| {
                 self.command(&format!("element/{}/click", element[ELEMENT].as_str().unwrap()), &json!({}))

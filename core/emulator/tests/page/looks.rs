@@ -6,11 +6,9 @@ use std::path::{Path, PathBuf};
 use directauth::Step;
 use serde_json::{Value, json};
 
-use crate::browser::Screen;
+use crate::browser::{DESK, PHONE, Screen};
 use crate::desk::*;
 
-const DESK: Screen = Screen { width: 1280, height: 1000, is_touched: false, is_dark: false };
-const PHONE: Screen = Screen { width: 390, height: 844, is_touched: true, is_dark: false };
 /// What a finger needs (WCAG 2.2, 2.5.5), in CSS pixels.
 const FINGER: f64 = 44.0;
 
@@ -48,7 +46,7 @@ const FAINT: &str = r"
     const large = size >= 24 || (size >= 18.66 && style.fontWeight >= 700);
     const under = behind(element);
     const found = ratio(over(parse(style.color), under), under);
-    if (found < (large ? 3 : 4.5)) faint.push(`${text}: ${found.toFixed(2)}`);
+    if (found < (large ? 3 : 4.5)) faint.push(`${text}: ${style.color} on ${under} is ${found.toFixed(2)}`);
   }
   return { looked, faint };
 })()";
@@ -77,15 +75,15 @@ fn busy() -> Desk {
     desk.browser.until("document.querySelectorAll('#pushes .card').length === 2");
     desk.browser.until("document.querySelector('#inbox .message')");
     desk.browser.until("document.getElementById('rate-limit').textContent === 'Armed'");
+    // What has just arrived is tinted for a moment, in the colours of the theme that it arrived in.
+    desk.browser.until("document.getAnimations().length === 0");
     desk
 }
 
 /// Where pictures go, for somebody to look at.
 fn keep(name: &str, picture: &[u8]) {
-    let folder = std::env::var_os("PICTURES").map_or_else(
-        || Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("page"),
-        PathBuf::from,
-    );
+    let folder = std::env::var_os("PICTURES")
+        .map_or_else(|| Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("page"), PathBuf::from);
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join(format!("{name}.png")), picture).unwrap();
 }
@@ -116,8 +114,8 @@ fn every_section_can_be_seen_on_a_phone() {
     desk.browser.show_on(PHONE);
     for section in ["inbox", "users", "troubles", "requests"] {
         desk.browser.click(&format!("nav a[href='#{section}']"));
-        let top = desk.browser.get(&format!("document.getElementById('{section}').getBoundingClientRect().top"));
-        assert!((0.0..400.0).contains(&top.as_f64().unwrap()), "{section} is in sight: {top}");
+        let top = format!("document.getElementById('{section}').getBoundingClientRect().top");
+        desk.browser.until(&format!("{top} >= 0 && {top} < {}", PHONE.height / 2));
         keep(&format!("phone-{section}"), &desk.browser.picture());
     }
     let targets = desk.browser.get(TARGETS);
@@ -163,4 +161,16 @@ fn the_page_asks_nobody_else_and_nothing_goes_wrong_in_it() {
         assert!(url.starts_with(&page) || url == "data:,", "{url}");
     }
     assert_eq!(desk.browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn what_has_just_arrived_can_be_read_in_the_dark() {
+    let desk = Desk::new();
+    desk.browser.show_on(Screen { is_dark: true, ..DESK });
+    desk.app().sign_in(BEN).unwrap();
+    desk.browser.until("document.querySelector('#journal > li')");
+    desk.app().sign_in(BEN).unwrap();
+    let tint = "getComputedStyle(document.querySelector('#journal > li[data-new]')).backgroundColor";
+    assert_ne!(desk.browser.until(tint), json!("rgba(0, 0, 0, 0)"));
+    assert_eq!(desk.browser.get(FAINT)["faint"], json!([]));
 }

@@ -3,7 +3,7 @@
 use directauth::{Kind, Step};
 use serde_json::json;
 
-use crate::browser::Key;
+use crate::browser::{DESK, Key};
 use crate::desk::*;
 
 const NO_CARD: &str = "!document.querySelector('#pushes .card')";
@@ -14,7 +14,13 @@ const DENY: &str = "#pushes .card button[data-post$='/deny']";
 #[test]
 fn a_push_is_approved_by_a_click() {
     let desk = Desk::new();
-    assert!(desk.browser.get("document.getElementById('pushes').innerText").as_str().unwrap().contains("No push is waiting"));
+    assert!(
+        desk.browser
+            .get("document.getElementById('pushes').innerText")
+            .as_str()
+            .unwrap()
+            .contains("No push is waiting")
+    );
     let pushed = desk.pushed(CLEO);
     assert_eq!(pushed.number, None);
     desk.browser.until("document.title.startsWith('(1)')");
@@ -96,6 +102,7 @@ fn a_code_from_the_inbox_signs_in() {
 #[test]
 fn a_code_is_copied_by_a_click() {
     let desk = Desk::new();
+    desk.browser.show_on(DESK);
     let origin = desk.browser.get("location.origin");
     let allowed = json!({ "origin": origin, "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"] });
     desk.browser.devtools("Browser.grantPermissions", &allowed);

@@ -30,7 +30,9 @@ fn offline_nobody_answers_and_the_page_still_does() {
     desk.browser.until(&is("offline", "On"));
     let error = app.sign_in(BEN).unwrap_err();
     assert!(matches!(error.kind(), Kind::Network { .. }), "{error:?}");
-    assert!(desk.browser.get("document.querySelector('nav a[href=\"#troubles\"]').dataset.count").as_str() == Some("1"));
+    assert!(
+        desk.browser.get("document.querySelector('nav a[href=\"#troubles\"]').dataset.count").as_str() == Some("1")
+    );
     desk.browser.click("#offline");
     desk.browser.until(&is("offline", "Off"));
     app.sign_in(BEN).unwrap();
