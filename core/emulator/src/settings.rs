@@ -355,4 +355,22 @@ mod tests {
         }
         assert!(named > 15, "{named}");
     }
+
+    #[test]
+    fn the_printed_configuration_has_every_setting_with_its_default() {
+        let demo = crate::Config::demo_toml();
+        let is_setting = |line: &str| line.split_once(" = ").is_some_and(|(name, _)| !name.contains(' '));
+        // What begins with `#` and is no sentence, switched on.
+        let switched_on = |line: &str| match line.strip_prefix('#') {
+            Some(rest) if is_setting(rest) || rest.starts_with("    \"") || rest == "]" => format!("{rest}\n"),
+            _ => format!("{line}\n"),
+        };
+        let text: String = demo.lines().map(switched_on).collect();
+        let written: toml::Table = toml::from_str(&text).unwrap();
+        let names = |settings: &Value| settings.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        let settings = serde_json::to_value(&written["settings"]).unwrap();
+        assert_eq!(names(&settings), names(&serde_json::to_value(Settings::default()).unwrap()));
+        let settings = crate::Config::from_toml(&text).unwrap().settings;
+        assert_eq!(settings, Settings { interval: 1, ..Settings::default() });
+    }
 }

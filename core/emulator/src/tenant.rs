@@ -205,19 +205,19 @@ impl Tenant {
         account.map(|account| change(&mut account.user)).is_some()
     }
 
-    /// Locks a user out, or lets them in again. What they hold goes on working.
-    pub fn lock_user(&self, username: &str, locked: bool) {
+    /// Locks a user out, or lets them in again; `false` if there is none of that name. What they hold goes on working.
+    pub fn lock_user(&self, username: &str, locked: bool) -> bool {
         let mut state = self.state();
         let account = state.find_account(username).and_then(|account| state.accounts.get_mut(account));
-        if let Some(account) = account {
-            account.user.status = match (locked, account.user.status) {
-                (true, _) => Status::Locked,
-                (false, Status::Locked) => Status::Active,
-                (false, other) => other,
-            };
-            account.failures = 0;
-            account.code_attempts.clear();
-        }
+        let Some(account) = account else { return false };
+        account.user.status = match (locked, account.user.status) {
+            (true, _) => Status::Locked,
+            (false, Status::Locked) => Status::Active,
+            (false, other) => other,
+        };
+        account.failures = 0;
+        account.code_attempts.clear();
+        true
     }
 
     /// Ends every grant, as an administrator would: no token works any more.
@@ -257,7 +257,7 @@ impl Tenant {
     }
 
     /// Forgets everything but the configuration and the clock.
-    pub(crate) fn reset(&self) {
+    pub fn reset(&self) {
         self.state().reset(self.0.config.clone());
     }
 

@@ -410,7 +410,7 @@ impl Play<'_> {
                 "replaces_keys" => self.tenant.replace_keys(),
                 "withdraws_key" => self.tenant.withdraw_key(),
                 "revokes_everything" => self.tenant.revoke_everything(),
-                "locks_user" => self.tenant.lock_user(&self.username, true),
+                "locks_user" if self.tenant.lock_user(&self.username, true) => {}
                 other => return Err(format!("unknown event {other}")),
             }
         } else if let Some(rule) = call.remove("script") {

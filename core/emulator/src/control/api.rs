@@ -88,10 +88,7 @@ pub(super) fn act(shared: &Shared, tenant: &Tenant, path: &[&str], body: &[u8]) 
             tenant.reset();
             done(true)
         }
-        ["users", user, action @ ("lock" | "unlock")] => {
-            tenant.lock_user(user, *action == "lock");
-            done(true)
-        }
+        ["users", user, action @ ("lock" | "unlock")] => done(tenant.lock_user(user, *action == "lock")),
         ["users", user] => reading(body, |change: UserChange| {
             done(tenant.change_user(user, |user| {
                 user.assurance = change.assurance.unwrap_or(user.assurance);

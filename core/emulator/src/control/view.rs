@@ -63,7 +63,7 @@ impl View {
             let user = &account.user;
             let code = |key: Vec<u8>| TotpView {
                 code: account.totp.current(&key, now.as_secs(), state.settings.totp_skew),
-                until: (now.as_secs() / Totp::STEP + 1) * Totp::STEP * 1_000,
+                until: (now.as_secs() / Totp::STEP).saturating_add(1).saturating_mul(Totp::STEP * 1_000),
             };
             UserView {
                 username: user.username.clone(),

@@ -91,6 +91,7 @@ async fn rules_settings_locks_keys_and_time_are_changed() {
     assert_eq!(desk.post("/users/ben@example.com/lock", json!(null)).await, 204);
     desk.password(BEN).await.refused(400, "invalid_grant");
     assert_eq!(desk.post("/users/ben@example.com/unlock", json!(null)).await, 204);
+    assert_eq!(desk.post("/users/nobody@example.com/lock", json!(null)).await, 409);
     let tokens = desk.password(BEN).await.ok();
     let bearer = format!("Bearer {}", tokens["access_token"].as_str().unwrap());
     let me = async || desk.client.get(&desk.emulator.root().resource_url(), &[("authorization", &bearer)]).await.status;

@@ -14,6 +14,7 @@ mod common;
 mod control;
 mod dpop;
 mod faults;
+mod fuzz;
 mod keys;
 mod limits;
 mod page;

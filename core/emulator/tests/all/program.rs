@@ -96,3 +96,78 @@ fn it_stops_when_its_standard_input_ends_if_it_was_told_to() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
     std::fs::remove_dir_all(folder).unwrap();
 }
+
+/// A running program, by what it prints; it ends with its standard input.
+struct Running {
+    child: std::process::Child,
+    said: Vec<String>,
+}
+
+impl Running {
+    fn start(arguments: &[&str]) -> Self {
+        let mut command = program(arguments);
+        let mut child = command.arg("--stop-with-stdin").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        // Up to the list of users, which comes last.
+        let said = lines.take_while(|line| line != "users").collect();
+        Self { child, said }
+    }
+
+    fn printed(&self, name: &str) -> String {
+        let line = self.said.iter().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().to_owned()
+    }
+
+    fn stop(mut self) {
+        drop(self.child.stdin.take());
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+    }
+}
+
+#[tokio::test]
+async fn a_restart_keeps_the_authority_and_nothing_else() {
+    let folder = std::env::temp_dir().join(format!("directauth-emulator-restart-{}", std::process::id()));
+    let arguments = ["--ca-dir", folder.to_str().unwrap()];
+    let first = Running::start(&arguments);
+    let pem = std::fs::read_to_string(first.printed("trust")).unwrap();
+    let base64: String = pem.lines().filter(|line| !line.starts_with("---")).collect();
+    let client = Client::trusting(&data_encoding::BASE64.decode(base64.as_bytes()).unwrap());
+    let id = first.printed("client id");
+    let form = [("client_id", id.as_str()), ("grant_type", "password"), ("scope", SCOPE)];
+    let form = [&form[..], &[("username", BEN.0), ("password", BEN.1)]].concat();
+    let tokens = client.post(&format!("{}/v1/token", first.printed("issuer")), &form).await.ok();
+    let [access, refresh] = ["access_token", "refresh_token"].map(|name| tokens[name].as_str().unwrap().to_owned());
+    let bearer = format!("Bearer {access}");
+    let shown = client.get(&first.printed("resource"), &[("authorization", &bearer)]).await;
+    assert_eq!(shown.status, 200);
+    for (path, body) in
+        [("users/ben@example.com/lock", ""), ("clock", r#"{"advance_s":86400}"#), ("troubles", r#"{"offline":true}"#)]
+    {
+        let url = format!("{}/{path}", first.printed("control"));
+        assert_eq!(client.send("POST", &url, &[], body.into()).await.unwrap().status, 204, "{path}");
+    }
+    first.stop();
+
+    let mut kept: Vec<String> = Vec::new();
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let entry = entry.unwrap();
+        kept.push(entry.file_name().into_string().unwrap());
+        let text = std::fs::read_to_string(entry.path()).unwrap();
+        for secret in [&access, &refresh, BEN.1] {
+            assert!(!text.contains(secret), "{kept:?}");
+        }
+    }
+    kept.sort();
+    assert_eq!(kept, ["authority.json", "ca.pem"]);
+
+    let second = Running::start(&arguments);
+    let shown = client.get(&second.printed("resource"), &[("authorization", &bearer)]).await;
+    assert_eq!(shown.status, 401, "the old token");
+    let refreshing = [("client_id", id.as_str()), ("grant_type", "refresh_token"), ("refresh_token", &refresh)];
+    client.post(&format!("{}/v1/token", second.printed("issuer")), &refreshing).await.refused(400, "invalid_grant");
+    let journal = client.get(&format!("{}/journal", second.printed("control")), &[]).await.ok();
+    assert_eq!(journal["entries"].as_array().unwrap().len(), 2, "what was asked for just now");
+    client.post(&format!("{}/v1/token", second.printed("issuer")), &form).await.ok();
+    second.stop();
+    std::fs::remove_dir_all(folder).unwrap();
+}
