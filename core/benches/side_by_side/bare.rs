@@ -82,11 +82,11 @@ pub(crate) fn cold_sign_in(server: &Server) {
     });
 }
 
-fn runtime() -> Runtime {
+pub(crate) fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 
-fn client(server: &Server) -> reqwest::Client {
+pub(crate) fn client(server: &Server) -> reqwest::Client {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from(server.authority.as_slice())).expect("a certificate");
     let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -111,7 +111,7 @@ async fn get(client: &reqwest::Client, url: &str) -> Value {
     serde_json::from_slice(&response.bytes().await.expect("a body")).expect("JSON")
 }
 
-async fn sign_in(client: &reqwest::Client, token_endpoint: &str, client_id: &str) -> Value {
+pub(crate) async fn sign_in(client: &reqwest::Client, token_endpoint: &str, client_id: &str) -> Value {
     let form = url::form_urlencoded::Serializer::new(String::new())
         .append_pair("grant_type", "password")
         .append_pair("username", USER)
@@ -123,19 +123,26 @@ async fn sign_in(client: &reqwest::Client, token_endpoint: &str, client_id: &str
 }
 
 async fn post(client: &reqwest::Client, token_endpoint: &str, form: String) -> Value {
+    let (status, answer) = ask(client, token_endpoint, form).await;
+    assert_eq!(status, 200, "tokens");
+    answer
+}
+
+/// A form and what it is answered, whatever that is.
+pub(crate) async fn ask(client: &reqwest::Client, endpoint: &str, form: String) -> (u16, Value) {
     let response = client
-        .post(token_endpoint)
+        .post(endpoint)
         .header("accept", "application/json")
         .header("content-type", "application/x-www-form-urlencoded")
         .body(form)
         .send()
         .await
         .expect("an answer");
-    assert_eq!(response.status(), 200, "tokens");
-    serde_json::from_slice(&response.bytes().await.expect("a body")).expect("JSON")
+    let status = response.status().as_u16();
+    (status, serde_json::from_slice(&response.bytes().await.expect("a body")).expect("JSON"))
 }
 
-fn text(object: &Value, name: &str) -> String {
+pub(crate) fn text(object: &Value, name: &str) -> String {
     object[name].as_str().expect("text").to_owned()
 }
 

@@ -16,6 +16,7 @@
 
 mod bare;
 mod counting;
+mod emulator;
 mod ours;
 mod process;
 mod refreshes;
@@ -49,6 +50,10 @@ fn main() {
         return only(side);
     }
     let mut report = Report::default();
+    if arguments.iter().any(|argument| argument == "--only-emulator") {
+        emulator::measure(&mut report);
+        return report.print(arguments.iter().any(|argument| argument == "--json"));
+    }
     let near = Server::start(Duration::ZERO);
     let far = Server::start(Duration::from_millis(100));
     requests(&mut report, &near);
@@ -64,6 +69,8 @@ fn main() {
     build(&mut report, &near);
     storage::measure(&mut report, &near);
     sessions::measure(&mut report);
+    drop((near, far));
+    emulator::measure(&mut report);
     if let Some(position) = arguments.iter().position(|argument| argument == "--size") {
         let text = |offset: usize| arguments.get(position + offset).expect("--size NAME BYTES TARGET");
         let number = |offset| text(offset).parse().expect("bytes");

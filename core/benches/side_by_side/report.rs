@@ -16,6 +16,8 @@ pub(crate) struct Row {
     target: Option<f64>,
     ok: bool,
     of_ratio: bool,
+    /// Whether the target is the least.
+    is_floor: bool,
 }
 
 impl Row {
@@ -29,6 +31,7 @@ impl Row {
             target: limit.map(f64::from),
             ok: limit.is_none_or(|limit| ours <= limit),
             of_ratio: false,
+            is_floor: false,
         }
     }
 
@@ -43,19 +46,51 @@ impl Row {
             target: limit,
             ok: limit.is_none_or(|limit| ratio <= limit),
             of_ratio: true,
+            is_floor: false,
         }
     }
 
     /// A number of things without anything beside it.
     pub(crate) fn number(name: &str, unit: &'static str, ours: u32) -> Self {
         let (name, ours) = (name.to_owned(), ours.into());
-        Self { name, unit, ours, baseline: None, target: None, ok: true, of_ratio: false }
+        Self { name, unit, ours, baseline: None, target: None, ok: true, of_ratio: false, is_floor: false }
+    }
+
+    /// What there must be so much of.
+    pub(crate) fn at_least(name: &str, unit: &'static str, ours: f64, least: f64) -> Self {
+        let (name, target, ok) = (name.to_owned(), Some(least), ours >= least);
+        Self { name, unit, ours, baseline: None, target, ok, of_ratio: false, is_floor: true }
+    }
+
+    /// Bytes now beside bytes before, whose ratio is held against a limit.
+    pub(crate) fn growth(name: &str, (now, before): (u64, u64), limit: f64) -> Self {
+        let (name, ours, before) = (name.to_owned(), now as f64, before as f64);
+        let ok = ours / before <= limit;
+        Self {
+            name,
+            unit: "bytes",
+            ours,
+            baseline: Some(before),
+            target: Some(limit),
+            ok,
+            of_ratio: true,
+            is_floor: false,
+        }
     }
 
     /// A time without anything beside it.
     pub(crate) fn alone(name: &str, ours: Duration) -> Self {
         let ours = micros(ours);
-        Self { name: name.to_owned(), unit: "µs", ours, baseline: None, target: None, ok: true, of_ratio: false }
+        Self {
+            name: name.to_owned(),
+            unit: "µs",
+            ours,
+            baseline: None,
+            target: None,
+            ok: true,
+            of_ratio: false,
+            is_floor: false,
+        }
     }
 
     /// A time that is held against a limit.
@@ -74,6 +109,7 @@ impl Row {
             target: Some(limit.into()),
             ok: ours <= f64::from(limit),
             of_ratio: false,
+            is_floor: false,
         }
     }
 
@@ -81,7 +117,16 @@ impl Row {
     pub(crate) fn size(name: &str, ours: u32, limit: u32) -> Self {
         let (ours, limit) = (f64::from(ours), f64::from(limit));
         let (name, unit) = (name.to_owned(), "bytes");
-        Self { name, unit, ours, baseline: None, target: Some(limit), ok: ours <= limit, of_ratio: false }
+        Self {
+            name,
+            unit,
+            ours,
+            baseline: None,
+            target: Some(limit),
+            ok: ours <= limit,
+            of_ratio: false,
+            is_floor: false,
+        }
     }
 
     fn ratio(&self) -> Option<f64> {
@@ -98,9 +143,11 @@ impl Row {
     fn line(&self) -> [String; 7] {
         let number = |number: f64| if number.fract() == 0.0 { format!("{number}") } else { format!("{number:.1}") };
         let or_dash = |text: Option<String>| text.unwrap_or_else(|| "–".to_owned());
-        let target = self
-            .target
-            .map(|target| if self.of_ratio { format!("≤ {target} ×") } else { format!("≤ {}", number(target)) });
+        let relation = if self.is_floor { "≥" } else { "≤" };
+        let target = self.target.map(|target| match self.of_ratio {
+            true => format!("{relation} {target} ×"),
+            false => format!("{relation} {}", number(target)),
+        });
         [
             self.name.clone(),
             self.unit.to_owned(),

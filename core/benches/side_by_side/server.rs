@@ -53,6 +53,18 @@ impl Server {
         self.ask(&format!("lifetime {seconds}"));
     }
 
+    /// Every push that waits is approved.
+    pub(crate) fn approve_all(&self) {
+        self.ask("approve");
+    }
+
+    /// What it has in memory, in bytes; none where the system does not say.
+    pub(crate) fn memory(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        line.trim().strip_suffix(" kB")?.parse().ok().map(|kilobytes: u64| kilobytes * 1024)
+    }
+
     fn ask(&self, question: &str) -> String {
         let mut line = self.line.lock().expect("one thread");
         writeln!(line.0, "{question}").expect("the emulator listens");
@@ -76,7 +88,9 @@ pub(crate) fn user(number: u32) -> String {
 
 /// The other side. Ends when nobody listens any more.
 pub(crate) fn serve(round_trip: Duration, users: u32) {
-    let one = |number| format!("[[users]]\nusername = \"{}\"\npassword = \"{PASSWORD}\"\n", user(number));
+    let one = |number| {
+        format!("[[users]]\nusername = \"{}\"\npassword = \"{PASSWORD}\"\nfactors = [\"push\"]\n", user(number))
+    };
     let users: String = (0..users).map(one).collect();
     let config = Config::from_toml(&format!("{}\n{users}", Config::demo_toml())).expect("a valid configuration");
     let emulator = Emulator::builder().config(config).rtt(round_trip).start().expect("a free port");
@@ -95,6 +109,12 @@ pub(crate) fn serve(round_trip: Duration, users: u32) {
             ("lifetime", seconds) => {
                 let seconds = seconds.parse().expect("seconds");
                 tenant.settings(|settings| settings.access_token_lifetime = seconds);
+                "done".to_owned()
+            }
+            ("approve", _) => {
+                for push in tenant.pending_pushes() {
+                    tenant.approve_push(&push.username);
+                }
                 "done".to_owned()
             }
             (other, _) => panic!("what is {other}?"),

@@ -2,6 +2,9 @@
 
 use std::collections::{HashMap, VecDeque};
 
+/// So that few entries are not looked through at each turn.
+const SLACK: usize = 64;
+
 /// Values by name, at most `most` of them.
 pub(crate) struct Remembered<T> {
     most: usize,
@@ -21,7 +24,8 @@ impl<T> Remembered<T> {
             let Some(oldest) = self.order.pop_front() else { break };
             self.entries.remove(&oldest);
         }
-        if self.order.len() > self.most.saturating_mul(2) {
+        // Names that were removed wait here for no more than as many that were not.
+        if self.order.len() > self.entries.len().saturating_mul(2).saturating_add(SLACK) {
             let entries = &self.entries;
             self.order.retain(|name| entries.contains_key(name));
         }
@@ -66,6 +70,20 @@ mod tests {
             emptied.add(n.to_string(), n);
             emptied.remove(&n.to_string());
         }
-        assert!(remembered.order.len() <= 7 && emptied.order.len() <= 7, "{}", emptied.order.len());
+        assert!(remembered.order.len() <= 7 + SLACK, "{}", remembered.order.len());
+        assert!(emptied.order.len() <= 1 + SLACK, "{}", emptied.order.len());
+    }
+
+    #[test]
+    fn what_was_removed_leaves_nothing_behind_however_high_the_bound() {
+        let mut remembered = Remembered::at_most(1_000_000);
+        for n in 0..10_000 {
+            remembered.add(n.to_string(), n);
+            if n >= 100 {
+                remembered.remove(&(n - 100).to_string());
+            }
+        }
+        assert_eq!(remembered.entries.len(), 100);
+        assert!(remembered.order.len() <= 200 + SLACK + 1, "{}", remembered.order.len());
     }
 }
