@@ -32,7 +32,7 @@ pub(crate) struct Screen {
     pub(crate) is_dark: bool,
 }
 
-pub(crate) const DESK: Screen = Screen { width: 1280, height: 1000, is_touched: false, is_dark: false };
+pub(crate) const DESK: Screen = Screen { width: 1280, height: 860, is_touched: false, is_dark: false };
 pub(crate) const PHONE: Screen = Screen { width: 390, height: 844, is_touched: true, is_dark: false };
 
 /// One window, closed when dropped.

@@ -75,6 +75,11 @@ fn busy() -> Desk {
     desk.browser.until("document.querySelectorAll('#pushes .card').length === 2");
     desk.browser.until("document.querySelector('#inbox .message')");
     desk.browser.until("document.getElementById('rate-limit').textContent === 'Armed'");
+    let refused =
+        "[...document.querySelectorAll('#journal details')].find((entry) => entry.innerText.includes('mfa_required'))";
+    let id = desk.browser.get(&format!("{refused}.id"));
+    desk.browser.click(&format!("#{} summary", id.as_str().unwrap()));
+    desk.browser.until(&format!("{refused}.querySelector('pre')"));
     // What has just arrived is tinted for a moment, in the colours of the theme that it arrived in.
     desk.browser.until("document.getAnimations().length === 0");
     desk
