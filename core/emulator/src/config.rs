@@ -53,7 +53,8 @@ impl Config {
         }
         let changes = [(name.to_owned(), value)].into_iter().collect();
         let changed = with_changes(&self.settings, changes, Settings::checked);
-        self.settings = changed.map_err(|reason| wrong(format!("{name}: {reason}")))?;
+        let named = |reason: String| if reason.starts_with(name) { reason } else { format!("{name}: {reason}") };
+        self.settings = changed.map_err(|reason| wrong(named(reason)))?;
         Ok(())
     }
 
@@ -102,10 +103,12 @@ impl Config {
             if user.factors.contains(&Factor::Totp) && user.totp_secret.is_none() {
                 return wrong("factors", format!("{} has the factor totp but no totp_secret", user.username));
             }
-            if let Some(passkey) = user.passkeys.iter().find(|passkey| passkey.point().is_none()) {
+            let is_wrong = |(_, passkey): &(usize, &Passkey)| passkey.point().is_none();
+            if let Some((place, passkey)) = user.passkeys.iter().enumerate().find(is_wrong) {
                 let reason = "is not a SubjectPublicKeyInfo on P-256 in base64url";
                 let reason = format!("public_key of passkey {:?} of {} {reason}", passkey.id, user.username);
-                return wrong("passkeys", reason);
+                let path = ["users", &index.to_string(), "passkeys", &place.to_string(), "public_key"];
+                return Err(Mistake::at(path, reason));
             }
         }
         self.settings.check().map_err(|wrong| Mistake::at(["settings", wrong.key], wrong.reason))
@@ -428,6 +431,7 @@ mod tests {
             (user("totp_secret = 'no'"), Some(4), "totp_secret"),
             (user("password = 'p'\nfactors = ['sms', 'totp']"), Some(5), "no totp_secret"),
             (user("passkeys = [{ id = 'a', public_key = 'b' }]"), Some(4), "SubjectPublicKeyInfo"),
+            (user("passkeys = [\n  { id = 'a', public_key = 'b' },\n]"), Some(5), "SubjectPublicKeyInfo"),
             (user("factors = ['pigeon']"), Some(4), "pigeon"),
             (user("[settings]\ninterval = 1\ntotp_skew = 99"), Some(6), "totp_skew"),
             (user("[settings]\ngrants = ['x']"), Some(5), "unknown grant"),

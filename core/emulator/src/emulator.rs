@@ -15,14 +15,15 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::control::{self, Guard};
-use crate::net::listener::{Listener, Role};
-use crate::net::names::Names;
+use crate::net::listener::{self, Listener, Role};
+use crate::net::names::{ALWAYS, Names};
 use crate::net::tls::{Authority, BadTlsKind, Chained, Server};
 use crate::server::{self, Plan, Request};
 use crate::tenant::Tenant;
 
 /// How often a free port is looked for that is free on both loopback addresses.
 const PORT_TRIES: usize = 32;
+const SHORTEST_TOKEN: usize = 16;
 
 /// A running server. It owns a thread and a runtime of its own, works from any async runtime or none, and stops when
 /// dropped.
@@ -74,6 +75,11 @@ impl Emulator {
         self.authority.pem.clone()
     }
 
+    /// Whether its authority was made just now, so that no device trusts it yet.
+    pub fn has_new_authority(&self) -> bool {
+        self.authority.is_new
+    }
+
     /// The same as DER.
     pub fn ca_der(&self) -> Vec<u8> {
         self.authority.der.clone()
@@ -106,7 +112,7 @@ impl Emulator {
         self.control_url().map(|url| format!("{url}/{query}"))
     }
 
-    /// What the control API asks for in `Authorization: Bearer`, if it is not on loopback.
+    /// What the control API asks for in `Authorization: Bearer`: if it is not on loopback, or a token was given.
     pub fn control_token(&self) -> Option<String> {
         self.shared.guard.token().map(str::to_owned)
     }
@@ -150,11 +156,12 @@ impl Emulator {
         let tasks = sockets
             .into_iter()
             .map(|socket| {
-                let listener = Listener::new(socket, Arc::clone(&server.tls), Role::Tenants, Duration::ZERO)?;
+                let (tls, places) = (Arc::clone(&server.tls), listener::places());
+                let listener = Listener::new(socket, tls, Role::Tenants, Duration::ZERO, places)?;
                 Ok(self.runtime.spawn(listener.run(Arc::clone(&self.shared))))
             })
             .collect::<io::Result<Vec<_>>>()
-            .map_err(|source| StartError::Listen { port, source })?;
+            .map_err(|source| StartError::Listen { address: (Ipv4Addr::LOCALHOST, port).into(), source })?;
         Ok(Entrance { port, tasks })
     }
 }
@@ -233,7 +240,8 @@ impl EmulatorBuilder {
         self
     }
 
-    /// The token that the control API asks for, on loopback too; beyond loopback by default one that nobody can guess.
+    /// The token that the control API asks for, on loopback too: at least 16 letters, digits and `-_.~`. Without it one that
+    /// nobody can guess beyond loopback, and none on loopback.
     pub fn control_token(mut self, token: &str) -> Self {
         self.control_token = Some(token.to_owned());
         self
@@ -256,7 +264,8 @@ impl EmulatorBuilder {
         if !server::keys_are_usable() {
             return Err(StartError::Keys);
         }
-        let is_beyond = |host: &IpAddr| !host.is_loopback() && !host.is_unspecified();
+        // What has no certificate anyway, and can be named.
+        let is_beyond = |host: &IpAddr| !ALWAYS.contains(host) && !host.is_unspecified();
         let beyond = Some(self.host).filter(is_beyond);
         let mut names = Names::default();
         for name in &self.names {
@@ -265,12 +274,8 @@ impl EmulatorBuilder {
             }
         }
         names.addresses.extend(beyond.into_iter().chain(self.control.map(|at| at.ip()).filter(is_beyond)));
-        let guard = Guard::new(self.token()?);
-        let authority = match &self.ca_dir {
-            Some(folder) => Authority::kept_in(folder, names)?,
-            None => Authority::create(names)?,
-        };
-        let server = authority.server()?;
+        let token = self.token()?;
+        // Before anything is written: a start that fails changes no authority that another process uses.
         let (sockets, port) = listen(self.host, self.port)?;
         let (evil_sockets, evil_port) = listen(Ipv4Addr::LOCALHOST.into(), 0)?;
         let (control_sockets, control) = match self.control {
@@ -280,6 +285,12 @@ impl EmulatorBuilder {
             }
             None => (Vec::new(), None),
         };
+        let guard = Guard::new(token, control.map_or(0, |at| at.port())).ok_or(StartError::Random)?;
+        let authority = match &self.ca_dir {
+            Some(folder) => Authority::kept_in(folder, names)?,
+            None => Authority::create(names)?,
+        };
+        let server = authority.server()?;
         let origin = match beyond {
             Some(host) => format!("https://{}", SocketAddr::new(host, port)),
             None => format!("https://localhost:{port}"),
@@ -306,9 +317,11 @@ impl EmulatorBuilder {
             (control_sockets, Role::Control, Duration::ZERO),
         ];
         for (sockets, role, rtt) in roles {
+            let places = listener::places();
             for socket in sockets {
-                let listener = Listener::new(socket, Arc::clone(&server.tls), role.clone(), rtt);
-                listeners.push(listener.map_err(|source| StartError::Listen { port, source })?);
+                let address = socket.local_addr().unwrap_or((self.host, port).into());
+                let listener = Listener::new(socket, Arc::clone(&server.tls), role.clone(), rtt, Arc::clone(&places));
+                listeners.push(listener.map_err(|source| StartError::Listen { address, source })?);
             }
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
@@ -346,7 +359,7 @@ impl EmulatorBuilder {
     fn token(&self) -> Result<Option<String>, StartError> {
         match &self.control_token {
             Some(token)
-                if token.is_empty()
+                if token.len() < SHORTEST_TOKEN
                     || !token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte)) =>
             {
                 Err(StartError::Token)
@@ -440,10 +453,10 @@ pub enum StartError {
         port: u16,
     },
     /// The address cannot be listened on.
-    #[error("cannot listen on port {port}: {source}")]
+    #[error("cannot listen on {address}: {source}")]
     Listen {
-        /// The port that was asked for; 0 for any.
-        port: u16,
+        /// What was asked for; port 0 for any.
+        address: SocketAddr,
         /// What the system said.
         source: io::Error,
     },
@@ -462,7 +475,7 @@ pub enum StartError {
         name: String,
     },
     /// The token for the control API is none.
-    #[error("the token for the control API is not made of letters, digits and -_.~")]
+    #[error("the token for the control API is not made of at least {SHORTEST_TOKEN} letters, digits and -_.~")]
     Token,
     /// The system gives no random numbers.
     #[error("the system gives no random numbers for a token")]
@@ -547,7 +560,7 @@ impl Shared {
 fn listen(host: IpAddr, port: u16) -> Result<(Vec<TcpListener>, u16), StartError> {
     let failed = |source: io::Error| match source.kind() {
         io::ErrorKind::AddrInUse => StartError::PortInUse { port },
-        _ => StartError::Listen { port, source },
+        _ => StartError::Listen { address: (host, port).into(), source },
     };
     let mut tries = PORT_TRIES;
     loop {

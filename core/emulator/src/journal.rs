@@ -13,7 +13,7 @@ pub(crate) const CAPACITY_BYTES: usize = 16 * 1024 * 1024;
 /// What an entry and a pair take beside their text.
 const OVERHEAD: usize = 64;
 
-const SECRET_PARAMETERS: [&str; 15] = [
+const SECRET_PARAMETERS: [&str; 26] = [
     "password",
     "newPassword",
     "otp",
@@ -29,8 +29,22 @@ const SECRET_PARAMETERS: [&str; 15] = [
     "subject_token",
     "actor_token",
     "device_secret",
+    "assertion",
+    "authenticatorData",
+    "clientDataJSON",
+    "code",
+    "code_verifier",
+    "device_code",
+    "id_token_hint",
+    "request",
+    "signature",
+    "user_code",
+    "userHandle",
 ];
-const SECRET_HEADERS: [&str; 4] = ["authorization", "cookie", "dpop", "proxy-authorization"];
+const SECRET_HEADERS: [&str; 7] =
+    ["authorization", "cookie", "dpop", "proxy-authorization", "referer", "x-api-key", "x-authorization"];
+/// Longer than any name of a parameter.
+const LONGEST_NAME: usize = 64;
 const MASK: &str = "***";
 
 /// One request and how it was answered.
@@ -60,7 +74,8 @@ pub struct Entry {
     /// `ok`, an error's internal code from the catalogue, `scripted`, `fault: …`, or the trouble that it met: `offline`,
     /// `rate_limit_next`.
     pub outcome: String,
-    /// The body of the answer, or all of the answer if it was prescribed as bytes; empty if there was none.
+    /// The body of the answer, or all of the answer if it was prescribed as bytes; empty if there was none, and if a fault
+    /// made it.
     pub answer: Vec<u8>,
 }
 
@@ -140,7 +155,8 @@ impl fmt::Debug for Entry {
             None => write!(f, "no answer ({})", self.outcome)?,
         }
         for (name, value) in self.query.iter().chain(&self.form) {
-            write!(f, " {name}={}", masked(name, value, &SECRET_PARAMETERS))?;
+            let (name, value) = masked(name, value, &SECRET_PARAMETERS);
+            write!(f, " {name}={value}")?;
         }
         Ok(())
     }
@@ -249,7 +265,7 @@ fn first<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
 }
 
 fn shown<'a>(pairs: &'a [(String, String)], secret: &[&'static str]) -> impl Iterator<Item = (&'a str, &'a str)> {
-    pairs.iter().map(move |(name, value)| (name.as_str(), masked(name, value, secret)))
+    pairs.iter().map(move |(name, value)| masked(name, value, secret))
 }
 
 /// Masks the secret members of some JSON, however deep.
@@ -266,8 +282,14 @@ fn mask(value: &mut Value) {
     }
 }
 
-fn masked<'a>(name: &str, value: &'a str, secret: &[&str]) -> &'a str {
-    if secret.iter().any(|secret| name.eq_ignore_ascii_case(secret)) { MASK } else { value }
+/// A pair as it is shown. What was sent as a form and is none has its content in the name.
+fn masked<'a>(name: &'a str, value: &'a str, secret: &[&str]) -> (&'a str, &'a str) {
+    let is_name = name.len() <= LONGEST_NAME && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.[] ".contains(c));
+    if !is_name {
+        return (MASK, MASK);
+    }
+    let is_secret = secret.iter().any(|secret| name.trim().eq_ignore_ascii_case(secret));
+    (name, if is_secret { MASK } else { value })
 }
 
 #[cfg(test)]
@@ -301,6 +323,17 @@ mod tests {
             assert!(!format!("{shown}{pairs:?}{answer}").contains("s3cret"));
             assert_eq!(answer["deep"][0][name], json!(MASK));
         }
+    }
+
+    #[test]
+    fn what_is_nearly_a_secret_parameter_is_masked_too() {
+        for name in ["password ", "PASSWORD", r#"{"profile":{"password":"s3cret"}}"#, &"s3cret".repeat(100), "s3cret="]
+        {
+            let entry = entry(name, "s3cret");
+            let shown = format!("{entry:?}{}{:?}", entry.to_json(), entry.shown_params().collect::<Vec<_>>());
+            assert!(!shown.contains("s3cret"), "{shown}");
+        }
+        assert_eq!(entry("scope", "openid").shown_params().collect::<Vec<_>>(), [("scope", "openid")]);
     }
 
     #[test]

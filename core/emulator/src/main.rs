@@ -24,7 +24,8 @@ Usage: directauth-emulator [options]
                         too, and the authority may sign for it; may be repeated
   --control-bind WHERE  ADDRESS, ADDRESS:PORT or PORT for the control API and its page
                         (by default loopback on a free port); beyond loopback they need a
-                        token, which is printed, or taken from DIRECTAUTH_EMULATOR_TOKEN
+                        token: DIRECTAUTH_EMULATOR_TOKEN if that is set, of 16 letters and
+                        digits or more, otherwise one that is made anew and printed
   --rtt TIME            make every round trip take this long, for example 100ms
   --ca-dir DIR          keep the certificate authority there (by default in your data folder)
   --ca-out FILE         also write the authority's certificate (PEM) there
@@ -38,6 +39,8 @@ authority is kept.
 
 Exit codes: 0 stopped when told to, 1 could not start, 2 wrong usage.
 ";
+
+const TOKEN: &str = "DIRECTAUTH_EMULATOR_TOKEN";
 
 struct Options {
     config: Option<PathBuf>,
@@ -131,8 +134,9 @@ fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
     let ca_dir = options.ca_dir.clone().or_else(data_folder);
     let mut builder =
         Emulator::builder().config(config.clone()).port(options.port).rtt(options.rtt).control_at(options.control);
-    if let Some(token) = std::env::var("DIRECTAUTH_EMULATOR_TOKEN").ok().filter(|token| !token.is_empty()) {
-        builder = builder.control_token(&token);
+    let token = chosen_token(options.control)?;
+    if let Some(token) = &token {
+        builder = builder.control_token(token);
     }
     for name in &options.names {
         builder = builder.name(name);
@@ -148,8 +152,15 @@ fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
         fs::write(file, emulator.ca_pem()).map_err(|error| format!("cannot write {}: {error}", file.display()))?;
     }
     let ca = options.ca_out.clone().or(ca_dir.map(|folder| folder.join("ca.pem")));
+    if emulator.has_new_authority() {
+        say_error("the certificate authority is new; what trusted another one has to be told");
+    }
     warn(options);
-    introduce(&emulator, &config, ca.as_deref())?;
+    match io::stdout().write_all(introduction(&emulator, &config, ca.as_deref(), token.is_some()).as_bytes()) {
+        // Who started it has read enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        written => written?,
+    }
     wait_for_the_end(options.stops_with_stdin)?;
     Ok(())
 }
@@ -163,30 +174,43 @@ fn warn(options: &Options) {
         }
     }
     if !options.control.ip().is_loopback() {
-        say_error(&format!(
-            "warning: the control page is open to {}; its token is part of the address",
-            options.control.ip()
-        ));
+        say_error(&format!("warning: the control page is open to {}, to who has its token", options.control.ip()));
     }
 }
 
-fn introduce(emulator: &Emulator, config: &Config, ca: Option<&Path>) -> io::Result<()> {
+/// The token for a control port beyond loopback, if somebody has chosen one.
+fn chosen_token(control: SocketAddr) -> Result<Option<String>, String> {
+    if control.ip().is_loopback() {
+        return Ok(None);
+    }
+    let Some(token) = std::env::var_os(TOKEN).filter(|token| !token.is_empty()) else { return Ok(None) };
+    token.into_string().map(Some).map_err(|_| format!("{TOKEN} is not text"))
+}
+
+fn introduction(emulator: &Emulator, config: &Config, ca: Option<&Path>, is_token_chosen: bool) -> String {
     let tenant = emulator.root();
-    let mut out = io::stdout().lock();
-    writeln!(out, "issuer       {}", tenant.issuer())?;
-    writeln!(out, "org issuer   {}", tenant.org_issuer())?;
-    writeln!(out, "client id    {}", tenant.client_id())?;
-    writeln!(out, "resource     {}", tenant.resource_url())?;
-    match ca {
-        Some(file) => writeln!(out, "trust        {}", file.display())?,
-        None => writeln!(out, "trust        (no folder to keep the certificate in; use --ca-out FILE)")?,
+    let trust = ca.map_or("(no folder to keep the certificate in; use --ca-out FILE)".to_owned(), |file| {
+        let news =
+            if emulator.has_new_authority() { "  (new: whoever trusted another one has to be told)" } else { "" };
+        format!("{}{news}", file.display())
+    });
+    let control = emulator.control_url().unwrap_or_default();
+    let mut lines = vec![
+        format!("issuer       {}", tenant.issuer()),
+        format!("org issuer   {}", tenant.org_issuer()),
+        format!("client id    {}", tenant.client_id()),
+        format!("resource     {}", tenant.resource_url()),
+        format!("trust        {trust}"),
+        format!("control      {control}"),
+    ];
+    if is_token_chosen {
+        // It is known to those who may know it, and this may be a log.
+        lines.push(format!("page         {control}/?token=${TOKEN}"));
+    } else {
+        lines.extend(emulator.control_token().map(|token| format!("token        {token}")));
+        lines.push(format!("page         {}", emulator.control_page().unwrap_or_default()));
     }
-    writeln!(out, "control      {}", emulator.control_url().unwrap_or_default())?;
-    if let Some(token) = emulator.control_token() {
-        writeln!(out, "token        {token}")?;
-    }
-    writeln!(out, "page         {}", emulator.control_page().unwrap_or_default())?;
-    writeln!(out, "\nusers")?;
+    lines.push("\nusers".to_owned());
     for user in &config.users {
         let factors: Vec<&str> = user.factors.iter().map(|factor| factor.name()).collect();
         let status = match user.status {
@@ -196,9 +220,9 @@ fn introduce(emulator: &Emulator, config: &Config, ca: Option<&Path>) -> io::Res
             Status::Unassigned => "  (not assigned to the app)",
         };
         let password = user.password.as_deref().unwrap_or("-");
-        writeln!(out, "  {:<18} {password:<22} {}{status}", user.username, factors.join(" "))?;
+        lines.push(format!("  {:<18} {password:<22} {}{status}", user.username, factors.join(" ")));
     }
-    out.flush()
+    lines.join("\n") + "\n"
 }
 
 /// Returns when the process is asked to stop.

@@ -17,6 +17,9 @@ use crate::server::{
 };
 use crate::settings::Settings;
 
+/// A hundred years.
+const FURTHEST: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 /// One isolated authorization server: its own users, tokens, clock, script and journal. Cheap to clone; all clones are
 /// the same tenant.
 #[derive(Clone)]
@@ -256,15 +259,20 @@ impl Tenant {
         &self.0.name
     }
 
-    /// Forgets everything but the configuration and the clock.
+    /// Back to the configuration: forgets all else, and how far its clock was moved on.
     pub fn reset(&self) {
         self.state().reset(self.0.config.clone());
     }
 
-    /// Time goes on at once, on top of the tenant's clock.
-    pub(crate) fn advance(&self, by: Duration) {
+    /// Time goes on at once, on top of the tenant's clock; false if that is further than dates have years for.
+    pub(crate) fn advance(&self, by: Duration) -> bool {
         let mut state = self.state();
-        state.ahead = state.ahead.saturating_add(by);
+        let ahead = state.ahead.saturating_add(by);
+        let is_near = ahead <= FURTHEST;
+        if is_near {
+            state.ahead = ahead;
+        }
+        is_near
     }
 
     /// How many prescribed answers are not used up.

@@ -35,11 +35,11 @@ pub(super) fn look(shared: &Shared, tenant: &Tenant, path: &[&str]) -> Reply {
             let entries: Vec<Value> = tenant.journal().0.iter().map(crate::Entry::to_json).collect();
             json!({ "entries": entries, "dropped": tenant.dropped_entries() })
         }
-        ["journal", number] => match number.parse().ok().and_then(|number| tenant.entry(number)) {
+        ["journal", number] => match entry(tenant, number) {
             Some(entry) => {
                 json!({ "entry": entry.to_json(), "answer": entry.shown_answer(), "answer_note": super::page::note(&entry) })
             }
-            None => return problem(404, "no such request, or it is forgotten"),
+            None => return no_entry(),
         },
         ["ca.pem"] => return certificate(shared),
         ["settings"] => json!(tenant.current_settings()),
@@ -52,6 +52,15 @@ pub(super) fn look(shared: &Shared, tenant: &Tenant, path: &[&str]) -> Reply {
         _ => return problem(404, "not found"),
     };
     Reply::json(200, &found)
+}
+
+/// A request that the journal still has.
+pub(super) fn entry(tenant: &Tenant, number: &str) -> Option<crate::Entry> {
+    tenant.entry(number.parse().ok()?)
+}
+
+pub(super) fn no_entry() -> Reply {
+    problem(404, "no such request, or it is forgotten")
 }
 
 pub(super) fn act(shared: &Shared, tenant: &Tenant, path: &[&str], body: &[u8]) -> Reply {
@@ -136,9 +145,9 @@ pub(super) fn act(shared: &Shared, tenant: &Tenant, path: &[&str], body: &[u8]) 
             tenant.clear_journal();
             done(true)
         }
-        ["clock"] => reading(body, |shift: Shift| {
-            tenant.advance(Duration::from_secs(shift.advance_s));
-            done(true)
+        ["clock"] => reading(body, |shift: Shift| match tenant.advance(Duration::from_secs(shift.advance_s)) {
+            true => done(true),
+            false => problem(400, "the clock can be moved on by a hundred years in all"),
         }),
         _ => problem(404, "not found"),
     }

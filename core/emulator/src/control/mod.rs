@@ -55,6 +55,10 @@ fn route(shared: &Shared, request: &Request) -> Answer {
             [""] if wants_page(request) => page::whole(&tenant),
             ["page.css"] => page::style(),
             ["page.js"] => page::script(),
+            ["journal", number] if wants_page(request) => match api::entry(&tenant, number) {
+                Some(entry) => page::opened(&entry),
+                None => api::no_entry(),
+            },
             // Browsers ask for it unasked; the page has none.
             ["favicon.ico"] => Reply::empty(204),
             ["events"] => return events::live(shared, tenant),
@@ -77,6 +81,8 @@ fn guarded(reply: Reply) -> Reply {
     reply
         .header("Cache-Control", "no-store")
         .header("Content-Security-Policy", POLICY)
+        .header("Cross-Origin-Opener-Policy", "same-origin")
+        .header("Cross-Origin-Resource-Policy", "same-origin")
         .header("Referrer-Policy", "no-referrer")
         .header("X-Content-Type-Options", "nosniff")
 }

@@ -2,9 +2,9 @@
 // so it works for every tenant.
 "use strict";
 
-const MOST_ENTRIES = 200;
 const ARMED_MS = 5000;
 const RETRY_MS = 2000;
+const HIDDEN_MS = 60000;
 const byId = (id) => document.getElementById(id);
 const all = (selector) => document.querySelectorAll(selector);
 
@@ -88,7 +88,7 @@ function showEntries({ html, clear }) {
     if (clear) list.replaceChildren();
     list.insertAdjacentHTML("afterbegin", html);
     for (let entry = first; (entry = entry?.previousElementSibling);) entry.dataset.new = "";
-    while (list.children.length > MOST_ENTRIES) list.lastElementChild.remove();
+    while (list.children.length > list.dataset.most) list.lastElementChild.remove();
   });
   filterEntries();
   // A browser that does not anchor the scroll position gets it corrected.
@@ -112,13 +112,18 @@ function filterEntries() {
 
 byId("filter").addEventListener("input", filterEntries);
 
+// What is behind a line. It never changes, so it is fetched once.
 document.addEventListener("toggle", async ({ target }) => {
-  const place = target.open && target.querySelector("[data-answer]");
+  const place = target.open && target.querySelector("[data-behind]");
   if (!place) return;
-  const told = await fetch(place.dataset.answer).then((answer) => answer.json()).catch(() => ({}));
-  const note = told.answer_note ?? (told.answer ? "" : "The answer could not be fetched. Close and open to try again.");
-  const part = (name, textContent) => Object.assign(document.createElement(name), { textContent });
-  place.replaceChildren(part("p", note), ...(told.answer ? [part("pre", JSON.stringify(told.answer, null, 2))] : []));
+  try {
+    const answer = await fetch(place.dataset.behind, { headers: { Accept: "text/html" } });
+    if (!answer.ok) throw answer;
+    place.innerHTML = await answer.text();
+    place.removeAttribute("data-behind");
+  } catch {
+    place.textContent = "It could not be fetched. Close and open to try again.";
+  }
 }, true);
 
 // Problems.
@@ -213,20 +218,37 @@ function showLive(state, text) {
   if (state !== before && [state, before].includes("lost")) say(text);
 }
 
+// A browser has few connections for each host, and a page that nobody looks at gives its own back after a while.
+let source;
+let hiding;
+
 function connect() {
-  const source = new EventSource("events");
+  source = new EventSource("events");
   const on = (name, act) => source.addEventListener(name, ({ data }) => act(data));
   on("time", (data) => { ahead = data - Date.now(); tick(); });
   on("part", (data) => showPart(JSON.parse(data)));
   on("journal", (data) => showEntries(JSON.parse(data)));
   on("say", say);
   source.onopen = () => showLive("live", "Live");
-  source.onerror = () => {
+  source.onerror = async () => {
     showLive("lost", "Disconnected, trying again");
-    // After an answer that is no stream the browser would give up.
-    if (source.readyState === EventSource.CLOSED) setTimeout(connect, RETRY_MS);
+    if (source.readyState !== EventSource.CLOSED) return;
+    // After an answer that is no stream the browser gives up; the answer may say why.
+    const answer = await fetch("troubles").catch(() => null);
+    const { problem } = answer && !answer.ok ? await answer.json().catch(() => ({})) : {};
+    if (problem) showLive("lost", `Disconnected: ${problem}`);
+    setTimeout(connect, RETRY_MS);
   };
 }
+
+document.addEventListener("visibilitychange", () => {
+  clearTimeout(hiding);
+  if (document.hidden) {
+    hiding = setTimeout(() => { source.close(); showLive("paused", "Paused"); }, HIDDEN_MS);
+  } else if (source.readyState === EventSource.CLOSED && byId("live").dataset.state === "paused") {
+    connect();
+  }
+});
 
 fold();
 showCounts();

@@ -1,6 +1,7 @@
 //! The page for people, as HTML. It is made of parts that [`super::events`] sends anew when they look otherwise; the
 //! script puts them in place and sends what is clicked. Every button has an id, by which the keyboard's place is kept.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use maud::{DOCTYPE, Markup, html};
@@ -10,11 +11,16 @@ use time::OffsetDateTime;
 use super::view::{TotpView, UserView, View};
 use crate::config::{Assurance, Factor, Status};
 use crate::journal::Entry;
-use crate::server::{Message, PendingPush, Reply, Troubles};
+use crate::server::{Message, PendingPush, Reply, Totp, Troubles};
 use crate::tenant::Tenant;
 
 /// How many requests it shows.
 pub(super) const ENTRIES: usize = 200;
+/// How many characters of a text that a client has sent are shown: in the journal's line, and of a value.
+const SHOWN_OF_LINE: usize = 200;
+const SHOWN_OF_VALUE: usize = 4_000;
+/// And how many pairs of a kind.
+const SHOWN_PAIRS: usize = 100;
 const SLOW_S: [u64; 4] = [0, 1, 5, 30];
 const CLOCK_S: [(&str, &str, u64); 3] = [("minute", "+1 min", 60), ("hour", "+1 h", 3_600), ("day", "+1 day", 86_400)];
 
@@ -267,7 +273,7 @@ fn authenticator(id: &str, user: &UserView, totp: &TotpView) -> Markup {
         dt { "TOTP code" }
         dd {
             (code(&totp.code)) " "
-            progress data-until=(totp.until) data-span="30000" aria-label="Time left for this code" {} " "
+            progress data-until=(totp.until) data-span=(Totp::STEP * 1_000) aria-label="Time left for this code" {} " "
             span class="quiet" data-until=(totp.until) {}
         }
         dd { (copy(&format!("{id}-totp-copy"), &totp.code, &format!("the TOTP code of {}", user.name))) }
@@ -354,21 +360,23 @@ fn journal(tenant: &Tenant) -> Markup {
                 span { "Time (UTC)" } " " span { "Method" } " " span { "Path" } " " span { "Operation or grant" } " "
                 span { "Status" } " " span { "Outcome" }
             }
-            ol id="journal" { (tenant.read(|state| entries(state.journal.newest(ENTRIES, 0)))) }
+            ol id="journal" data-most=(ENTRIES) { (tenant.read(|state| entries(state.journal.newest(ENTRIES, 0)))) }
             p class="empty" id="no-entry" { "No request arrived yet." }
         }
     }
 }
 
+/// One line; what is behind it is asked for when it is opened.
 fn request(entry: &Entry) -> Markup {
     let id = format!("entry-{}", entry.number);
     let (status, class) = match entry.status {
         Some(status) => (status.to_string(), (status / 100).to_string()),
         None => ("none".to_owned(), "none".to_owned()),
     };
-    let (folder, file) = match entry.path.rfind('/') {
-        Some(slash) => entry.path.split_at(slash + 1),
-        None => ("", entry.path.as_str()),
+    let path = cut(&entry.path, SHOWN_OF_LINE);
+    let (folder, file) = match path.rfind('/') {
+        Some(slash) => path.split_at(slash + 1),
+        None => ("", path.as_ref()),
     };
     let at = super::millis(entry.at);
     html! {
@@ -376,33 +384,54 @@ fn request(entry: &Entry) -> Markup {
             details id=(id) {
                 summary id=(format!("{id}-line")) {
                     time datetime=(date_and_time(at)) { (time_of_day(at)) "." (format!("{:03}", at % 1_000)) } " "
-                    span class="method" { (entry.method) } " "
+                    span class="method" { (cut(&entry.method, SHOWN_OF_LINE)) } " "
                     span class="path" { span { (folder) } (file) } " "
-                    span class="kind" { (entry.short_grant().unwrap_or(&entry.operation)) } " "
+                    span class="kind" { (cut(entry.short_grant().unwrap_or(&entry.operation), SHOWN_OF_LINE)) } " "
                     span class="status" data-status=(class) { (status) } " "
                     span class="outcome" { (entry.outcome) }
                 }
-                div class="opened" {
-                    div class="pairs" {
-                        (pairs("Query and form", entry.shown_params()))
-                        (pairs("Headers", entry.shown_headers()))
-                    }
-                    div class="answer" {
-                        h3 { "Answer" }
-                        div data-answer=(format!("journal/{}", entry.number)) { p class="quiet" { "Loading" } }
-                    }
-                }
+                div class="opened" data-behind=(format!("journal/{}", entry.number)) { p class="quiet" { "Loading" } }
             }
         }
     }
 }
 
+/// What is behind a line: the request and its answer.
+pub(super) fn opened(entry: &Entry) -> Reply {
+    let note = note(entry);
+    let answer = entry.shown_answer().and_then(|answer| serde_json::to_string_pretty(&answer).ok());
+    let opened = html! {
+        div class="pairs" {
+            (pairs("Query and form", entry.shown_params()))
+            (pairs("Headers", entry.shown_headers()))
+        }
+        div class="answer" {
+            h3 { "Answer" }
+            @if let Some(note) = &note { p class="quiet" { (note) } }
+            @if let Some(answer) = &answer { pre { (answer) } }
+        }
+    };
+    asset("text/html; charset=utf-8", &opened.into_string())
+}
+
 fn pairs<'a>(title: &str, pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Markup {
-    let mut pairs = pairs.peekable();
+    let pairs: Vec<_> = pairs.collect();
     html! {
-        @if pairs.peek().is_some() {
+        @if !pairs.is_empty() {
             h3 { (title) }
-            dl { @for (name, value) in pairs { dt { (name) } dd { (value) } } }
+            dl { @for (name, value) in pairs.iter().take(SHOWN_PAIRS) { dt { (name) } dd { (cut(value, SHOWN_OF_VALUE)) } } }
+            @if pairs.len() > SHOWN_PAIRS { p class="quiet" { "and " (pairs.len() - SHOWN_PAIRS) " more" } }
+        }
+    }
+}
+
+/// The beginning of a text, and how much of it there was.
+fn cut(text: &str, most: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(most) {
+        None => text.into(),
+        Some((end, _)) => {
+            let beginning = text.get(..end).unwrap_or_default();
+            format!("{beginning}… ({} bytes)", text.len()).into()
         }
     }
 }
@@ -455,9 +484,10 @@ fn date_and_time(millis: u64) -> String {
 /// What the page says beside an answer, or instead of one that it cannot show.
 pub(super) fn note(entry: &Entry) -> Option<String> {
     match (entry.status, entry.answer.len(), entry.shown_answer()) {
-        (_, _, Some(_)) => None,
         (None, ..) => Some("No answer was given.".to_owned()),
-        (_, 0, None) => Some("The answer has no body.".to_owned()),
+        (_, 0, _) if entry.outcome.starts_with("fault: ") => Some("The fault has made what was sent.".to_owned()),
+        (_, 0, _) => Some("The answer has no body.".to_owned()),
+        (_, _, Some(_)) => None,
         (_, bytes, None) => Some(format!("The body has {bytes} bytes and is not JSON.")),
     }
 }

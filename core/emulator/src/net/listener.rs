@@ -43,18 +43,29 @@ pub(crate) struct Listener {
     tls: TlsAcceptor,
     role: Role,
     rtt: Duration,
+    places: Arc<Semaphore>,
+}
+
+/// How many connections one role may have, on all its sockets.
+pub(crate) fn places() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(MOST_CONNECTIONS))
 }
 
 impl Listener {
-    pub(crate) fn new(socket: TcpListener, tls: Arc<ServerConfig>, role: Role, rtt: Duration) -> io::Result<Self> {
+    pub(crate) fn new(
+        socket: TcpListener,
+        tls: Arc<ServerConfig>,
+        role: Role,
+        rtt: Duration,
+        places: Arc<Semaphore>,
+    ) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        Ok(Self { socket, tls: TlsAcceptor::from(tls), role, rtt })
+        Ok(Self { socket, tls: TlsAcceptor::from(tls), role, rtt, places })
     }
 
     /// Serves until dropped.
     pub(crate) async fn run(self, shared: Arc<Shared>) {
         let Ok(socket) = tokio::net::TcpListener::from_std(self.socket) else { return };
-        let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
         loop {
             let Ok((connection, _)) = socket.accept().await else {
                 // Out of descriptors, most likely: let some go first.
@@ -65,7 +76,7 @@ impl Listener {
                 let _ = socket2::SockRef::from(&connection).set_linger(Some(Duration::ZERO));
                 continue;
             }
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+            let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { continue };
             let (shared, tls, role, rtt) = (Arc::clone(&shared), self.tls.clone(), self.role.clone(), self.rtt);
             tokio::spawn(async move {
                 // A connection that fails is the client's affair; the journal has its requests.

@@ -1,9 +1,15 @@
 //! What else than this machine's own names the certificates are for.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
+
+/// Addresses that every certificate is for: this machine, and the host machine seen from an Android emulator.
+pub(crate) const ALWAYS: [IpAddr; 3] =
+    [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST), IpAddr::V4(Ipv4Addr::new(10, 0, 2, 2))];
+/// An authority that has been asked to sign for more than this begins anew.
+const MOST: usize = 32;
 
 /// Addresses and host names, in the order of sorting.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,9 +37,18 @@ impl Names {
     pub(crate) fn beyond_the_neighbourhood(&self) -> Self {
         let is_neighbour = |host: &String| host == "localhost" || host.ends_with(".local");
         Self {
-            addresses: self.addresses.clone(),
+            addresses: self.addresses.iter().filter(|address| !ALWAYS.contains(address)).copied().collect(),
             hosts: self.hosts.iter().filter(|host| !is_neighbour(host)).cloned().collect(),
         }
+    }
+
+    /// These and those that were known before, unless that becomes too many: what comes and goes (a name today, another
+    /// address tomorrow) finds the same authority.
+    pub(crate) fn with(&self, known: &Self) -> Self {
+        let mut all = self.clone();
+        all.addresses.extend(&known.addresses);
+        all.hosts.extend(known.hosts.iter().cloned());
+        if all.addresses.len() + all.hosts.len() > MOST { self.clone() } else { all }
     }
 
     pub(crate) fn includes(&self, others: &Self) -> bool {
@@ -58,15 +73,30 @@ mod tests {
     #[test]
     fn addresses_and_host_names_are_told_from_other_texts() {
         let mut names = Names::default();
-        for good in ["192.0.2.7", "::1", "emulator", "My-Mac.local", "a.example.com"] {
+        for good in ["192.0.2.7", "::1", "10.0.2.2", "emulator", "My-Mac.local", "a.example.com"] {
             assert!(names.add(good), "{good}");
         }
         for bad in ["", "*.local", "a_b", "-a", "a-", "a..b", "1.2.3", "a b", "https://a", "a:1", &"a".repeat(64)] {
             assert!(!names.add(bad), "{bad}");
         }
-        assert_eq!((names.addresses.len(), names.hosts.len()), (2, 3));
+        assert_eq!((names.addresses.len(), names.hosts.len()), (3, 3));
         let beyond = names.beyond_the_neighbourhood();
         assert_eq!(beyond.hosts.iter().map(String::as_str).collect::<Vec<_>>(), ["a.example.com", "emulator"]);
+        assert_eq!(beyond.addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>(), ["192.0.2.7"]);
         assert!(names.includes(&beyond) && !beyond.includes(&names));
+    }
+
+    #[test]
+    fn what_was_known_before_stays_known_up_to_a_bound() {
+        let named = |names: &[String]| {
+            let mut all = Names::default();
+            assert!(names.iter().all(|name| all.add(name)));
+            all
+        };
+        let (old, new) = (named(&["a.example".to_owned(), "192.0.2.1".to_owned()]), named(&["b.example".to_owned()]));
+        let both = new.with(&old);
+        assert!(both.includes(&old) && both.includes(&new));
+        let many = named(&(0..MOST).map(|number| format!("n{number}.example")).collect::<Vec<_>>());
+        assert_eq!(new.with(&many), new);
     }
 }

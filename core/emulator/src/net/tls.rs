@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -20,14 +20,12 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 
-use super::names::Names;
+use super::names::{ALWAYS, Names};
 use crate::emulator::StartError;
 
 const LIFETIME: Duration = Duration::days(30);
 /// A stored authority is replaced while it still lives this long.
 const RENEW_BEFORE: Duration = Duration::days(2);
-/// The host machine, seen from an Android emulator.
-const FROM_ANDROID: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 
 /// A certificate authority.
 pub(crate) struct Authority {
@@ -35,6 +33,8 @@ pub(crate) struct Authority {
     pub(crate) der: Vec<u8>,
     issuer: Issuer<'static, KeyPair>,
     names: Names,
+    /// Whether it was made just now, so that nobody trusts it yet.
+    pub(crate) is_new: bool,
 }
 
 /// A server's TLS set-up, and what a client can pin of it.
@@ -80,74 +80,66 @@ struct Stored {
 impl Authority {
     /// A new authority; `names` is what else than this machine it signs for.
     pub(crate) fn create(names: Names) -> Result<Self, StartError> {
-        Self::with_key(KeyPair::generate()?, names, OffsetDateTime::now_utc())
+        let known = names.clone();
+        Ok(Self::with_key(KeyPair::generate()?, names, &known, OffsetDateTime::now_utc())?)
     }
 
     /// The authority kept in `folder`, or a new one kept there from now on.
     pub(crate) fn kept_in(folder: &Path, names: Names) -> Result<Self, StartError> {
         let failed = |source| StartError::CaFolder { folder: folder.to_owned(), source };
         fs::create_dir_all(folder).map_err(failed)?;
+        // Whoever starts at the same moment waits, and then finds the authority of the first.
+        let lock = fs::File::create(folder.join("authority.lock")).map_err(failed)?;
+        lock.lock().map_err(failed)?;
         let file = folder.join("authority.json");
         let authority = match Self::read(&file, &names) {
-            Some(kept) => kept,
-            None => {
-                let made = Self::make(folder, &file, &names).map_err(failed)??;
-                // Another process may have been first: then its authority is the one.
-                Self::read(&file, &names).unwrap_or(made)
+            Ok(kept) => kept,
+            Err(known) => {
+                let now = OffsetDateTime::now_utc();
+                let pair = KeyPair::generate()?;
+                let key = pair.serialize_pem();
+                let signs_for = names.beyond_the_neighbourhood().with(&known);
+                let made = Self::with_key(pair, names, &signs_for, now)?;
+                let not_after = (now + LIFETIME).unix_timestamp();
+                let stored = Stored { not_after, names: signs_for, key, certificate: made.pem.clone() };
+                let text = serde_json::to_vec(&stored).map_err(|error| failed(error.into()))?;
+                replace(&file, &text, 0o600).map_err(failed)?;
+                made
             }
         };
-        fs::write(folder.join("ca.pem"), &authority.pem).map_err(failed)?;
+        let certificate = folder.join("ca.pem");
+        if fs::read(&certificate).ok().as_deref() != Some(authority.pem.as_bytes()) {
+            replace(&certificate, authority.pem.as_bytes(), 0o644).map_err(failed)?;
+        }
         Ok(authority)
     }
 
-    /// Makes an authority and puts it in its file, whole, unless a good one has appeared there.
-    fn make(folder: &Path, file: &Path, names: &Names) -> io::Result<Result<Self, StartError>> {
-        let now = OffsetDateTime::now_utc();
-        let made = KeyPair::generate().map_err(StartError::from).and_then(|pair| {
-            let key = pair.serialize_pem();
-            Ok((key, Self::with_key(pair, names.clone(), now)?))
-        });
-        let (key, authority) = match made {
-            Ok(made) => made,
-            Err(error) => return Ok(Err(error)),
+    /// The authority in a file, if it lives long enough and may sign for `names`; otherwise the names that the one in there
+    /// signs for.
+    fn read(file: &Path, names: &Names) -> Result<Self, Names> {
+        let stored: Option<Stored> = fs::read(file).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        let stored = stored.ok_or_else(Names::default)?;
+        let kept = || {
+            let ends = OffsetDateTime::from_unix_timestamp(stored.not_after).ok()?;
+            let is_ending = ends - RENEW_BEFORE < OffsetDateTime::now_utc();
+            if is_ending || !stored.names.includes(&names.beyond_the_neighbourhood()) {
+                return None;
+            }
+            let (pem, der) = (stored.certificate.clone(), der_of_pem(&stored.certificate)?);
+            let pair = KeyPair::from_pem(&stored.key).ok()?;
+            // Name, key and key identifier are what a signature needs of its issuer; they follow from the key.
+            let issuer = Issuer::new(authority_params(&pair, &stored.names, ends - LIFETIME), pair);
+            Some(Self { pem, der, issuer, names: names.clone(), is_new: false })
         };
-        let not_after = (now + LIFETIME).unix_timestamp();
-        let names_beyond = names.beyond_the_neighbourhood();
-        let stored = Stored { not_after, names: names_beyond, key, certificate: authority.pem.clone() };
-        let draft = folder.join(format!("authority-{}.new", std::process::id()));
-        write_for_owner(&draft, &serde_json::to_vec(&stored)?)?;
-        if Self::read(file, names).is_none() {
-            let _ = fs::remove_file(file);
-        }
-        // A link, unlike a rename, never replaces what another process has put there meanwhile.
-        let linked = fs::hard_link(&draft, file);
-        fs::remove_file(&draft)?;
-        match linked {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-            _ => Ok(Ok(authority)),
-        }
+        kept().ok_or(stored.names.clone())
     }
 
-    /// The authority in a file, if it lives long enough and may sign for `names`.
-    fn read(file: &Path, names: &Names) -> Option<Self> {
-        let stored: Stored = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
-        let ends = OffsetDateTime::from_unix_timestamp(stored.not_after).ok()?;
-        let is_ending = ends - RENEW_BEFORE < OffsetDateTime::now_utc();
-        if is_ending || !stored.names.includes(&names.beyond_the_neighbourhood()) {
-            return None;
-        }
-        let (pem, der) = (stored.certificate.clone(), der_of_pem(&stored.certificate)?);
-        let pair = KeyPair::from_pem(&stored.key).ok()?;
-        // Name, key and key identifier are what a signature needs of its issuer; they follow from the key.
-        let issuer = Issuer::new(authority_params(&pair, &stored.names, ends - LIFETIME), pair);
-        Some(Self { pem, der, issuer, names: names.clone() })
-    }
-
-    fn with_key(pair: KeyPair, names: Names, now: OffsetDateTime) -> Result<Self, StartError> {
-        let params = authority_params(&pair, &names, now);
+    /// `names` is what servers are for, `signs_for` what else than this machine it may sign for.
+    fn with_key(pair: KeyPair, names: Names, signs_for: &Names, now: OffsetDateTime) -> Result<Self, rcgen::Error> {
+        let params = authority_params(&pair, signs_for, now);
         let certificate = params.self_signed(&pair)?;
         let (pem, der) = (certificate.pem(), certificate.der().to_vec());
-        Ok(Self { pem, der, issuer: Issuer::new(params, pair), names })
+        Ok(Self { pem, der, issuer: Issuer::new(params, pair), names, is_new: true })
     }
 
     /// A server's TLS set-up with a good certificate for this machine.
@@ -208,8 +200,7 @@ impl Authority {
             names.iter().map(|name| (*name).to_owned()).chain(self.names.hosts.iter().cloned()).collect();
         let mut params = CertificateParams::new(names)?;
         params.distinguished_name.push(DnType::CommonName, "DirectAuth emulator");
-        let addresses = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into(), IpAddr::from(FROM_ANDROID)];
-        for address in addresses.into_iter().chain(self.names.addresses.iter().copied()) {
+        for address in ALWAYS.into_iter().chain(self.names.addresses.iter().copied()) {
             let name = SanType::IpAddress(address);
             if !params.subject_alt_names.contains(&name) {
                 params.subject_alt_names.push(name);
@@ -237,14 +228,13 @@ fn authority_params(pair: &KeyPair, names: &Names, now: OffsetDateTime) -> Certi
     params.not_after = now + LIFETIME;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let addresses = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into(), IpAddr::from(FROM_ANDROID)];
     let subtree = |address: IpAddr| {
         let prefix = if address.is_ipv4() { 32 } else { 128 };
         GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(address, prefix))
     };
     let beyond = names.beyond_the_neighbourhood();
     let hosts = ["localhost", "local"].map(str::to_owned).into_iter().chain(beyond.hosts);
-    let addresses = addresses.into_iter().chain(beyond.addresses);
+    let addresses = ALWAYS.into_iter().chain(beyond.addresses);
     params.name_constraints = Some(NameConstraints {
         permitted_subtrees: hosts.map(GeneralSubtree::DnsName).chain(addresses.map(subtree)).collect(),
         excluded_subtrees: Vec::new(),
@@ -275,12 +265,16 @@ fn der_of_pem(pem: &str) -> Option<Vec<u8>> {
     data_encoding::BASE64.decode(base64.trim().as_bytes()).ok()
 }
 
-/// Writes a file that only its owner can read.
-fn write_for_owner(path: &Path, content: &[u8]) -> io::Result<()> {
-    let _ = fs::remove_file(path);
+/// Puts a file in the place of another, whole; `mode` says who may read it, on Unix.
+fn replace(file: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let draft = file.with_extension("new");
+    let _ = fs::remove_file(&draft);
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)?.write_all(content)
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+    #[cfg(not(unix))]
+    let _ = mode;
+    options.open(&draft)?.write_all(content)?;
+    fs::rename(&draft, file)
 }

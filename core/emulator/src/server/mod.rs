@@ -39,6 +39,7 @@ pub(crate) use self::request::{GrantType, Operation, Place, Request, Server};
 pub(crate) use self::state::{Account, Random, State};
 pub(crate) use self::totp::Totp;
 pub use self::troubles::Troubles;
+use self::troubles::slowed;
 use crate::journal::Entry;
 use crate::script::{Answer, Body, Edit, Fault, Kind};
 
@@ -111,7 +112,7 @@ impl State {
         self.account_in(&form);
         if let Some((plan, trouble)) = self.trouble(call) {
             self.record(call, form, &plan, Some(trouble));
-            return self.slowed(plan);
+            return slowed(plan, self.troubles.slow());
         }
         let plan = match self.script.answer_for(call.place.operation.name(), grant.as_deref()) {
             None => Plan::Send(self.work(call, &form), None),
@@ -122,7 +123,7 @@ impl State {
             Some(answer) => self.prescribed(call, &form, answer),
         };
         self.record(call, form, &plan, None);
-        self.slowed(plan)
+        slowed(plan, self.troubles.slow())
     }
 
     /// A prescribed answer, faults excepted. Unless it is the real one it carries the date and a request id, and no
@@ -253,8 +254,10 @@ impl State {
             Plan::Send(reply, _) => (Some(reply.status), reply.outcome.clone(), reply.body.clone()),
             Plan::Raw { status, outcome, bytes, .. } => (*status, outcome.clone(), bytes.clone()),
             Plan::Break(fault, reply, _) => {
-                let answer = reply.as_ref().map(|reply| reply.body.clone()).unwrap_or_default();
-                (fault_status(*fault, reply.as_ref()), format!("fault: {}", fault.name()), answer)
+                let status = fault_status(*fault, reply.as_ref());
+                // Of a connection that was closed, what would have been said was not.
+                let answer = reply.as_ref().filter(|_| status.is_some()).map(|reply| reply.body.clone());
+                (status, format!("fault: {}", fault.name()), answer.unwrap_or_default())
             }
         };
         self.journal.add(Entry {

@@ -106,12 +106,12 @@ impl State {
         }
     }
 
-    /// Forgets everything but the clock; what is counted goes on, so that no number means two things.
+    /// Forgets everything, how far the clock was moved on too. What is counted goes on, so that no number means two things.
     pub(crate) fn reset(&mut self, config: Config) {
         self.journal.clear();
         let fresh = Self::new(config, Arc::clone(&self.clock));
         let old = core::mem::replace(self, fresh);
-        (self.journal, self.next_prompt) = (old.journal, old.next_prompt);
+        (self.journal, self.next_prompt, self.sent) = (old.journal, old.next_prompt, old.sent);
     }
 
     pub(crate) fn knows_client(&self, client: &str) -> bool {

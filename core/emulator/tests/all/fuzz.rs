@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use directauth_emulator::{Clock, Emulator};
+use directauth_emulator::{Clock, Emulator, EmulatorBuilder};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -173,6 +173,10 @@ impl<'a> Line<'a> {
         // What a client cannot even write is no case.
         let Ok(request) = request.body(Full::new(Bytes::from(case.body.clone()))) else { return Ok(None) };
         let (head, body) = timeout(PATIENCE, sender.send_request(request)).await??.into_parts();
+        if head.headers.get("content-type").is_some_and(|kind| kind == "text/event-stream") {
+            // It never ends.
+            return Ok(None);
+        }
         let body = timeout(PATIENCE, body.collect()).await??.to_bytes().to_vec();
         let text = |value: &hyper::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let headers = head.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
@@ -474,8 +478,14 @@ async fn the_protocol_survives_any_request() {
 }
 
 fn control_case(chance: &mut Chance) -> Case {
-    const PATHS: [&str; 27] = [
+    const PATHS: [&str; 33] = [
         "/",
+        "/events",
+        "/page.js",
+        "/keys/replace",
+        "/keys/withdraw",
+        "/revoke-everything",
+        "/?token=a-token-of-somebody",
         "/users",
         "/pushes",
         "/outbox",
@@ -552,13 +562,35 @@ fn control_case(chance: &mut Chance) -> Case {
         1..=3 => "GET",
         _ => "POST",
     };
-    Case { method, target, headers: vec![("content-type", "application/json".into()), ("accept", accept.into())], body }
+    let mut headers = vec![("content-type", "application/json".into()), ("accept", accept.into())];
+    if chance.one_in(3) {
+        // Who asks, as far as a browser or a program says.
+        let name = chance.pick(&["origin", "cookie", "authorization", "sec-fetch-site", "sec-fetch-mode"]);
+        let value = match chance.below(3) {
+            0 => chance.text(),
+            1 => chance.pick(&["https://localhost", "null", "same-origin", "cross-site", "navigate"]).to_owned(),
+            _ => chance
+                .pick(&["Bearer a-token-of-somebody", "Bearer ", "__Host-directauth-control-1=x", "=;;="])
+                .to_owned(),
+        };
+        headers.push((name, value.into_bytes()));
+    }
+    Case { method, target, headers, body }
 }
 
 #[tokio::test]
 async fn the_control_port_survives_any_request() {
+    survives(Emulator::builder().control(true)).await;
+}
+
+#[tokio::test]
+async fn the_control_port_survives_any_request_with_a_token() {
+    survives(Emulator::builder().control(true).control_token("a-token-of-somebody")).await;
+}
+
+async fn survives(builder: EmulatorBuilder) {
     let before = panics();
-    let emulator = Emulator::builder().control(true).start().unwrap();
+    let emulator = builder.start().unwrap();
     let client = Client::trusting(&emulator.ca_der());
     let tenant = emulator.root();
     let issuer = tenant.issuer();

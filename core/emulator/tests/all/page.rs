@@ -133,6 +133,34 @@ async fn an_answer_is_shown_without_its_secrets() {
     assert_eq!((&shown["answer"]["error"], &shown["answer"]["mfa_token"]), (&json!("mfa_required"), &json!("***")));
     assert_eq!(client.get(&format!("{url}/journal/2"), &[]).await.ok()["answer"]["oob_code"], json!("***"));
     assert_eq!(client.get(&format!("{url}/journal/9"), &[]).await.status, 404);
+
+    let rule = json!({"on": "token", "answer": {"fault": "close_after_processing"}});
+    emulator.root().script(serde_json::from_value(rule).unwrap());
+    let form = [("client_id", "0oaDemoNativeApp"), ("grant_type", "password"), ("scope", SCOPE)];
+    let form = [&form[..], &[("username", BEN.0), ("password", BEN.1)]].concat();
+    client.try_post(&format!("{}/v1/token", emulator.root().issuer()), &form).await.unwrap_err();
+    let shown = client.get(&format!("{url}/journal/3"), &[]).await.ok();
+    assert_eq!((&shown["answer"], &shown["answer_note"]), (&json!(null), &json!("No answer was given.")));
+}
+
+#[tokio::test]
+async fn what_strangers_send_makes_the_page_no_heavier() {
+    let (emulator, client) = desk();
+    let url = format!("{}/v1/token?{}=1", emulator.root().issuer(), "q".repeat(1_000));
+    for _ in 0..40 {
+        // Each of them becomes six in HTML.
+        let form = [("grant_type", "\"".repeat(200_000 / 3)), ("scope", "<".repeat(10_000))];
+        let form: Vec<_> = form.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        client.post(&url, &form).await;
+    }
+    let page = client.get(&emulator.control_page().unwrap(), &[HTML]).await;
+    assert!(page.body.len() < 200_000, "{}", page.body.len());
+    let url = format!("{}/journal/40", emulator.control_url().unwrap());
+    let opened = client.get(&url, &[HTML]).await;
+    let text = String::from_utf8(opened.body).unwrap();
+    assert!(text.contains("… (66666 bytes)") && text.len() < 100_000, "{}", text.len());
+    assert!(text.contains("<pre>{") && !text.contains("<html"), "the request and its answer, to put in place");
+    assert_eq!(client.get(&url.replace("40", "41"), &[HTML]).await.status, 404);
 }
 
 #[tokio::test]
@@ -150,5 +178,7 @@ async fn beyond_loopback_a_token_is_asked_for() {
     assert_eq!(client.get(&format!("{url}/"), &[HTML, ("cookie", &cookie)]).await.status, 200);
     let other = Emulator::builder().control_at(somewhere).start().unwrap();
     assert_ne!(other.control_token(), Some(token), "made anew each time");
-    assert!(Emulator::builder().control_token("a b").start().is_err());
+    for bad in ["a b", "too-short", "with a blank in it", ""] {
+        assert!(Emulator::builder().control_token(bad).start().is_err(), "{bad}");
+    }
 }

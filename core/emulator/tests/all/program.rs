@@ -39,7 +39,7 @@ fn wrong_usage_is_two_and_a_start_that_fails_is_one() {
     assert!(complaint.contains(&format!("port {port} is in use")), "{complaint}");
     let missing = run(&["--config", "/nonexistent.toml"]);
     assert_eq!(missing.status.code(), Some(1));
-    std::fs::remove_dir_all(folder).unwrap();
+    assert!(!folder.exists(), "a start that fails leaves nothing");
 }
 
 #[cfg(unix)]
@@ -126,7 +126,7 @@ impl Running {
 
 #[tokio::test]
 async fn a_restart_keeps_the_authority_and_nothing_else() {
-    let folder = std::env::temp_dir().join(format!("directauth-emulator-restart-{}", std::process::id()));
+    let folder = std::env::temp_dir().join(format!("directauth-emulator-program-restart-{}", std::process::id()));
     let arguments = ["--ca-dir", folder.to_str().unwrap()];
     let first = Running::start(&arguments);
     let pem = std::fs::read_to_string(first.printed("trust")).unwrap();
@@ -158,7 +158,7 @@ async fn a_restart_keeps_the_authority_and_nothing_else() {
         }
     }
     kept.sort();
-    assert_eq!(kept, ["authority.json", "ca.pem"]);
+    assert_eq!(kept, ["authority.json", "authority.lock", "ca.pem"]);
 
     let second = Running::start(&arguments);
     let shown = client.get(&second.printed("resource"), &[("authorization", &bearer)]).await;
@@ -169,5 +169,44 @@ async fn a_restart_keeps_the_authority_and_nothing_else() {
     assert_eq!(journal["entries"].as_array().unwrap().len(), 2, "what was asked for just now");
     client.post(&format!("{}/v1/token", second.printed("issuer")), &form).await.ok();
     second.stop();
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn nobody_has_to_read_all_that_it_says() {
+    let folder = std::env::temp_dir().join(format!("directauth-emulator-pipe-{}", std::process::id()));
+    let mut command = program(&["--ca-dir", folder.to_str().unwrap(), "--stop-with-stdin"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    // Before it has said anything.
+    drop(child.stdout.take());
+    drop(child.stdin.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn a_chosen_token_is_asked_for_beyond_loopback_and_never_printed() {
+    let folder = std::env::temp_dir().join(format!("directauth-emulator-token-{}", std::process::id()));
+    let ca = ["--ca-dir", folder.to_str().unwrap()];
+    let token = "a-token-of-somebody";
+    let start = |control: &[&str], token: &str| {
+        let arguments = [&ca[..], control].concat();
+        program(&arguments)
+            .env("DIRECTAUTH_EMULATOR_TOKEN", token)
+            .arg("--stop-with-stdin")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    };
+    let said = start(&["--control-bind", "0.0.0.0"], token);
+    let text = [said.stdout, said.stderr].concat();
+    let text = String::from_utf8(text).unwrap();
+    assert!(said.status.success() && !text.contains(token), "{text}");
+    assert!(text.contains("/?token=$DIRECTAUTH_EMULATOR_TOKEN"), "{text}");
+    let here = String::from_utf8(start(&[], token).stdout).unwrap();
+    assert!(!here.contains("\ntoken ") && !here.contains("?token="), "on loopback none is asked for: {here}");
+    let short = start(&["--control-bind", "0.0.0.0"], "short");
+    assert_eq!(short.status.code(), Some(1));
+    assert!(String::from_utf8(short.stderr).unwrap().contains("at least 16"));
     std::fs::remove_dir_all(folder).unwrap();
 }

@@ -107,3 +107,57 @@ async fn a_port_in_use_is_named_and_a_dropped_emulator_frees_its_port() {
     let again = Emulator::builder().port(port).start().unwrap();
     assert_eq!(again.origin(), url);
 }
+
+#[test]
+fn an_authority_is_replaced_only_if_it_has_to_be() {
+    let folder = std::env::temp_dir().join(format!("directauth-emulator-names-{}", std::process::id()));
+    let start = |names: &[&str]| {
+        let builder = Emulator::builder().ca_dir(&folder);
+        names.iter().fold(builder, |builder, name| builder.name(name)).start().unwrap()
+    };
+    let first = start(&[]);
+    assert!(first.has_new_authority());
+    for names in [&[][..], &["127.0.0.1"], &["10.0.2.2", "desk.local"]] {
+        let again = start(names);
+        assert!(!again.has_new_authority() && again.ca_pem() == first.ca_pem(), "{names:?}");
+    }
+    let named = start(&["a.example.com"]);
+    assert!(named.has_new_authority());
+    let other = start(&["192.0.2.7"]);
+    assert!(other.has_new_authority());
+    assert!(!start(&["a.example.com", "192.0.2.7"]).has_new_authority(), "it has learned both");
+
+    // A start that fails leaves what others use.
+    let port = other.port();
+    Emulator::builder().ca_dir(&folder).name("b.example.com").port(port).start().unwrap_err();
+    assert_eq!(std::fs::read_to_string(folder.join("ca.pem")).unwrap(), other.ca_pem());
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn many_that_start_at_once_share_one_authority() {
+    let folder = std::env::temp_dir().join(format!("directauth-emulator-race-{}", std::process::id()));
+    let start = || Emulator::builder().ca_dir(&folder).start().unwrap();
+    let all: Vec<Emulator> = std::thread::scope(|scope| {
+        let starting: Vec<_> = (0..8).map(|_| scope.spawn(start)).collect();
+        starting.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    assert!(all.iter().all(|one| one.ca_pem() == all[0].ca_pem()));
+    assert_eq!(all.iter().filter(|one| one.has_new_authority()).count(), 1);
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[tokio::test]
+async fn another_loopback_address_is_named_and_has_its_certificate() {
+    let other = std::net::Ipv4Addr::new(127, 0, 0, 2);
+    // Only Linux has the whole of 127/8 without being told.
+    if std::net::TcpListener::bind((other, 0)).is_err() {
+        return;
+    }
+    let emulator = Emulator::builder().host(other.into()).control_at((other, 0).into()).start().unwrap();
+    assert!(emulator.origin().starts_with("https://127.0.0.2:"), "{}", emulator.origin());
+    let client = Client::trusting(&emulator.ca_der());
+    let url = format!("{}/.well-known/openid-configuration", emulator.origin());
+    assert_eq!(client.get(&url, &[]).await.status, 200);
+    assert_eq!(client.get(&emulator.control_page().unwrap(), &[]).await.status, 200, "no token on loopback");
+}

@@ -1,7 +1,5 @@
 //! The switches for common troubles.
 
-use std::time::{Duration, Instant};
-
 use crate::common::*;
 use directauth_emulator::Emulator;
 
@@ -27,15 +25,6 @@ async fn a_wrong_signature_does_not_verify_until_it_is_right_again() {
     assert!(std::panic::catch_unwind(|| verified(&wrong, &jwks)).is_err());
     bench.tenant.troubles(|troubles| troubles.wrong_signature = false);
     verified(&token(bench.signed_in().await), &jwks);
-}
-
-#[tokio::test]
-async fn slow_answers_take_their_time() {
-    let bench = Bench::new();
-    bench.tenant.troubles(|troubles| troubles.slow_ms = 60);
-    let begun = Instant::now();
-    bench.signed_in().await;
-    assert!(begun.elapsed() >= Duration::from_millis(60));
 }
 
 #[tokio::test]

@@ -47,23 +47,9 @@ pub(crate) struct Browser {
 
 impl Browser {
     pub(crate) fn start() -> Self {
-        let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("chromedriver runs; scripts/setup installs it");
-        let mut said = BufReader::new(driver.stdout.take().unwrap());
-        let port = std::iter::repeat_with(|| {
-            let mut line = String::new();
-            assert!(said.read_line(&mut line).unwrap() > 0, "chromedriver ended before it was ready");
-            line.trim()
-                .trim_end_matches('.')
-                .rsplit_once("successfully on port ")
-                .and_then(|(_, port)| port.parse().ok())
-        })
-        .find_map(|port| port)
-        .unwrap();
+        // It takes a free port, and wants the same one on ::1, which another one may have: then it ends.
+        let started = std::iter::repeat_with(driver).take(10).flatten().next();
+        let (driver, said, port) = started.expect("chromedriver starts");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let mut browser = Self { driver, _said: said, runtime, port, session: String::new() };
         // It talks to nobody but the page, and trusts the emulator's certificate unseen.
@@ -224,6 +210,25 @@ impl Drop for Browser {
         let _ = self.send("DELETE", &format!("/session/{}", self.session), None);
         let _ = self.driver.kill();
         let _ = self.driver.wait();
+    }
+}
+
+/// A driver that is ready, with its port.
+fn driver() -> Option<(Child, BufReader<ChildStdout>, u16)> {
+    let mut command = Command::new("chromedriver");
+    let command = command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut driver = command.spawn().expect("chromedriver runs; scripts/setup installs it");
+    let mut said = BufReader::new(driver.stdout.take().unwrap());
+    loop {
+        let mut line = String::new();
+        if said.read_line(&mut line).unwrap() == 0 {
+            let _ = driver.wait();
+            return None;
+        }
+        let port = line.trim().trim_end_matches('.').rsplit_once("successfully on port ");
+        if let Some(port) = port.and_then(|(_, port)| port.parse().ok()) {
+            return Some((driver, said, port));
+        }
     }
 }
 

@@ -20,6 +20,8 @@ fn requests_appear_as_they_happen_with_their_answers_on_demand() {
     let id = id.as_str().unwrap().to_owned();
     desk.browser.click(&format!("#{id} summary"));
     let answer = desk.browser.until(&format!("document.querySelector('#{id} pre').textContent"));
+    let request = desk.browser.get(&format!("document.querySelector('#{id} .pairs').innerText"));
+    assert!(request.as_str().unwrap().contains(BEN.0) && request.as_str().unwrap().contains("***"), "{request}");
     let answer: serde_json::Value = serde_json::from_str(answer.as_str().unwrap()).unwrap();
     assert_eq!((&answer["token_type"], &answer["access_token"]), (&json!("Bearer"), &json!("***")));
     // What is open stays open when more comes.
