@@ -189,11 +189,8 @@ fn chosen_token(control: SocketAddr) -> Result<Option<String>, String> {
 
 fn introduction(emulator: &Emulator, config: &Config, ca: Option<&Path>, is_token_chosen: bool) -> String {
     let tenant = emulator.root();
-    let trust = ca.map_or("(no folder to keep the certificate in; use --ca-out FILE)".to_owned(), |file| {
-        let news =
-            if emulator.has_new_authority() { "  (new: whoever trusted another one has to be told)" } else { "" };
-        format!("{}{news}", file.display())
-    });
+    let no_file = || "(no folder to keep the certificate in; use --ca-out FILE)".to_owned();
+    let trust = ca.map_or_else(no_file, |file| file.display().to_string());
     let control = emulator.control_url().unwrap_or_default();
     let mut lines = vec![
         format!("issuer       {}", tenant.issuer()),
