@@ -21,11 +21,13 @@ public final class Emulator: Sendable {
     package let server: LocalServer
     package var controlAddress: String { control }
     private let control: String
+    private let token: String?
     private let running: (any Running)?
 
-    private init(control: String, server: LocalServer, running: (any Running)?) async throws {
-        let about = try await Self.ask(server, control, "GET", "/", nil)
+    private init(control: String, token: String? = nil, server: LocalServer, running: (any Running)?) async throws {
+        let about = try await Self.ask(server, control, token, "GET", "/", nil)
         self.control = control
+        self.token = token
         self.server = server
         self.running = running
         issuer = try about.text("issuer")
@@ -43,16 +45,20 @@ public final class Emulator: Sendable {
     ///   - control: the address of its control API, which it prints; or that of one tenant, with `/t/NAME`.
     ///   - caPEM: the certificate of its authority, as PEM. If it is not given the emulator has to be on this machine: whoever
     ///     answers there is believed once, to learn which authority to trust from then on.
-    public static func attach(_ control: String, caPEM: String? = nil) async throws -> Emulator {
+    ///   - token: what its control API asks for beyond loopback; with `caPEM` only, so that nobody else gets it.
+    public static func attach(_ control: String, caPEM: String? = nil, token: String? = nil) async throws -> Emulator {
         let control = control.hasSuffix("/") ? String(control.dropLast()) : control
         guard let address = URL(string: control), address.scheme == "https", let host = address.host else {
             throw EmulatorError("\(control) is no https address")
         }
-        if let caPEM { return try await Emulator(control: control, server: LocalServer(authority: caPEM), running: nil) }
+        if let caPEM {
+            return try await Emulator(control: control, token: token, server: LocalServer(authority: caPEM), running: nil)
+        }
+        guard token == nil else { throw EmulatorError("a token is for the emulator alone: give its authority (caPEM) too") }
         guard ["127.0.0.1", "localhost", "::1", "[::1]"].contains(host) else {
             throw EmulatorError("\(host) is another machine: give its certificate authority too")
         }
-        let about = try await ask(LocalServer(.anybody), control, "GET", "/", nil)
+        let about = try await ask(LocalServer(.anybody), control, nil, "GET", "/", nil)
         return try await Emulator(control: control, server: LocalServer(authority: about.text("ca_pem")), running: nil)
     }
 
@@ -65,7 +71,7 @@ public final class Emulator: Sendable {
     public func tenant() async throws -> Emulator {
         let name = try await post("/tenants").text("tenant")
         let root = control.components(separatedBy: "/t/")[0]
-        return try await Emulator(control: "\(root)/t/\(name)", server: server, running: running.map(Kept.init))
+        return try await Emulator(control: "\(root)/t/\(name)", token: token, server: server, running: running.map(Kept.init))
     }
 
     // --- what its users have and do
@@ -211,19 +217,20 @@ public final class Emulator: Sendable {
     // --- its control API
 
     private func get(_ path: String) async throws -> JSON {
-        try await Self.ask(server, control, "GET", path, nil)
+        try await Self.ask(server, control, token, "GET", path, nil)
     }
 
     @discardableResult
     private func post(_ path: String, _ body: JSON = .null) async throws -> JSON {
-        try await Self.ask(server, control, "POST", path, body)
+        try await Self.ask(server, control, token, "POST", path, body)
     }
 
     private static func ask(
-        _ server: LocalServer, _ control: String, _ method: String, _ path: String, _ body: JSON?
+        _ server: LocalServer, _ control: String, _ token: String?, _ method: String, _ path: String, _ body: JSON?
     ) async throws -> JSON {
         // The same address is a page for who takes HTML.
         var headers = ["Accept": "application/json"]
+        if let token { headers["Authorization"] = "Bearer \(token)" }
         if body != nil { headers["Content-Type"] = "application/json" }
         let answer = try await server.send(method, control + path, headers: headers, body: body?.encoded)
         let text = String(decoding: answer.body, as: UTF8.self)

@@ -185,5 +185,7 @@ final class FlowTests: LibraryTestCase {
         }
         let elsewhere = await errorOf(try await Emulator.attach("https://emulator.example:1"))
         XCTAssertTrue(elsewhere is EmulatorError, "\(String(describing: elsewhere))")
+        let unsure = await errorOf(try await Emulator.attach("https://127.0.0.1:1", token: "a-token-of-somebody"))
+        XCTAssertTrue("\(String(describing: unsure))".contains("authority"), "\(String(describing: unsure))")
     }
 }

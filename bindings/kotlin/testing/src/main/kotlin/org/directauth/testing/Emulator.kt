@@ -39,6 +39,7 @@ import kotlinx.serialization.json.put
 public class Emulator private constructor(
     private val control: String,
     private val trust: SSLSocketFactory,
+    private val token: String?,
     private val process: Process?,
     private val folder: File?,
 ) : AutoCloseable {
@@ -68,7 +69,7 @@ public class Emulator private constructor(
     /** Another server in the same process, with users, clock, script and journal of its own. */
     public fun tenant(): Emulator {
         val name = post("/tenants").jsonObject.text("tenant")
-        return Emulator("${control.substringBefore("/t/")}/t/$name", trust, null, null)
+        return Emulator("${control.substringBefore("/t/")}/t/$name", trust, token, null, null)
     }
 
     /** A code of the user's authenticator app that works now. */
@@ -207,7 +208,7 @@ public class Emulator private constructor(
 
     private fun post(path: String, body: JsonElement = JsonNull): JsonElement = request("POST", path, body)
 
-    private fun request(method: String, path: String, body: JsonElement?): JsonElement = ask(control, trust, method, path, body)
+    private fun request(method: String, path: String, body: JsonElement?): JsonElement = ask(control, trust, token, method, path, body)
 
     /** A prompt on a user's device. */
     public class Prompt internal constructor(
@@ -289,7 +290,7 @@ public class Emulator private constructor(
             }
             // Nobody may make it wait for a full pipe.
             thread(isDaemon = true) { output.forEachLine { } }
-            return attach(control, process, folder)
+            return here(control, process, folder)
         }
 
         /**
@@ -297,19 +298,21 @@ public class Emulator private constructor(
          *
          * @param control the address of its control API, which it prints; or that of one tenant, with `/t/NAME`
          * @param caPem its authority, as `--ca-out` writes it; not needed if it runs on this machine
+         * @param token what its control API asks for beyond loopback; with `caPem` only, so that nobody else gets it
          */
-        public fun attach(control: String, caPem: String? = null): Emulator {
+        public fun attach(control: String, caPem: String? = null, token: String? = null): Emulator {
             require(control.startsWith("https://")) { "the control API is at an https address, and $control is none" }
-            if (caPem != null) return Emulator(control.trimEnd('/'), trusting(caPem), null, null)
-            return attach(control.trimEnd('/'), null, null)
+            if (caPem != null) return Emulator(control.trimEnd('/'), trusting(caPem), token, null, null)
+            require(token == null) { "a token is for the emulator alone: give its authority (caPem) too" }
+            return here(control.trimEnd('/'), null, null)
         }
 
-        private fun attach(control: String, process: Process?, folder: File?): Emulator {
+        private fun here(control: String, process: Process?, folder: File?): Emulator {
             val host = URI(control).host
             // Whoever answers there is believed once, to learn whom to trust: so it must be this machine.
             require(host in setOf("127.0.0.1", "localhost", "[::1]")) { "the emulator at $host is another machine: give its authority (caPem)" }
-            val about = ask(control, TRUSTING_ANYBODY, "GET", "/", null).jsonObject
-            return Emulator(control, trusting(about.text("ca_pem")), process, folder)
+            val about = ask(control, TRUSTING_ANYBODY, null, "GET", "/", null).jsonObject
+            return Emulator(control, trusting(about.text("ca_pem")), null, process, folder)
         }
 
         private val TRUSTING_ANYBODY: SSLSocketFactory by lazy {
@@ -332,7 +335,14 @@ public class Emulator private constructor(
             return SSLContext.getInstance("TLS").apply { init(null, managers.trustManagers, null) }.socketFactory
         }
 
-        private fun ask(control: String, trust: SSLSocketFactory, method: String, path: String, body: JsonElement?): JsonElement {
+        private fun ask(
+            control: String,
+            trust: SSLSocketFactory,
+            token: String?,
+            method: String,
+            path: String,
+            body: JsonElement?,
+        ): JsonElement {
             val connection = URI(control + path).toURL().openConnection() as HttpsURLConnection
             connection.sslSocketFactory = trust
             connection.requestMethod = method
@@ -340,6 +350,7 @@ public class Emulator private constructor(
             connection.readTimeout = 30_000
             // Unasked, a JVM takes HTML first, as a browser does, and would get the page.
             connection.setRequestProperty("Accept", "application/json")
+            if (token != null) connection.setRequestProperty("Authorization", "Bearer $token")
             if (body != null) {
                 connection.doOutput = true
                 connection.setRequestProperty("Content-Type", "application/json")
