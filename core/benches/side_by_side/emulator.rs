@@ -12,8 +12,9 @@ use crate::server::{Server, user};
 
 /// Requests that are under way at any time.
 const AT_ONCE: usize = 16;
-/// Three times what it remembers of grants, tokens and requests: its tables have found their size.
-const UNTIL_FULL: usize = 30_000;
+/// Five times what it remembers of grants, tokens and requests: its tables have found their size, which a hash table does only
+/// after a while of adding and removing.
+const UNTIL_FULL: usize = 50_000;
 const A_MINUTE: Duration = Duration::from_secs(60);
 const PUSHES: u32 = 1_000;
 /// How often the demo configuration lets an app poll.

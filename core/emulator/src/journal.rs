@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 pub(crate) const CAPACITY: usize = 10_000;
 /// How many bytes of requests it keeps.
 pub(crate) const CAPACITY_BYTES: usize = 16 * 1024 * 1024;
+/// How much of one answer it keeps: a long one is not to push out all the others.
+const MOST_OF_AN_ANSWER: usize = 256 * 1024;
 /// What an entry and a pair take beside their text.
 const OVERHEAD: usize = 64;
 
@@ -41,8 +43,12 @@ const SECRET_PARAMETERS: [&str; 26] = [
     "user_code",
     "userHandle",
 ];
-const SECRET_HEADERS: [&str; 7] =
-    ["authorization", "cookie", "dpop", "proxy-authorization", "referer", "x-api-key", "x-authorization"];
+const SECRET_HEADERS: [&str; 2] = ["dpop", "referer"];
+/// What the name of a secret has in it, whatever it is called.
+const OF_PARAMETERS: [&str; 6] = ["password", "passcode", "secret", "token", "assertion", "otp"];
+const OF_HEADERS: [&str; 7] = ["auth", "cookie", "key", "password", "secret", "session", "token"];
+/// These are about tokens, and none.
+const NO_SECRETS: [&str; 2] = ["token_type", "token_type_hint"];
 /// Longer than any name of a parameter.
 const LONGEST_NAME: usize = 64;
 const MASK: &str = "***";
@@ -77,6 +83,8 @@ pub struct Entry {
     /// The body of the answer, or all of the answer if it was prescribed as bytes; empty if there was none, and if a fault
     /// made it.
     pub answer: Vec<u8>,
+    /// How long that was; what is longer than 256 KiB is not kept whole.
+    pub answer_length: usize,
 }
 
 impl Entry {
@@ -111,12 +119,12 @@ impl Entry {
 
     /// The headers, secrets masked.
     pub(crate) fn shown_headers(&self) -> impl Iterator<Item = (&str, &str)> {
-        shown(&self.headers, &SECRET_HEADERS)
+        shown(&self.headers, is_secret_header)
     }
 
     /// The query and the form, secrets masked.
     pub(crate) fn shown_params(&self) -> impl Iterator<Item = (&str, &str)> {
-        shown(&self.query, &SECRET_PARAMETERS).chain(shown(&self.form, &SECRET_PARAMETERS))
+        shown(&self.query, is_secret_parameter).chain(shown(&self.form, is_secret_parameter))
     }
 
     /// The answer if it is JSON, secrets masked.
@@ -128,8 +136,8 @@ impl Entry {
 
     /// The entry as JSON without its answer, secrets masked.
     pub(crate) fn to_json(&self) -> Value {
-        let object = |pairs: &[(String, String)], secret: &[&'static str]| -> Value {
-            shown(pairs, secret).map(|(name, value)| json!([name, value])).collect()
+        let object = |pairs: &[(String, String)], is_secret: fn(&str) -> bool| -> Value {
+            shown(pairs, is_secret).map(|(name, value)| json!([name, value])).collect()
         };
         json!({
             "number": self.number,
@@ -138,9 +146,9 @@ impl Entry {
             "method": self.method,
             "path": self.path,
             "operation": self.operation,
-            "headers": object(&self.headers, &SECRET_HEADERS),
-            "query": object(&self.query, &SECRET_PARAMETERS),
-            "form": object(&self.form, &SECRET_PARAMETERS),
+            "headers": object(&self.headers, is_secret_header),
+            "query": object(&self.query, is_secret_parameter),
+            "form": object(&self.form, is_secret_parameter),
             "status": self.status,
             "outcome": self.outcome,
         })
@@ -155,7 +163,7 @@ impl fmt::Debug for Entry {
             None => write!(f, "no answer ({})", self.outcome)?,
         }
         for (name, value) in self.query.iter().chain(&self.form) {
-            let (name, value) = masked(name, value, &SECRET_PARAMETERS);
+            let (name, value) = masked(name, value, is_secret_parameter);
             write!(f, " {name}={value}")?;
         }
         Ok(())
@@ -224,6 +232,8 @@ impl Recorder {
     pub(crate) fn add(&mut self, mut entry: Entry) {
         self.added += 1;
         entry.number = self.added;
+        entry.answer_length = entry.answer.len();
+        entry.answer.truncate(MOST_OF_AN_ANSWER);
         self.bytes += entry.bytes();
         self.entries.push_back(entry);
         while self.entries.len() > CAPACITY || self.bytes > CAPACITY_BYTES {
@@ -264,8 +274,25 @@ fn first<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
     pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
 }
 
-fn shown<'a>(pairs: &'a [(String, String)], secret: &[&'static str]) -> impl Iterator<Item = (&'a str, &'a str)> {
-    pairs.iter().map(move |(name, value)| masked(name, value, secret))
+fn shown<'a>(pairs: &'a [(String, String)], is_secret: fn(&str) -> bool) -> impl Iterator<Item = (&'a str, &'a str)> {
+    pairs.iter().map(move |(name, value)| masked(name, value, is_secret))
+}
+
+fn is_secret_parameter(name: &str) -> bool {
+    is_one_of(name, &SECRET_PARAMETERS) || (has_one_of(name, &OF_PARAMETERS) && !is_one_of(name, &NO_SECRETS))
+}
+
+fn is_secret_header(name: &str) -> bool {
+    is_one_of(name, &SECRET_HEADERS) || has_one_of(name, &OF_HEADERS)
+}
+
+fn is_one_of(name: &str, names: &[&str]) -> bool {
+    names.iter().any(|known| name.trim().eq_ignore_ascii_case(known))
+}
+
+fn has_one_of(name: &str, parts: &[&str]) -> bool {
+    let name = name.to_ascii_lowercase();
+    parts.iter().any(|part| name.contains(part))
 }
 
 /// Masks the secret members of some JSON, however deep.
@@ -273,8 +300,7 @@ fn mask(value: &mut Value) {
     match value {
         Value::Object(members) => {
             for (name, value) in members {
-                let is_secret = SECRET_PARAMETERS.iter().any(|secret| name.eq_ignore_ascii_case(secret));
-                if is_secret { *value = json!(MASK) } else { mask(value) }
+                if is_secret_parameter(name) { *value = json!(MASK) } else { mask(value) }
             }
         }
         Value::Array(values) => values.iter_mut().for_each(mask),
@@ -283,13 +309,12 @@ fn mask(value: &mut Value) {
 }
 
 /// A pair as it is shown. What was sent as a form and is none has its content in the name.
-fn masked<'a>(name: &'a str, value: &'a str, secret: &[&str]) -> (&'a str, &'a str) {
+fn masked<'a>(name: &'a str, value: &'a str, is_secret: fn(&str) -> bool) -> (&'a str, &'a str) {
     let is_name = name.len() <= LONGEST_NAME && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.[] ".contains(c));
     if !is_name {
         return (MASK, MASK);
     }
-    let is_secret = secret.iter().any(|secret| name.trim().eq_ignore_ascii_case(secret));
-    (name, if is_secret { MASK } else { value })
+    (name, if is_secret(name) { MASK } else { value })
 }
 
 #[cfg(test)]
@@ -310,6 +335,7 @@ mod tests {
             status: None,
             outcome: String::new(),
             answer: json!({"deep": [{ name: value }]}).to_string().into_bytes(),
+            answer_length: 0,
         }
     }
 
@@ -330,10 +356,13 @@ mod tests {
         for name in ["password ", "PASSWORD", r#"{"profile":{"password":"s3cret"}}"#, &"s3cret".repeat(100), "s3cret="]
         {
             let entry = entry(name, "s3cret");
-            let shown = format!("{entry:?}{}{:?}", entry.to_json(), entry.shown_params().collect::<Vec<_>>());
+            let pairs: Vec<_> = entry.shown_params().chain(entry.shown_headers()).collect();
+            let shown = format!("{entry:?}{}{pairs:?}", entry.to_json());
             assert!(!shown.contains("s3cret"), "{shown}");
         }
-        assert_eq!(entry("scope", "openid").shown_params().collect::<Vec<_>>(), [("scope", "openid")]);
+        for (name, value) in [("scope", "openid"), ("token_type_hint", "refresh_token"), ("grant_type", "password")] {
+            assert_eq!(entry(name, value).shown_params().collect::<Vec<_>>(), [(name, value)]);
+        }
     }
 
     #[test]
@@ -345,6 +374,16 @@ mod tests {
         let journal = recorder.snapshot();
         assert_eq!((journal.len(), recorder.dropped()), (CAPACITY, 1));
         assert_eq!(journal.0[0].param("a"), Some("1"));
+    }
+
+    #[test]
+    fn a_long_answer_pushes_nothing_out() {
+        let mut recorder = Recorder::default();
+        recorder.add(entry("a", "1"));
+        recorder.add(Entry { answer: vec![b'x'; CAPACITY_BYTES], ..entry("a", "2") });
+        assert_eq!((recorder.snapshot().len(), recorder.dropped()), (2, 0));
+        let long = recorder.find(2).unwrap();
+        assert_eq!((long.answer.len(), long.answer_length), (MOST_OF_AN_ANSWER, CAPACITY_BYTES));
     }
 
     #[test]

@@ -29,7 +29,7 @@ Usage: directauth-emulator [options]
   --rtt TIME            make every round trip take this long, for example 100ms
   --ca-dir DIR          keep the certificate authority there (by default in your data folder)
   --ca-out FILE         also write the authority's certificate (PEM) there
-  --stop-with-stdin     stop when the standard input ends, as it does with the parent process
+  --stop-with-stdin     stop when the standard input ends, as a pipe does with the parent process
   --print-config        print the built-in configuration and end
   --help                print this and end
   --version             print the version and end
@@ -147,6 +147,11 @@ fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
     if let Some(folder) = &ca_dir {
         builder = builder.ca_dir(folder);
     }
+    if options.port != 0 && options.port == options.control.port() {
+        return Err(format!("--port and --control-bind name the same port {}", options.port).into());
+    }
+    // Before anything is said: who has read it may stop this.
+    let end = End::expected()?;
     let emulator = builder.start()?;
     if let Some(file) = &options.ca_out {
         fs::write(file, emulator.ca_pem()).map_err(|error| format!("cannot write {}: {error}", file.display()))?;
@@ -161,7 +166,7 @@ fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         written => written?,
     }
-    wait_for_the_end(options.stops_with_stdin)?;
+    end.wait(options.stops_with_stdin)?;
     Ok(())
 }
 
@@ -222,30 +227,48 @@ fn introduction(emulator: &Emulator, config: &Config, ca: Option<&Path>, is_toke
     lines.join("\n") + "\n"
 }
 
-/// Returns when the process is asked to stop.
-fn wait_for_the_end(stops_with_stdin: bool) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        tokio::select! {
-            signalled = signal() => signalled,
-            () = end_of_stdin(), if stops_with_stdin => Ok(()),
-        }
-    })
+/// When the process is asked to stop.
+struct End {
+    runtime: tokio::runtime::Runtime,
+    #[cfg(unix)]
+    signals: [tokio::signal::unix::Signal; 2],
 }
 
-#[cfg(unix)]
-async fn signal() -> io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted,
-        _ = terminate.recv() => Ok(()),
+impl End {
+    /// From here on a signal does not end the process at once.
+    fn expected() -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        #[cfg(unix)]
+        let signals = {
+            use tokio::signal::unix::{SignalKind, signal};
+            let _inside = runtime.enter();
+            [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?]
+        };
+        Ok(Self {
+            runtime,
+            #[cfg(unix)]
+            signals,
+        })
     }
-}
 
-#[cfg(not(unix))]
-async fn signal() -> io::Result<()> {
-    tokio::signal::ctrl_c().await
+    fn wait(self, stops_with_stdin: bool) -> io::Result<()> {
+        #[cfg(unix)]
+        let signalled = async {
+            let [mut terminate, mut interrupt] = self.signals;
+            tokio::select! {
+                _ = terminate.recv() => Ok(()),
+                _ = interrupt.recv() => Ok(()),
+            }
+        };
+        #[cfg(not(unix))]
+        let signalled = tokio::signal::ctrl_c();
+        self.runtime.block_on(async {
+            tokio::select! {
+                signalled = signalled => signalled,
+                () = end_of_stdin(), if stops_with_stdin => Ok(()),
+            }
+        })
+    }
 }
 
 async fn end_of_stdin() {

@@ -40,8 +40,9 @@ impl Guard {
         };
         let in_address = request.query.iter().any(|(name, value)| name == "token" && is_same(value, token));
         if request.method == "GET" && in_address {
+            // Lax, because the address may be a link in a chat; what such a link could do is to look.
             // The token leaves the address bar, and so the history and what is shared of it.
-            let cookie = format!("{}={}; Path=/; Secure; HttpOnly; SameSite=Strict", self.cookie_name, self.cookie);
+            let cookie = format!("{}={}; Path=/; Secure; HttpOnly; SameSite=Lax", self.cookie_name, self.cookie);
             // With two slashes in front, of whichever kind, it would lead to another host.
             let path = format!("/{}", request.path.trim_start_matches(['/', '\\']));
             return Some(Reply::empty(303).header("Location", path).header("Set-Cookie", cookie));
@@ -65,7 +66,8 @@ impl Guard {
 }
 
 fn bearer(request: &Request) -> Option<&str> {
-    request.header("authorization").and_then(|value| value.strip_prefix("Bearer "))
+    let (scheme, token) = request.header("authorization")?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
 }
 
 /// What a browser says of a request that a page elsewhere has made. Somebody may follow a link to this page.
@@ -162,6 +164,7 @@ mod tests {
         for (target, header, refused) in [
             ("/", None, Some(401)),
             ("/users", with("authorization", "Bearer s3cret".to_owned()), None),
+            ("/users", with("authorization", "bearer s3cret".to_owned()), None),
             ("/users", with("authorization", "Bearer s3creT".to_owned()), Some(401)),
             ("/users", with("authorization", "Bearer ".to_owned()), Some(401)),
             ("/users", with("authorization", "Basic s3cret".to_owned()), Some(401)),
@@ -183,7 +186,7 @@ mod tests {
             let reply = ask(&guard, "192.0.2.1:1", target, &[]).unwrap();
             let header = |wanted: &str| reply.headers.iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
             assert_eq!(header("Location").map(String::as_str), Some(leads_to), "without the token");
-            assert!(header("Set-Cookie").is_some_and(|cookie| cookie.contains("HttpOnly; SameSite=Strict")));
+            assert!(header("Set-Cookie").is_some_and(|cookie| cookie.contains("HttpOnly; SameSite=Lax")));
             assert!(header("Set-Cookie").is_some_and(|cookie| !cookie.contains("s3cret")));
         }
     }

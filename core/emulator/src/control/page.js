@@ -220,34 +220,51 @@ function showLive(state, text) {
 
 // A browser has few connections for each host, and a page that nobody looks at gives its own back after a while.
 let source;
+let retry;
 let hiding;
 
+function disconnect() {
+  clearTimeout(retry);
+  source?.close();
+}
+
 function connect() {
-  source = new EventSource("events");
-  const on = (name, act) => source.addEventListener(name, ({ data }) => act(data));
+  disconnect();
+  const mine = source = new EventSource("events");
+  const on = (name, act) => mine.addEventListener(name, ({ data }) => act(data));
   on("time", (data) => { ahead = data - Date.now(); tick(); });
   on("part", (data) => showPart(JSON.parse(data)));
   on("journal", (data) => showEntries(JSON.parse(data)));
   on("say", say);
-  source.onopen = () => showLive("live", "Live");
-  source.onerror = async () => {
+  mine.onopen = () => showLive("live", "Live");
+  mine.onerror = async () => {
     showLive("lost", "Disconnected, trying again");
-    if (source.readyState !== EventSource.CLOSED) return;
-    // After an answer that is no stream the browser gives up; the answer may say why.
-    const answer = await fetch("troubles").catch(() => null);
-    const { problem } = answer && !answer.ok ? await answer.json().catch(() => ({})) : {};
+    // After an answer that is no stream the browser gives up; the answer says why.
+    if (mine.readyState !== EventSource.CLOSED) return;
+    const problem = await refusal("events");
+    if (mine !== source || byId("live").dataset.state === "paused") return;
     if (problem) showLive("lost", `Disconnected: ${problem}`);
-    setTimeout(connect, RETRY_MS);
+    retry = setTimeout(connect, RETRY_MS);
   };
+}
+
+// Why an address is refused; nothing if it is not, or if nobody answers.
+async function refusal(address) {
+  const enough = new AbortController();
+  try {
+    const answer = await fetch(address, { signal: enough.signal });
+    return answer.ok ? "" : (await answer.json()).problem;
+  } catch {
+    return "";
+  } finally {
+    enough.abort();
+  }
 }
 
 document.addEventListener("visibilitychange", () => {
   clearTimeout(hiding);
-  if (document.hidden) {
-    hiding = setTimeout(() => { source.close(); showLive("paused", "Paused"); }, HIDDEN_MS);
-  } else if (source.readyState === EventSource.CLOSED && byId("live").dataset.state === "paused") {
-    connect();
-  }
+  if (document.hidden) hiding = setTimeout(() => { disconnect(); showLive("paused", "Paused"); }, HIDDEN_MS);
+  else if (byId("live").dataset.state === "paused") connect();
 });
 
 fold();

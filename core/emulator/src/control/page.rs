@@ -483,11 +483,15 @@ fn date_and_time(millis: u64) -> String {
 
 /// What the page says beside an answer, or instead of one that it cannot show.
 pub(super) fn note(entry: &Entry) -> Option<String> {
+    let (length, is_fault) = (entry.answer_length, entry.outcome.starts_with("fault: "));
     match (entry.status, entry.answer.len(), entry.shown_answer()) {
+        (None, ..) if entry.outcome == "fault: garbage" => Some("What was sent is no answer.".to_owned()),
         (None, ..) => Some("No answer was given.".to_owned()),
-        (_, 0, _) if entry.outcome.starts_with("fault: ") => Some("The fault has made what was sent.".to_owned()),
+        (_, 0, _) if is_fault => Some("The fault has made what was sent.".to_owned()),
         (_, 0, _) => Some("The answer has no body.".to_owned()),
+        (_, kept, _) if kept < length => Some(format!("The answer has {length} bytes, too many to keep.")),
+        (_, _, Some(_)) if is_fault => Some("This would have been sent; the fault has changed it.".to_owned()),
         (_, _, Some(_)) => None,
-        (_, bytes, None) => Some(format!("The body has {bytes} bytes and is not JSON.")),
+        (_, _, None) => Some(format!("The answer has {length} bytes and is not JSON.")),
     }
 }

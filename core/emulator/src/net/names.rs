@@ -52,7 +52,11 @@ impl Names {
     }
 
     pub(crate) fn includes(&self, others: &Self) -> bool {
-        self.addresses.is_superset(&others.addresses) && self.hosts.is_superset(&others.hosts)
+        // A name permits those below it (RFC 5280 §4.2.1.10).
+        let is_below =
+            |host: &str, known: &String| host.strip_suffix(known.as_str()).is_some_and(|rest| rest.ends_with('.'));
+        let is_known = |host: &String| self.hosts.iter().any(|known| known == host || is_below(host, known));
+        self.addresses.is_superset(&others.addresses) && others.hosts.iter().all(is_known)
     }
 }
 
@@ -94,6 +98,7 @@ mod tests {
             all
         };
         let (old, new) = (named(&["a.example".to_owned(), "192.0.2.1".to_owned()]), named(&["b.example".to_owned()]));
+        assert!(old.includes(&named(&["b.a.example".to_owned()])) && !old.includes(&named(&["ba.example".to_owned()])));
         let both = new.with(&old);
         assert!(both.includes(&old) && both.includes(&new));
         let many = named(&(0..MOST).map(|number| format!("n{number}.example")).collect::<Vec<_>>());

@@ -273,6 +273,7 @@ impl State {
             status,
             outcome: trouble.map_or(outcome, str::to_owned),
             answer,
+            answer_length: 0,
         });
     }
 }

@@ -37,6 +37,8 @@ fn wrong_usage_is_two_and_a_start_that_fails_is_one() {
     let complaint = String::from_utf8(taken.stderr).unwrap();
     assert_eq!(taken.status.code(), Some(1));
     assert!(complaint.contains(&format!("port {port} is in use")), "{complaint}");
+    let twice = run(&["--ca-dir", folder.to_str().unwrap(), "--port", &port, "--control-bind", &port]);
+    assert!(String::from_utf8(twice.stderr).unwrap().contains("--port and --control-bind name the same port"));
     let missing = run(&["--config", "/nonexistent.toml"]);
     assert_eq!(missing.status.code(), Some(1));
     assert!(!folder.exists(), "a start that fails leaves nothing");

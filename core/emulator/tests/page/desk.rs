@@ -1,10 +1,13 @@
 //! What is on a developer's desk: a server, its page in a browser, and an app that signs in with the library.
 
-use std::sync::mpsc;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
 use directauth::{ApproveOnDevice, Client, Error, Session, Step, Trust};
-use directauth_emulator::{Emulator, Tenant};
+use directauth_emulator::{Emulator, EmulatorBuilder, Tenant};
+use rustls::pki_types::{CertificateDer, ServerName};
 
 use crate::browser::Browser;
 
@@ -24,11 +27,19 @@ pub(crate) struct Desk {
 impl Desk {
     /// With the page open and live.
     pub(crate) fn new() -> Self {
-        let emulator = Emulator::builder().control(true).start().unwrap();
-        let browser = Browser::start();
-        browser.open(&emulator.control_page().unwrap());
-        browser.until("document.getElementById('live').dataset.state === 'live'");
-        Self { browser, emulator }
+        let desk = Self::closed(Emulator::builder().control(true));
+        desk.browser.open(&desk.emulator.control_page().unwrap());
+        desk.is_live();
+        desk
+    }
+
+    /// With a browser that shows nothing yet.
+    pub(crate) fn closed(builder: EmulatorBuilder) -> Self {
+        Self { emulator: builder.start().unwrap(), browser: Browser::start() }
+    }
+
+    pub(crate) fn is_live(&self) {
+        self.browser.until("document.getElementById('live').dataset.state === 'live'");
     }
 
     pub(crate) fn server(&self) -> Tenant {
@@ -102,4 +113,32 @@ impl App {
 /// Waits for it here.
 pub(crate) fn now<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+/// A connection on which events come, and nobody reads them.
+pub(crate) struct Stream {
+    _connection: rustls::StreamOwned<rustls::ClientConnection, TcpStream>,
+}
+
+impl Stream {
+    pub(crate) fn open(url: &str, authority: &[u8]) -> Self {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from(authority.to_vec())).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config =
+            rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config = Arc::new(config.with_root_certificates(roots).with_no_client_auth());
+        let uri: hyper::Uri = url.parse().unwrap();
+        let authority = uri.authority().unwrap();
+        let name = ServerName::try_from(authority.host().to_owned()).unwrap();
+        let connection = rustls::ClientConnection::new(config, name).unwrap();
+        let socket = TcpStream::connect((authority.host(), authority.port_u16().unwrap())).unwrap();
+        let mut connection = rustls::StreamOwned::new(connection, socket);
+        write!(connection, "GET {} HTTP/1.1\r\nHost: {authority}\r\n\r\n", uri.path()).unwrap();
+        // Its place is taken once the answer begins.
+        let mut beginning = [0; 12];
+        connection.read_exact(&mut beginning).unwrap();
+        assert_eq!(&beginning, b"HTTP/1.1 200");
+        Self { _connection: connection }
+    }
 }

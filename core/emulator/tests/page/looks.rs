@@ -175,7 +175,10 @@ fn what_has_just_arrived_can_be_read_in_the_dark() {
     desk.app().sign_in(BEN).unwrap();
     desk.browser.until("document.querySelector('#journal > li')");
     desk.app().sign_in(BEN).unwrap();
+    // Held at its beginning, where the tint is strongest.
+    let hold = "document.getAnimations().map((one) => { one.pause(); one.currentTime = 0; }).length";
+    desk.browser.until(&format!("document.querySelector('#journal > li[data-new]') && {hold}"));
     let tint = "getComputedStyle(document.querySelector('#journal > li[data-new]')).backgroundColor";
-    assert_ne!(desk.browser.until(tint), json!("rgba(0, 0, 0, 0)"));
+    assert_ne!(desk.browser.get(tint), json!("rgba(0, 0, 0, 0)"));
     assert_eq!(desk.browser.get(FAINT)["faint"], json!([]));
 }
