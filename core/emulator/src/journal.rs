@@ -274,7 +274,7 @@ fn first<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
     pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
 }
 
-fn shown<'a>(pairs: &'a [(String, String)], is_secret: fn(&str) -> bool) -> impl Iterator<Item = (&'a str, &'a str)> {
+fn shown(pairs: &[(String, String)], is_secret: fn(&str) -> bool) -> impl Iterator<Item = (&str, &str)> {
     pairs.iter().map(move |(name, value)| masked(name, value, is_secret))
 }
 
