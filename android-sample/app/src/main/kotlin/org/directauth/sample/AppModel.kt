@@ -1,9 +1,11 @@
 package org.directauth.sample
 
 import java.io.IOException
+import kotlin.time.Duration.Companion.milliseconds
 import kotlinx.coroutines.CancellationException
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.Job
+import kotlinx.coroutines.delay
 import kotlinx.coroutines.flow.MutableStateFlow
 import kotlinx.coroutines.flow.StateFlow
 import kotlinx.coroutines.flow.asStateFlow
@@ -54,7 +56,8 @@ class AppModel(private val auth: DirectAuthClient, private val resource: Resourc
         }
 
     /** Nothing may take the user's place in the middle of it. */
-    private val isAsking: Boolean get() = isSigningIn || state.value.screen is Screen.SignIn
+    private val isAsking: Boolean
+        get() = isSigningIn || (state.value.screen as? Screen.SignIn)?.let { state.value.isBusy || it.isStepUp || it.isAnother } == true
 
     private var work: Job? = null
     private var turns = 0
@@ -83,15 +86,16 @@ class AppModel(private val auth: DirectAuthClient, private val resource: Resourc
             auth.state.collect { now ->
                 when (now) {
                     AuthState.Restoring -> if (session == null && !isAsking) show(Screen.Starting)
-                    is AuthState.Unavailable -> show(Screen.Unavailable(now.reason))
-                    is AuthState.SignedIn -> if (!isAsking) home(now.session)
-                    AuthState.SignedOut -> if (!isAsking) {
+                    is AuthState.Unavailable -> if (!isAsking) show(Screen.Unavailable(now.reason))
+                    // Also what was complete before the user gave it up.
+                    is AuthState.SignedIn -> if (isAsking) session = now.session else home(now.session, problem = problem)
+                    AuthState.SignedOut -> {
                         val ended = Problem.Ended.takeIf { session != null }
                         session = null
-                        show(Screen.SignIn(), ended ?: problem)
+                        if (!isAsking && state.value.screen !is Screen.SignIn) show(Screen.SignIn(), ended ?: problem)
                     }
                 }
-                if (now != AuthState.Restoring) problem = null
+                if (now is AuthState.SignedIn || now == AuthState.SignedOut) problem = null
             }
         }
     }
@@ -133,10 +137,40 @@ class AppModel(private val auth: DirectAuthClient, private val resource: Resourc
     fun resend() {
         when (val here = step) {
             is EnterCode -> follow { here.resend() }
-            is ApproveOnDevice -> follow(isNew = true) { here.resend() }
+            is ApproveOnDevice -> resend(here)
             is UsePasskey -> follow { here.renew() }
             else -> Unit
         }
+    }
+
+    /** Another push. If the server gives none, the one that is there goes on waiting for its answer. */
+    private fun resend(push: ApproveOnDevice) {
+        giveUp()
+        work = busy {
+            try {
+                val next = try {
+                    patiently { push.resend() }
+                } catch (error: AuthException) {
+                    if (error.remedy !is Remedy.Wait && error.remedy != Remedy.CheckConnection) throw error
+                    return@busy show(push, Problem.Failed(error))
+                }
+                show(next)
+            } catch (error: AuthException) {
+                refused(error, null)
+            }
+        }
+    }
+
+    /** What was given up before may still be on its way: then the library is busy for a moment. */
+    private suspend fun <T> patiently(act: suspend () -> T): T {
+        repeat(PATIENCE) {
+            try {
+                return act()
+            } catch (_: AuthException.Busy) {
+                delay(MOMENT)
+            }
+        }
+        return act()
     }
 
     /** Another way to show who one is. */
@@ -173,18 +207,18 @@ class AppModel(private val auth: DirectAuthClient, private val resource: Resourc
     }
 
     /** Does one thing of a sign-in, and shows where it leads. */
-    private fun follow(username: String? = null, isNew: Boolean = false, act: suspend () -> SignInStep) {
-        if (isNew) giveUp() else if (work?.isActive == true) return
+    private fun follow(username: String? = null, act: suspend () -> SignInStep) {
+        if (work?.isActive == true) return
         work = busy {
             try {
-                show(act())
+                show(patiently(act))
             } catch (error: AuthException) {
                 refused(error, username)
             }
         }
     }
 
-    private suspend fun show(next: SignInStep) {
+    private suspend fun show(next: SignInStep, problem: Problem? = null) {
         step = next
         codeTo = null
         when (next) {
@@ -198,7 +232,7 @@ class AppModel(private val auth: DirectAuthClient, private val resource: Resourc
                 show(Screen.Code(next.channel, canResend = true, next.resendAt, next.expiresAt, next.choice != null))
             }
             is ApproveOnDevice -> {
-                show(Screen.Push(next.number, next.expiresAt, next.choice != null))
+                show(Screen.Push(next.number, next.expiresAt, next.choice != null), problem)
                 show(next.approved())
             }
             is UsePasskey -> {
@@ -222,7 +256,7 @@ class AppModel(private val auth: DirectAuthClient, private val resource: Resourc
     private suspend fun refused(error: AuthException, username: String?) {
         val problem = Problem.Failed(error)
         when (error.remedy) {
-            Remedy.Ignore -> Unit
+            Remedy.Ignore -> if (error is AuthException.Busy) problem(problem)
             is Remedy.Unlock -> problem(problem)
             is Remedy.AskAgain, is Remedy.Wait, is Remedy.CheckConnection -> {
                 username?.let { typed -> state.update { if (it.screen is Screen.SignIn) it.copy(screen = it.screen.copy(username = typed)) else it } }
@@ -271,7 +305,7 @@ class AppModel(private val auth: DirectAuthClient, private val resource: Resourc
         when (val answer = resource.ask(session)) {
             is ResourceAnswer.Text -> home(session, answer.text)
             is ResourceAnswer.Refused -> problem(Problem.Resource(answer.status))
-            ResourceAnswer.SignInAgain -> problem(Problem.Ended)
+            ResourceAnswer.SignInAgain -> show(Screen.SignIn(session.username), Problem.SignInAgain)
             is ResourceAnswer.StepUp -> stepUp(session, answer.advice)
         }
     }
@@ -295,14 +329,17 @@ class AppModel(private val auth: DirectAuthClient, private val resource: Resourc
 
     fun signOut() {
         if (work?.isActive == true) return
+        val here = session
         work = busy {
             try {
+                // It is the user's doing: nobody has to be told that it ended.
+                session = null
                 auth.signOut()
+                auth.restore()?.let(::home) ?: show(Screen.SignIn())
             } catch (error: AuthException) {
-                return@busy problem(Problem.Failed(error))
+                session = session ?: here
+                problem(Problem.Failed(error))
             }
-            session = null
-            auth.restore()?.let(::home) ?: show(Screen.SignIn())
         }
     }
 
@@ -312,7 +349,9 @@ class AppModel(private val auth: DirectAuthClient, private val resource: Resourc
     fun switchTo(id: String) = withSession { home(auth.setDefault(id)) }
 
     /** One more, beside those who are signed in. */
-    fun addAccount() = show(Screen.SignIn(isAnother = true))
+    fun addAccount() {
+        if (work?.isActive != true) show(Screen.SignIn(isAnother = true))
+    }
 
     // --- the storage
 
@@ -343,6 +382,8 @@ class AppModel(private val auth: DirectAuthClient, private val resource: Resourc
                 if (session === here && home != null && state.value.problem == null) home(here, home.answer)
             } catch (_: AuthException.SessionEnded) {
                 problem(Problem.Ended)
+            } catch (_: AuthException.ReauthRequired) {
+                show(Screen.SignIn(here.username), Problem.SignInAgain)
             } catch (error: AuthException) {
                 problem(Problem.Failed(error))
             } catch (_: IOException) {
@@ -351,7 +392,9 @@ class AppModel(private val auth: DirectAuthClient, private val resource: Resourc
         }
     }
 
-    private fun home(session: AuthSession, answer: String? = null) {
+    private fun home(session: AuthSession) = home(session, answer = null)
+
+    private fun home(session: AuthSession, answer: String? = null, problem: Problem? = null) {
         this.session = session
         val claims = session.claims
         val shown = listOf("sub", "name", "preferred_username", "email", "acr").mapNotNull { name -> claims?.text(name)?.let { name to it } }
@@ -367,6 +410,7 @@ class AppModel(private val auth: DirectAuthClient, private val resource: Resourc
                 isPersisted = session.isPersisted,
                 answer = answer,
             ),
+            problem,
         )
     }
 
@@ -394,6 +438,8 @@ class AppModel(private val auth: DirectAuthClient, private val resource: Resourc
     private fun problem(problem: Problem) = state.update { it.copy(problem = problem) }
 
     private companion object {
+        const val PATIENCE = 50
+        val MOMENT = 100.milliseconds
         const val TWO_FACTORS = "urn:okta:loa:2fa:any"
     }
 }

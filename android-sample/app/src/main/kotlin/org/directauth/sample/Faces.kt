@@ -1,6 +1,7 @@
 package org.directauth.sample
 
 import android.content.Context
+import android.view.KeyEvent
 import android.view.LayoutInflater
 import android.view.View
 import android.view.ViewGroup
@@ -47,6 +48,12 @@ abstract class Face(val kind: KClass<out Screen>, layout: Int, place: ViewGroup)
             button.setOnClickListener { act(item) }
             list.addView(button)
         }
+    }
+
+    /** The keyboard's own key, and Enter of a hardware keyboard, which says it twice. */
+    protected fun onDone(field: EditText, act: () -> Unit) = field.setOnEditorActionListener { _, _, event ->
+        if (event == null || event.action == KeyEvent.ACTION_DOWN) act()
+        true
     }
 
     /** Goes on by itself each second, as long as it is seen. */
@@ -104,13 +111,14 @@ private class SignInFace(private val model: AppModel, place: ViewGroup) : Face(S
     init {
         button(R.id.cancel, model::back)
         username.setOnFocusChangeListener { _, isFocused -> if (isFocused) model.isTyping() }
-        password.setOnEditorActionListener { _, _, _ -> go().let { true } }
+        onDone(password, ::go)
         val first = listOf(Factor.OTP, Factor.PUSH, Factor.SMS, Factor.VOICE, Factor.EMAIL)
         buttons(factors, first, context::words) { model.signInBy(it, username.text.toString()) }
     }
 
     private fun go() {
         val typed = password.text.toString()
+        if (typed.isEmpty() || username.text.isBlank() || !signIn.isEnabled) return
         // It goes to the library, and is here no more.
         password.text.clear()
         if (isStepUp) model.stepUpBy(typed) else model.signIn(username.text.toString(), typed)
@@ -158,12 +166,13 @@ private class CodeFace(private val model: AppModel, place: ViewGroup) : Face(Scr
     init {
         button(R.id.another, model::chooseAnother)
         button(R.id.cancel, model::back)
-        code.setOnEditorActionListener { _, _, _ -> go().let { true } }
+        onDone(code, ::go)
         everySecond(::tick)
     }
 
     private fun go() {
         val typed = code.text.toString()
+        if (typed.isBlank() || isBusy) return
         code.text.clear()
         model.submit(typed)
     }

@@ -15,6 +15,7 @@ import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.MainScope
 import kotlinx.coroutines.cancel
 import kotlinx.coroutines.launch
+import org.directauth.PasskeyCeremony
 import org.directauth.android.SystemPasskeys
 
 /** The one window: it shows what the model says, and tells the model what the user does. Everything else is in the model. */
@@ -22,22 +23,26 @@ class MainActivity : Activity() {
     private val model: AppModel by lazy { SampleApp.modelOf(this) }
     private var scope: CoroutineScope? = null
     private var face: Face? = null
+    private var passkeys: PasskeyCeremony? = null
 
     override fun onCreate(saved: Bundle?) {
         super.onCreate(saved)
         hideFromSwitcher()
         setContentView(R.layout.main)
         keepClearOfBars(window.decorView.part(R.id.root))
-        model.passkeys = if (SystemPasskeys.isSupported) SystemPasskeys(this) else null
+        passkeys = if (SystemPasskeys.isSupported) SystemPasskeys(this) else null
+        model.passkeys = passkeys
         model.start(wasInterrupted = saved?.getBoolean(SIGNING_IN) == true)
+        // At once, so that what the system has kept of the views finds them.
+        show(model.shown.value)
         scope = MainScope().also { it.launch { model.shown.collect(::show) } }
         if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.TIRAMISU) listenForBack()
     }
 
     override fun onDestroy() {
         scope?.cancel()
-        // It holds the window.
-        model.passkeys = null
+        // It holds the window; another one may have its own by now.
+        if (model.passkeys === passkeys) model.passkeys = null
         super.onDestroy()
     }
 
@@ -68,10 +73,19 @@ class MainActivity : Activity() {
             face = it
         }
         now.show(shown)
+        if (known == null && Build.VERSION.SDK_INT >= Build.VERSION_CODES.P) name(now)
+        // A new screen, and what went wrong, are at the top.
+        if (known == null || shown.problem != null) frame.part<View>(R.id.root).scrollTo(0, 0)
         val problem = frame.part<TextView>(R.id.problem)
         problem.text = shown.problem?.let { words(it) }
         problem.visibility = if (shown.problem == null) View.GONE else View.VISIBLE
         frame.part<View>(R.id.busy).visibility = if (shown.isBusy) View.VISIBLE else View.INVISIBLE
+    }
+
+    /** A screen reader says that there is another screen, and which. */
+    @TargetApi(Build.VERSION_CODES.P)
+    private fun name(face: Face) {
+        face.view.accessibilityPaneTitle = face.view.part<TextView>(R.id.title).text
     }
 
     /** What is on the screen is nobody's business in the list of recent apps. */

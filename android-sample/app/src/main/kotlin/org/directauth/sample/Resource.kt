@@ -35,18 +35,19 @@ sealed interface ResourceAnswer {
 class HttpsResource(private val url: String, private val trust: SSLSocketFactory? = null) : Resource {
     override suspend fun ask(session: AuthSession): ResourceAnswer {
         // The library knows from the answer whether a fresh token or another proof would help; then it is asked once more.
-        repeat(2) {
+        var isRetry = false
+        while (true) {
             val headers = session.authorize("GET", url)
             val answer = withContext(Dispatchers.IO) { send(headers.values) }
-            if (answer.status == 200) return ResourceAnswer.Text(answer.text)
+            // Also of a good answer: it may bring the nonce for the next one.
             when (val advice = session.advise(headers, answer.status, answer.headers)) {
-                Advice.Retry -> Unit
                 is Advice.StepUp -> return ResourceAnswer.StepUp(advice)
                 Advice.SignInAgain -> return ResourceAnswer.SignInAgain
-                else -> return ResourceAnswer.Refused(answer.status)
+                Advice.Retry -> if (isRetry) return ResourceAnswer.Refused(answer.status)
+                else -> return if (answer.status in 200..299) ResourceAnswer.Text(answer.text) else ResourceAnswer.Refused(answer.status)
             }
+            isRetry = true
         }
-        return ResourceAnswer.SignInAgain
     }
 
     private class Answer(val status: Int, val headers: List<HeaderField>, val text: String)
@@ -55,6 +56,8 @@ class HttpsResource(private val url: String, private val trust: SSLSocketFactory
         val connection = URL(url).openConnection() as HttpsURLConnection
         try {
             trust?.let { connection.sslSocketFactory = it }
+            // A token is for this address alone.
+            connection.instanceFollowRedirects = false
             connection.connectTimeout = TIMEOUT_MILLIS
             connection.readTimeout = TIMEOUT_MILLIS
             headers.forEach(connection::setRequestProperty)

@@ -4,6 +4,7 @@ import android.app.Application
 import android.content.Context
 import kotlinx.coroutines.MainScope
 import org.directauth.Accounts
+import org.directauth.DPoP
 import org.directauth.DirectAuthClient
 import org.directauth.DirectAuthOptions
 import org.directauth.Trust
@@ -33,7 +34,9 @@ open class SampleApp : Application() {
         scopes = getString(R.string.requested_scopes).split(' ')
         accounts = Accounts.MANY
         storage = KeystoreStorage(this@SampleApp)
+        // Tokens are bound to a key of the device where the server can do that.
         signingKey = KeystoreSigningKey(this@SampleApp)
+        dpop = DPoP.PREFERRED
         resourceOrigins = listOf(originOf(getString(R.string.resource_url)))
         emulatorAuthority()?.let { trust = Trust.Custom(it) }
     }

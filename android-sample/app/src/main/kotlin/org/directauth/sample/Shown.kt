@@ -75,6 +75,9 @@ sealed interface Problem {
     /** A sign-in was under way when the system ended the app. */
     data object Interrupted : Problem
 
+    /** The session is of no use until the user signs in again. */
+    data object SignInAgain : Problem
+
     /** The session ended without the user's doing. */
     data object Ended : Problem
 

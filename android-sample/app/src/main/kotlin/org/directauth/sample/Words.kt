@@ -30,6 +30,7 @@ fun Context.words(problem: Problem): String =
     when (problem) {
         is Problem.Failed -> words(problem.error)
         Problem.Interrupted -> getString(R.string.problem_interrupted)
+        Problem.SignInAgain -> getString(R.string.problem_sign_in_again)
         Problem.Ended -> getString(R.string.problem_ended)
         Problem.NoPasskeys -> getString(R.string.problem_no_passkeys)
         is Problem.Resource -> problem.status?.let { getString(R.string.problem_resource, it) } ?: getString(R.string.problem_resource_unreachable)
@@ -42,17 +43,18 @@ private fun Context.words(error: AuthException): String =
         Remedy.ChooseAnother ->
             getString(if (error is AuthException.Declined) R.string.problem_declined else R.string.problem_choose_another)
         Remedy.StartOver -> getString(if (error is AuthException.Expired) R.string.problem_expired else R.string.problem_start_over)
-        is Remedy.Wait -> remedy.until?.let { getString(R.string.problem_wait, timeOfDay(it)) } ?: getString(R.string.problem_wait_a_while)
+        is Remedy.Wait -> remedy.until?.let { getString(R.string.problem_wait, timeOfDay(it)) } ?: getString(R.string.problem_server)
         Remedy.SignInAgain -> getString(R.string.problem_sign_in_again)
         Remedy.OpenBrowser -> getString(R.string.problem_browser)
         Remedy.CheckConnection -> {
             val isPortal = (error as? AuthException.Network)?.problem == NetworkProblem.CAPTIVE_PORTAL
             getString(if (isPortal) R.string.problem_portal else R.string.problem_connection)
         }
-        Remedy.Unlock -> getString(R.string.problem_unlock)
-        Remedy.ContactSupport -> getString(R.string.problem_support)
+        Remedy.Unlock -> (error as? AuthException.StorageUnavailable)?.let { words(it.reason) } ?: getString(R.string.problem_unlock)
+        // The request's id is what a support desk asks for.
+        Remedy.ContactSupport -> getString(R.string.problem_support, error.requestId ?: "–")
         Remedy.FixConfiguration -> getString(R.string.problem_configuration, error.message.orEmpty())
-        else -> getString(R.string.problem_start_over)
+        else -> getString(R.string.problem_moment)
     }
 
 /** Why a sign-in cannot be read, and what helps. */

@@ -5,6 +5,7 @@ import kotlin.test.assertIs
 import kotlin.test.assertNull
 import kotlin.test.assertTrue
 import kotlinx.coroutines.ExperimentalCoroutinesApi
+import kotlinx.coroutines.launch
 import kotlinx.coroutines.test.TestScope
 import kotlinx.coroutines.test.UnconfinedTestDispatcher
 import kotlinx.coroutines.test.advanceUntilIdle
@@ -194,8 +195,11 @@ class AppModelTest {
 
     @Test
     fun `signing out leads to the sign-in, without a complaint`() = app(FakeDirectAuth(Script.password(), restored = FakeSession())) { model ->
+        val problems = mutableListOf<Problem?>()
+        backgroundScope.launch { model.shown.collect { problems += it.problem } }
         model.signOut()
         advanceUntilIdle()
+        assertEquals(setOf<Problem?>(null), problems.toSet(), "at no moment")
         assertIs<Screen.SignIn>(model.screen)
         assertNull(model.shown.value.problem)
     }

@@ -1,5 +1,7 @@
 package org.directauth.sample
 
+import android.os.Bundle
+import android.os.Parcel
 import kotlin.test.assertContains
 import kotlin.test.assertEquals
 import kotlin.test.assertFalse
@@ -192,7 +194,6 @@ class JourneysTest {
             phone.until(R.string.choose_factor)
             phone.saved()
         }
-        assertFalse(ANAS_PASSWORD in saved.toString())
         assertTrue(saved.getBoolean("signing_in"))
         // In a new process everything but that is new.
         (RuntimeEnvironment.getApplication() as TestApp).startAnew()
@@ -201,6 +202,43 @@ class JourneysTest {
             phone.picture("interrupted")
             assertEquals("", phone.textOf(R.id.password))
         }
+    }
+
+    @Test
+    fun `what is typed stays over a rotation, and a password is in no saved state`() {
+        Phone().use { phone ->
+            phone.until(R.string.without_password)
+            phone.type(R.id.username, ANA)
+            phone.type(R.id.password, ANAS_PASSWORD)
+            val saved = phone.saved()
+            assertTrue(saved.holds(ANA), "what is kept can be found")
+            assertFalse(saved.holds(ANAS_PASSWORD))
+            phone.rotate()
+            assertEquals(ANA, phone.textOf(R.id.username))
+            assertEquals("", phone.textOf(R.id.password))
+        }
+    }
+
+    @Test
+    fun `another push that the server does not give leaves the first one waiting`() {
+        Phone().use { phone ->
+            phone.signIn(ANA, ANAS_PASSWORD)
+            phone.tap(R.string.factor_push)
+            phone.until(R.string.push_number)
+            phone.tap(R.string.resend)
+            phone.until("Too many requests")
+            server.approve(server.prompts().first())
+            phone.until("Hello, Ana Ibarra")
+        }
+    }
+
+    /** Whether a text is in what the system would write down, in either of the ways that Android writes texts. */
+    private fun Bundle.holds(text: String): Boolean {
+        val parcel = Parcel.obtain()
+        parcel.writeBundle(this)
+        val written = parcel.marshall().toString(Charsets.ISO_8859_1)
+        parcel.recycle()
+        return listOf(Charsets.UTF_16LE, Charsets.UTF_8).any { String(text.toByteArray(it), Charsets.ISO_8859_1) in written }
     }
 
     @Test
