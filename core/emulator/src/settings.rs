@@ -367,7 +367,7 @@ mod tests {
         };
         let text: String = demo.lines().map(switched_on).collect();
         let written: toml::Table = toml::from_str(&text).unwrap();
-        let names = |settings: &Value| settings.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        let names = |settings: &Value| settings.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
         let settings = serde_json::to_value(&written["settings"]).unwrap();
         assert_eq!(names(&settings), names(&serde_json::to_value(Settings::default()).unwrap()));
         let settings = crate::Config::from_toml(&text).unwrap().settings;
