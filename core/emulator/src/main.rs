@@ -55,6 +55,14 @@ struct Options {
     ca_out: Option<PathBuf>,
 }
 
+impl Options {
+    /// Whether the two ports are on one address; on different ones the same number is two ports.
+    fn meets_control(&self) -> bool {
+        let (host, control) = (self.host.unwrap_or(Ipv4Addr::LOCALHOST.into()), self.control.ip());
+        host == control || host.is_unspecified() || control.is_unspecified()
+    }
+}
+
 enum Command {
     Run(Options),
     Print(String),
@@ -147,7 +155,7 @@ fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
     if let Some(folder) = &ca_dir {
         builder = builder.ca_dir(folder);
     }
-    if options.port != 0 && options.port == options.control.port() {
+    if options.port != 0 && options.port == options.control.port() && options.meets_control() {
         return Err(format!("--port and --control-bind name the same port {}", options.port).into());
     }
     // Before anything is said: who has read it may stop this.

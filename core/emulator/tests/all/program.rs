@@ -39,6 +39,12 @@ fn wrong_usage_is_two_and_a_start_that_fails_is_one() {
     assert!(complaint.contains(&format!("port {port} is in use")), "{complaint}");
     let twice = run(&["--ca-dir", folder.to_str().unwrap(), "--port", &port, "--control-bind", &port]);
     assert!(String::from_utf8(twice.stderr).unwrap().contains("--port and --control-bind name the same port"));
+    let elsewhere = ["--port", &port, "--control-bind", &format!("127.0.0.2:{port}")];
+    let elsewhere = run(&[&["--ca-dir", folder.to_str().unwrap()], &elsewhere[..]].concat());
+    assert!(
+        String::from_utf8(elsewhere.stderr).unwrap().contains("is in use"),
+        "the same number elsewhere is another port"
+    );
     let missing = run(&["--config", "/nonexistent.toml"]);
     assert_eq!(missing.status.code(), Some(1));
     assert!(!folder.exists(), "a start that fails leaves nothing");

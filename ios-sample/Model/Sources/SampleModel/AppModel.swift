@@ -269,7 +269,7 @@ public final class AppModel {
         withSession { _, session in try await session.refresh() }
     }
 
-    /// Asks the protected resource; if it wants more, the user shows more, and it is asked again.
+    /// Asks the protected resource; if it wants more, the user shows more, and may ask again.
     public func askResource() {
         withSession { [resource] model, session in
             switch try await resource.ask(session) {

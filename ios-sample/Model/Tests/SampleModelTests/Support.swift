@@ -26,6 +26,7 @@ func until(
         } onChange: {
             changed.yield()
         }
+        // Only a test that fails waits for it.
         let late = Task {
             try? await Task.sleep(until: end)
             changed.yield()

@@ -300,7 +300,7 @@ class AppModel(private val auth: DirectAuthClient, private val resource: Resourc
 
     fun refresh() = withSession { it.refresh() }
 
-    /** Asks the protected resource; if it wants more, the user shows more, and it is asked again. */
+    /** Asks the protected resource; if it wants more, the user shows more, and may ask again. */
     fun askResource() = withSession { session ->
         when (val answer = resource.ask(session)) {
             is ResourceAnswer.Text -> home(session, answer.text)
